@@ -1,0 +1,99 @@
+/* hakmem.h - the native interface of the hakmem memory allocator.
+ *
+ * A program needs none of this: malloc, free and the rest of the C and C++ allocation functions are served by
+ * hakmem as soon as libhakmem is preloaded or linked. What stands here is what the standard functions cannot say.
+ *
+ * All functions may be called from any thread. None is async-signal-safe. Sizes are in bytes. A block obtained from
+ * either family may be released or resized by the other: hak_malloc and malloc are the same function.
+ * SPDX-License-Identifier: MIT */
+#ifndef HAKMEM_H
+#define HAKMEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HAKMEM_VERSION_MAJOR 0
+#define HAKMEM_VERSION_MINOR 1
+#define HAKMEM_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define HAK_PUBLIC __attribute__((visibility("default")))
+#define HAK_ATTR(...) __attribute__((__VA_ARGS__))
+#else
+#define HAK_PUBLIC
+#define HAK_ATTR(...)
+#endif
+
+/* The version of the library in use, "major.minor.patch"; a static string. */
+HAK_PUBLIC const char *hak_version(void);
+
+/* ---- The standard family under native names ------------------------------------------------------------------
+ * Same contract as the C function of the same name: NULL and errno ENOMEM when memory is out or the size is above
+ * PTRDIFF_MAX; blocks are 16-byte aligned; a size of 0 gives a unique pointer; hak_realloc(p, 0) frees p and returns
+ * NULL (as glibc does); hak_free leaves errno alone. */
+HAK_PUBLIC void *hak_malloc(size_t size) HAK_ATTR(malloc, alloc_size(1));
+HAK_PUBLIC void *hak_calloc(size_t count, size_t size) HAK_ATTR(malloc, alloc_size(1, 2));
+HAK_PUBLIC void *hak_realloc(void *block, size_t size) HAK_ATTR(alloc_size(2));
+HAK_PUBLIC void *hak_reallocarray(void *block, size_t count, size_t size) HAK_ATTR(alloc_size(2, 3));
+/* errno EINVAL when `alignment` is not a power of two; `size` need not be a multiple of it. */
+HAK_PUBLIC void *hak_aligned_alloc(size_t alignment, size_t size) HAK_ATTR(malloc, alloc_size(2));
+HAK_PUBLIC void hak_free(void *block);
+
+/* ---- Blocks and their sizes ------------------------------------------------------------------------------------ */
+
+/* How many bytes of `block` may be used, at least what was asked for; 0 for NULL. The bytes beyond the size asked for
+ * are writable, and hak_realloc preserves them. */
+HAK_PUBLIC size_t hak_usable_size(const void *block);
+
+/* What hak_usable_size would say of a block of `size` bytes; 0 when no such block can exist. */
+HAK_PUBLIC size_t hak_good_size(size_t size);
+
+/* Like hak_malloc, and tells in *usable how many bytes there are (0 on failure). `usable` may not be NULL. */
+HAK_PUBLIC void *hak_malloc_usable(size_t size, size_t *usable) HAK_ATTR(malloc, alloc_size(1));
+
+/* Makes `block` hold at least `size` bytes without moving it: returns `block`, or NULL when that cannot be done (the
+ * block is then unchanged; errno is left alone). Never shrinks. */
+HAK_PUBLIC void *hak_expand(void *block, size_t size);
+
+/* ---- Call sites ------------------------------------------------------------------------------------------------
+ * A site names the purpose of an allocation: any value the program finds useful, such as the address of a function or a small number.
+ * hak_free_at takes the size and site given to hak_malloc_at (or 0 where unknown): they are hints, never
+ * conditions, and the block may be freed by plain free as well. */
+typedef uintptr_t hak_site_t;
+HAK_PUBLIC void *hak_malloc_at(size_t size, hak_site_t site) HAK_ATTR(malloc, alloc_size(1));
+HAK_PUBLIC void hak_free_at(void *block, size_t size, hak_site_t site);
+
+/* ---- Giving memory back ----------------------------------------------------------------------------------------- */
+
+/* Returns the calling thread's cached blocks to their pages and empty pages to the heap. Makes no promise about RSS. */
+HAK_PUBLIC void hak_collect(void);
+
+/* Gives back to the system, process-wide, all memory that holds no live block and no thread's cached block, except
+ * about `pad` bytes. Other threads return their cached blocks when they next need more. Returns 1 when some memory
+ * went back, else 0. malloc_trim is the same function. */
+HAK_PUBLIC int hak_trim(size_t pad);
+
+/* ---- Statistics -------------------------------------------------------------------------------------------------- */
+
+/* One number of the statistics: a line of src/stats.def. The strings are static. */
+typedef struct hak_stat {
+    const char *name; /* such as "bytes.live" */
+    const char *unit; /* "bytes" or "count" */
+    uint64_t value;
+} hak_stat_t;
+
+/* Fills at most `capacity` entries of `out` and returns how many statistics there are (call with 0 to learn it).
+ * The heap is walked: cost grows with the number of pages. Figures of running threads are read without stopping them. */
+HAK_PUBLIC size_t hak_stats(hak_stat_t *out, size_t capacity);
+
+/* Writes the table that HAKMEM_STATS=1 prints at exit to the file descriptor. Allocates nothing. */
+HAK_PUBLIC void hak_stats_print(int fd);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

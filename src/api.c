@@ -1,0 +1,266 @@
+/* api.c - every public function that is not on the hot path (malloc.c): argument checks, errno, and the rest of the native,
+ * C, glibc and C++ interfaces. symbols.def lists them all. */
+#include "hakmem.h"
+
+#include "large.h"
+#include "map.h"
+#include "os.h"
+#include "page.h"
+#include "remote.h"
+#include "ring.h"
+#include "slow.h"
+#include "span.h"
+#include "stats.h"
+#include "thread.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+
+/* ---- Native ------------------------------------------------------------------------------------------------------------------ */
+
+#define TEXT_OF(x) TEXT_OF_(x)
+#define TEXT_OF_(x) #x
+
+const char *hak_version(void)
+{
+    return TEXT_OF(HAKMEM_VERSION_MAJOR) "." TEXT_OF(HAKMEM_VERSION_MINOR) "." TEXT_OF(HAKMEM_VERSION_PATCH);
+}
+
+void *hak_reallocarray(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_realloc(block, bytes);
+}
+
+void *hak_aligned_alloc(size_t align, size_t size)
+{
+    if (!is_power_of_two(align)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return align <= BLOCK_ALIGN ? hak_malloc(size) : aligned_slow(align, size);
+}
+
+size_t hak_usable_size(const void *block) { return block_size(block, "malloc_usable_size"); }
+
+size_t hak_good_size(size_t size)
+{
+    if (size > PTRDIFF_MAX)
+        return 0;
+    if (size <= CLASS_MAX_SIZE)
+        return class_size(class_of(size));
+    return size <= RUN_MAX_SIZE ? align_up(size, UNIT_SIZE) : align_up(size, os_page_size());
+}
+
+void *hak_malloc_usable(size_t size, size_t *usable)
+{
+    void *block = hak_malloc(size);
+    *usable = block ? hak_usable_size(block) : 0;
+    return block;
+}
+
+void *hak_expand(void *block, size_t size)
+{
+    size_t have = hak_usable_size(block);
+    if (!block || size > PTRDIFF_MAX)
+        return NULL;
+    bool fits = size <= have || (have > CLASS_MAX_SIZE && large_resize(block, size));
+    return fits ? block : NULL;
+}
+
+void *hak_malloc_at(size_t size, hak_site_t site)
+{
+    (void)site;
+    return hak_malloc(size);
+}
+
+void hak_free_at(void *block, size_t size, hak_site_t site)
+{
+    (void)size;
+    (void)site;
+    hak_free(block);
+}
+
+void hak_collect(void)
+{
+    thread_check_fork();
+    ring_collect();
+}
+
+int hak_trim(size_t pad)
+{
+    hak_collect();
+    remote_flush();
+    size_t purged = page_purge_holes();
+    return purged + span_purge(pad) > 0;
+}
+
+size_t hak_stats(hak_stat_t *out, size_t capacity)
+{
+    struct stats stats;
+    stats_gather(&stats);
+    const hak_stat_t all[] = {
+#define X(field, name, unit, doc) {name, unit, stats.field},
+#include "stats.def"
+#undef X
+    };
+    size_t count = sizeof all / sizeof all[0];
+    for (size_t i = 0; i < min_size(count, capacity); i++)
+        out[i] = all[i];
+    return count;
+}
+
+void hak_stats_print(int fd) { stats_print(fd); }
+
+#ifndef HAK_NO_OVERRIDE
+
+/* ---- C and POSIX ---------------------------------------------------------------------------------------------------------------- */
+
+HAK_PUBLIC void *reallocarray(void *block, size_t count, size_t size) { return hak_reallocarray(block, count, size); }
+HAK_PUBLIC void *aligned_alloc(size_t align, size_t size) { return hak_aligned_alloc(align, size); }
+HAK_PUBLIC size_t malloc_usable_size(void *block) { return hak_usable_size(block); }
+
+HAK_PUBLIC void free_sized(void *block, size_t size) { hak_free_at(block, size, 0); }
+
+HAK_PUBLIC void free_aligned_sized(void *block, size_t align, size_t size)
+{
+    (void)align;
+    hak_free_at(block, size, 0);
+}
+
+HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
+{
+    if (!is_power_of_two(align) || align % sizeof(void *) != 0)
+        return EINVAL;
+    int saved = errno; /* the result tells; errno is the caller's */
+    void *block = hak_aligned_alloc(align, size);
+    errno = saved;
+    if (!block)
+        return ENOMEM;
+    *out = block;
+    return 0;
+}
+
+/* As glibc: an alignment that is no power of two is rounded up to one. */
+HAK_PUBLIC void *memalign(size_t align, size_t size)
+{
+    if (align > SIZE_MAX / 2 + 1) {
+        errno = EINVAL;
+        return NULL;
+    }
+    return hak_aligned_alloc(align <= BLOCK_ALIGN ? BLOCK_ALIGN : (size_t)2 << highest_bit(align - 1), size);
+}
+
+HAK_PUBLIC void *valloc(size_t size) { return hak_aligned_alloc(os_page_size(), size); }
+
+HAK_PUBLIC void *pvalloc(size_t size)
+{
+    size_t page = os_page_size();
+    if (size > PTRDIFF_MAX - page) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return hak_aligned_alloc(page, align_up(size, page));
+}
+
+/* ---- glibc's extensions ------------------------------------------------------------------------------------------------------------ */
+
+HAK_PUBLIC int malloc_trim(size_t pad) { return hak_trim(pad); }
+
+/* The parameters are glibc's tuning knobs; there is nothing to turn, and programs expect success. */
+HAK_PUBLIC int mallopt(int parameter, int value)
+{
+    (void)parameter;
+    (void)value;
+    return 1;
+}
+
+HAK_PUBLIC struct mallinfo2 mallinfo2(void)
+{
+    struct stats stats;
+    stats_gather(&stats);
+    return (struct mallinfo2){
+        .arena = stats.mapped - stats.large,
+        .ordblks = stats.pages,
+        .hblks = stats.large_blocks,
+        .hblkhd = stats.large,
+        .fsmblks = stats.ring + stats.depot,
+        .uordblks = stats.live,
+        .fordblks = stats.ring + stats.depot + stats.page_free + stats.page_rest + stats.free_dirty + stats.free_clean,
+        .keepcost = stats.free_dirty,
+    };
+}
+
+static int saturate(size_t value) { return value > INT32_MAX ? INT32_MAX : (int)value; }
+
+HAK_PUBLIC struct mallinfo mallinfo(void)
+{
+    struct mallinfo2 wide = mallinfo2();
+    return (struct mallinfo){
+        .arena = saturate(wide.arena),
+        .ordblks = saturate(wide.ordblks),
+        .hblks = saturate(wide.hblks),
+        .hblkhd = saturate(wide.hblkhd),
+        .fsmblks = saturate(wide.fsmblks),
+        .uordblks = saturate(wide.uordblks),
+        .fordblks = saturate(wide.fordblks),
+        .keepcost = saturate(wide.keepcost),
+    };
+}
+
+HAK_PUBLIC void malloc_stats(void) { stats_print(2); }
+
+HAK_PUBLIC int malloc_info(int options, FILE *stream)
+{
+    if (options != 0)
+        return EINVAL;
+    struct stats stats;
+    stats_gather(&stats);
+    fprintf(stream, "<malloc version=\"hakmem-%s\">\n", hak_version());
+#define X(field, name, unit, doc) \
+    fprintf(stream, "<stat name=\"%s\" unit=\"%s\" value=\"%llu\"/>\n", name, unit, (unsigned long long)stats.field);
+#include "stats.def"
+#undef X
+    return fputs("</malloc>\n", stream) < 0 ? -1 : 0;
+}
+
+/* ---- C++: aligned operator new and delete ---------------------------------------------------------------------------------------------- */
+
+static void *new_aligned(size_t size, size_t align, bool throws)
+{
+    void *block = hak_aligned_alloc(align, size);
+    return block ? block : new_failed(size, align, throws);
+}
+
+HAK_PUBLIC void *_ZnwmSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true); }
+HAK_PUBLIC void *_ZnamSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true); }
+
+HAK_PUBLIC void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
+{
+    (void)tag;
+    return new_aligned(size, align, false);
+}
+HAK_PUBLIC void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
+{
+    (void)tag;
+    return new_aligned(size, align, false);
+}
+
+#define X(name, ...) HAK_PUBLIC void name(void *block, __VA_ARGS__) { hak_free(block); }
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+X(_ZdlPvSt11align_val_t, size_t align)
+X(_ZdaPvSt11align_val_t, size_t align)
+X(_ZdlPvSt11align_val_tRKSt9nothrow_t, size_t align, const void *tag)
+X(_ZdaPvSt11align_val_tRKSt9nothrow_t, size_t align, const void *tag)
+X(_ZdlPvmSt11align_val_t, size_t size, size_t align)
+X(_ZdaPvmSt11align_val_t, size_t size, size_t align)
+#pragma GCC diagnostic pop
+#undef X
+
+#endif

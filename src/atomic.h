@@ -1,0 +1,32 @@
+/* atomic.h - the atomic operations in use, with the order in their name. Every use says what it pairs with. */
+#ifndef HAK_ATOMIC_H
+#define HAK_ATOMIC_H
+
+#include <stdatomic.h>
+
+#define load_relaxed(p) atomic_load_explicit(p, memory_order_relaxed)
+#define load_acquire(p) atomic_load_explicit(p, memory_order_acquire)
+#define load_seq(p) atomic_load_explicit(p, memory_order_seq_cst)
+#define store_relaxed(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
+#define store_release(p, v) atomic_store_explicit(p, v, memory_order_release)
+#define store_seq(p, v) atomic_store_explicit(p, v, memory_order_seq_cst)
+#define fetch_or_seq(p, v) atomic_fetch_or_explicit(p, v, memory_order_seq_cst)
+#define fetch_and_seq(p, v) atomic_fetch_and_explicit(p, v, memory_order_seq_cst)
+#define fetch_or_release(p, v) atomic_fetch_or_explicit(p, v, memory_order_release)
+#define fetch_and_acquire(p, v) atomic_fetch_and_explicit(p, v, memory_order_acquire)
+#define exchange_acquire(p, v) atomic_exchange_explicit(p, v, memory_order_acquire)
+#define exchange_release(p, v) atomic_exchange_explicit(p, v, memory_order_release)
+#define exchange_seq(p, v) atomic_exchange_explicit(p, v, memory_order_seq_cst)
+#define fetch_add_relaxed(p, v) atomic_fetch_add_explicit(p, v, memory_order_relaxed)
+#define fetch_sub_relaxed(p, v) atomic_fetch_sub_explicit(p, v, memory_order_relaxed)
+#define cas_seq(p, expected, v) \
+    atomic_compare_exchange_strong_explicit(p, expected, v, memory_order_seq_cst, memory_order_seq_cst)
+#define cas_acquire(p, expected, v) \
+    atomic_compare_exchange_strong_explicit(p, expected, v, memory_order_acquire, memory_order_relaxed)
+
+/* A counter that one thread writes and others may read: no read-modify-write instruction. */
+#define counter_add(p, v) store_relaxed(p, load_relaxed(p) + (v))
+/* Keeps the compiler, but not the processor, from moving memory accesses: order seen by a signal handler. */
+#define signal_fence() atomic_signal_fence(memory_order_seq_cst)
+
+#endif

@@ -1,0 +1,57 @@
+/* base.h - compiler attributes, arithmetic and the constants that every layer shares. No project types, no state. */
+#ifndef HAK_BASE_H
+#define HAK_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define COLD __attribute__((noinline, cold))
+#define NOINLINE __attribute__((noinline))
+#define INLINE static inline __attribute__((always_inline))
+#define CACHE_ALIGNED __attribute__((aligned(64)))
+
+/* Hides from the compiler where a value came from. On the hot path, where gcc would otherwise spend an instruction on copying
+ * it to the register it ends up in. */
+#define FORGET_ORIGIN(value) __asm__("" : "+r"(value))
+
+/* One unit is the granule of the page map and of runs; one superslab is the granule of growth and of huge pages. */
+#define UNIT_SHIFT 16
+#define UNIT_SIZE ((size_t)1 << UNIT_SHIFT)
+#define SUPERSLAB_SHIFT 21
+#define SUPERSLAB_SIZE ((size_t)1 << SUPERSLAB_SHIFT)
+#define SUPERSLAB_UNITS 32u
+
+/* Every block is aligned to this: the promise that the x86-64 and aarch64 ABIs make for malloc. */
+#define BLOCK_ALIGN ((size_t)16)
+
+/* Larger blocks than this are mappings of their own, so that mremap can move them without copying. */
+#define RUN_MAX_SIZE ((size_t)32 << 20)
+
+INLINE bool is_power_of_two(size_t x) { return x != 0 && (x & (x - 1)) == 0; }
+/* `align` is a power of two; the caller has excluded overflow. */
+INLINE size_t align_up(size_t x, size_t align) { return (x + align - 1) & ~(align - 1); }
+INLINE size_t units_for(size_t bytes) { return (bytes + UNIT_SIZE - 1) >> UNIT_SHIFT; }
+/* Bits [0, n) set; n from 0 to the width. */
+INLINE uint64_t low_mask64(unsigned n) { return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1; }
+INLINE uint32_t low_mask32(unsigned n) { return (uint32_t)low_mask64(n); }
+INLINE unsigned lowest_bit(uint64_t x) { return (unsigned)__builtin_ctzll(x); }
+INLINE unsigned highest_bit(uint64_t x) { return 63u - (unsigned)__builtin_clzll(x); }
+INLINE unsigned count_bits(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
+INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+INLINE size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+/* An invariant of ours. Checked in debug builds; in release builds it is still compiled, so that it cannot rot. */
+#ifndef HAK_DEBUG
+#define HAK_DEBUG 0
+#endif
+void error_assert(const char *condition, const char *file, int line) __attribute__((noreturn, cold));
+#define HAK_ASSERT(condition)                                  \
+    do {                                                       \
+        if (HAK_DEBUG && UNLIKELY(!(condition)))               \
+            error_assert(#condition, __FILE__, __LINE__);      \
+    } while (0)
+
+#endif

@@ -1,0 +1,31 @@
+/* error.h - what the allocator says when a program misuses it, and how it stops. The texts are in errors.def. */
+#ifndef HAK_ERROR_H
+#define HAK_ERROR_H
+
+#include "base.h"
+
+enum error_id {
+#define X(id, what, advice) ERROR_##id,
+#define W(id, what)
+#include "errors.def"
+#undef X
+#undef W
+};
+
+enum warning_id {
+#define X(id, what, advice)
+#define W(id, what) WARNING_##id,
+#include "errors.def"
+#undef X
+#undef W
+};
+
+/* Says in one line what `call` (the name of a public function) found at `address`, and aborts. `block_size` is the size
+ * class's, 0 where none is known. Allocates nothing, takes no lock; safe anywhere. */
+void error_fatal(enum error_id id, const char *call, const void *address, size_t block_size)
+    __attribute__((noreturn, cold));
+
+/* One line about `subject` (`length` bytes of text), ending in `nearest`. */
+void error_warn(enum warning_id id, const char *subject, size_t length, const char *nearest) __attribute__((cold));
+
+#endif

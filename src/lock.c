@@ -1,0 +1,73 @@
+#include "lock.h"
+
+#include "atomic.h"
+#include "os.h"
+
+enum {
+    SPINS = 100,          /* about as long as the lock is held */
+    WAIT_MILLISECONDS = 50 /* then whether the holder still exists is looked at */
+};
+#define CONTENDED ((uint32_t)1 << 31) /* somebody sleeps; the other bits are the holder's thread id, 0 = free */
+
+static _Atomic(uint32_t) lock_word;
+static __thread uint32_t lock_thread_id; /* 0 = not known yet */
+
+static uint32_t thread_id(void)
+{
+    if (UNLIKELY(lock_thread_id == 0))
+        lock_thread_id = os_thread_id();
+    return lock_thread_id;
+}
+
+/* Pairs with the release in lock_release. */
+static bool lock_try(uint32_t from, uint32_t to) { return cas_acquire(&lock_word, &from, to); }
+
+static COLD void lock_wait(uint32_t self)
+{
+    for (unsigned i = 0; i < SPINS; i++)
+        if (load_relaxed(&lock_word) == 0 && lock_try(0, self))
+            return;
+    for (;;) {
+        uint32_t seen = load_relaxed(&lock_word);
+        /* Acquired as contended: whether others still sleep is not known. */
+        if (seen == 0) {
+            if (lock_try(0, self | CONTENDED))
+                return;
+            continue;
+        }
+        if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED))
+            continue;
+        os_wait(&lock_word, seen | CONTENDED, WAIT_MILLISECONDS);
+        /* The holder may have vanished: a child made by _Fork or clone, where no fork handler runs. */
+        if (load_relaxed(&lock_word) == (seen | CONTENDED) && !os_thread_exists(seen & ~CONTENDED) &&
+            lock_try(seen | CONTENDED, self | CONTENDED))
+            return;
+    }
+}
+
+bool lock_acquire(void)
+{
+    uint32_t self = thread_id();
+    if (LIKELY(lock_try(0, self)))
+        return true;
+    if ((load_relaxed(&lock_word) & ~CONTENDED) == self)
+        return false;
+    lock_wait(self);
+    return true;
+}
+
+void lock_release(void)
+{
+    /* Release: pairs with the acquire in lock_try. */
+    if (exchange_release(&lock_word, 0) & CONTENDED)
+        os_wake_one(&lock_word);
+}
+
+bool lock_is_held(void) { return (load_relaxed(&lock_word) & ~CONTENDED) == thread_id(); }
+
+void lock_after_fork(void)
+{
+    bool mine = lock_thread_id != 0 && (load_relaxed(&lock_word) & ~CONTENDED) == lock_thread_id;
+    lock_thread_id = os_thread_id();
+    store_relaxed(&lock_word, mine ? lock_thread_id : 0);
+}

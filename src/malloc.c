@@ -1,0 +1,115 @@
+/* malloc.c - the hot path, whole: what every malloc and free does before, rarely, a slow path is entered.
+ *
+ * malloc: size -> class by table; the calling thread's ring of the class; its top block, if there is one.
+ *     Not: ring_malloc (ring.c), which takes a batch from the depot (remote.c) or blocks from a page (page.c), which comes
+ *     from a run of units (span.c), which comes from mmap (os.c). Above CLASS_MAX_SIZE: large.c.
+ * free: address -> class by the page map (map.h); the calling thread's ring of the class; if there is room, on top of it.
+ *     Not: ring_free (ring.c), which passes the ring's older half on, to the depot or to its pages' bitmaps.
+ *     Class 0, whose ring is always closed, stands for NULL, large blocks and whatever is not a block.
+ *
+ * Nothing here is atomic (the page map's byte is a plain load), nothing is locked, hashed, counted or initialised: what a
+ * thread that has no cache yet sees is a cache whose rings are all closed. */
+#include "hakmem.h"
+
+#include "map.h"
+#include "ring.h"
+#include "slow.h"
+
+/* ---- malloc and free ------------------------------------------------------------------------------------------------- */
+
+INLINE void *malloc_fast(size_t size)
+{
+    if (UNLIKELY(size > CLASS_TABLE_MAX))
+        return malloc_slow(size);
+    size_t class_id = class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
+    struct cache *cache = cache_self;
+    void **top = cache->top[class_id];
+    void *block = *top;
+    FORGET_ORIGIN(block);
+    if (UNLIKELY(!block))
+        return malloc_slow(size);
+    cache->top[class_id] = top - 1;
+    return block;
+}
+
+INLINE void free_fast(void *block)
+{
+    size_t class_id = map_class(block);
+    struct cache *cache = cache_self;
+    FORGET_ORIGIN(cache);
+    void **top = cache->top[class_id];
+    if (UNLIKELY(top >= cache->limit[class_id] || *top == block)) { /* full, veiled, or freed twice in a row */
+        free_slow(block);
+        return;
+    }
+    top[1] = block;
+    cache->top[class_id] = top + 1;
+}
+
+INLINE void *calloc_fast(size_t count, size_t size)
+{
+    size_t bytes;
+    if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || bytes > CLASS_TABLE_MAX))
+        return calloc_slow(count, size);
+    unsigned class_id = class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
+    struct cache *cache = cache_self;
+    void **top = cache->top[class_id];
+    void *block = *top;
+    if (UNLIKELY(!block))
+        return calloc_slow(count, size);
+    cache->top[class_id] = top - 1;
+    return __builtin_memset(block, 0, bytes);
+}
+
+/* A new size that the block's own class serves, or that leaves less than half of it unused, needs no other block. */
+INLINE void *realloc_fast(void *block, size_t size)
+{
+    unsigned class_id = map_class(block);
+    size_t have = class_size(class_id); /* 0 when it is no page's */
+    if (LIKELY(size <= have && size > have / 2 && realloc_may_stay(block)))
+        return block;
+    return realloc_slow(block, size);
+}
+
+/* ---- The native names ------------------------------------------------------------------------------------------------- */
+
+void *hak_malloc(size_t size) { return malloc_fast(size); }
+void hak_free(void *block) { free_fast(block); }
+void *hak_calloc(size_t count, size_t size) { return calloc_fast(count, size); }
+void *hak_realloc(void *block, size_t size) { return realloc_fast(block, size); }
+
+#ifndef HAK_NO_OVERRIDE
+
+/* ---- The C names ------------------------------------------------------------------------------------------------------- */
+
+HAK_PUBLIC void *malloc(size_t size) { return malloc_fast(size); }
+HAK_PUBLIC void free(void *block) { free_fast(block); }
+HAK_PUBLIC void cfree(void *block) { free_fast(block); }
+HAK_PUBLIC void *calloc(size_t count, size_t size) { return calloc_fast(count, size); }
+HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(block, size); }
+
+/* ---- C++: operator new and delete, by their names in the Itanium ABI ------------------------------------------------------ */
+
+INLINE void *new_fast(size_t size)
+{
+    void *block = malloc_fast(size);
+    return LIKELY(block) ? block : new_failed(size, BLOCK_ALIGN, true);
+}
+INLINE void *new_nothrow_fast(size_t size)
+{
+    void *block = malloc_fast(size);
+    return LIKELY(block) ? block : new_failed(size, BLOCK_ALIGN, false);
+}
+
+HAK_PUBLIC void *_Znwm(size_t size) { return new_fast(size); }
+HAK_PUBLIC void *_Znam(size_t size) { return new_fast(size); }
+HAK_PUBLIC void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) { (void)tag; return new_nothrow_fast(size); }
+HAK_PUBLIC void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) { (void)tag; return new_nothrow_fast(size); }
+HAK_PUBLIC void _ZdlPv(void *block) { free_fast(block); }
+HAK_PUBLIC void _ZdaPv(void *block) { free_fast(block); }
+HAK_PUBLIC void _ZdlPvm(void *block, size_t size) { (void)size; free_fast(block); }
+HAK_PUBLIC void _ZdaPvm(void *block, size_t size) { (void)size; free_fast(block); }
+HAK_PUBLIC void _ZdlPvRKSt9nothrow_t(void *block, const void *tag) { (void)tag; free_fast(block); }
+HAK_PUBLIC void _ZdaPvRKSt9nothrow_t(void *block, const void *tag) { (void)tag; free_fast(block); }
+
+#endif

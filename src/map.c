@@ -1,0 +1,76 @@
+#include "map.h"
+
+#include "lock.h"
+#include "os.h"
+
+_Atomic(uint8_t) map_classes[MAP_WINDOW_UNITS];
+
+struct leaf {
+    _Atomic(struct page *) page[MAP_LEAF_UNITS];
+};
+static struct leaf *_Atomic root[MAP_ROOTS];
+
+static _Atomic(struct page *) *page_entry(const void *address)
+{
+    uintptr_t index = (uintptr_t)address >> 32;
+    struct leaf *leaf = index < MAP_ROOTS ? load_acquire(&root[index]) : NULL; /* pairs with map_prepare */
+    return leaf ? &leaf->page[(uint32_t)(uintptr_t)address >> UNIT_SHIFT] : NULL;
+}
+
+struct page *map_page(const void *address)
+{
+    _Atomic(struct page *) *entry = page_entry(address);
+    return entry ? load_acquire(entry) : NULL; /* pairs with map_set */
+}
+
+bool map_prepare(const void *start, size_t size)
+{
+    HAK_ASSERT(lock_is_held());
+    uintptr_t first = (uintptr_t)start >> 32, last = ((uintptr_t)start + size - 1) >> 32;
+    if (last >= MAP_ROOTS)
+        return false;
+    for (uintptr_t i = first; i <= last; i++) {
+        void *leaf;
+        if (load_relaxed(&root[i]))
+            continue;
+        if (os_map(sizeof(struct leaf), 1, NULL, &leaf))
+            return false;
+        store_release(&root[i], leaf); /* pairs with page_entry */
+    }
+    return true;
+}
+
+bool map_reserve(const void *start, size_t size)
+{
+    HAK_ASSERT(lock_is_held());
+    const char *address = start;
+    for (size_t offset = 0; offset < size; offset += UNIT_SIZE)
+        if (map_class(address + offset) != 0)
+            return false;
+    for (size_t offset = 0; offset < size; offset += UNIT_SIZE)
+        store_relaxed(map_class_entry(address + offset), CLASS_RESERVED);
+    return true;
+}
+
+void map_unreserve(const void *start, size_t size)
+{
+    HAK_ASSERT(lock_is_held());
+    for (size_t offset = 0; offset < size; offset += UNIT_SIZE)
+        store_relaxed(map_class_entry((const char *)start + offset), 0);
+}
+
+void map_set(const void *start, size_t units, unsigned class_id, struct page *page)
+{
+    HAK_ASSERT(lock_is_held());
+    const char *address = start;
+    for (size_t i = 0; i < units; i++, address += UNIT_SIZE) {
+        store_relaxed(map_class_entry(address), (uint8_t)class_id);
+        store_release(page_entry(address), page); /* who finds the page finds it set up: pairs with map_page */
+    }
+}
+
+void map_set_large(const void *start, struct page *page)
+{
+    HAK_ASSERT(lock_is_held());
+    store_release(page_entry(start), page); /* as map_set */
+}

@@ -1,0 +1,60 @@
+/* map.h - from an address to its size class (fast, by one look) and to its page (exact, for slow paths).
+ *
+ * Classes: a table with a byte for each unit of a window of MAP_WINDOW bytes, indexed by the address modulo the window. No two superslabs
+ * of the heap fall on the same entries (span.c maps elsewhere if they would), so for addresses of the heap the table is exact.
+ * Any other address reads 0 or, should it fall on entries in use, a class that is not its own: where that matters, the page
+ * is looked up. The table is static and zero: what was never written has no memory behind it and needs no initialisation.
+ *
+ * Pages: a 48-bit address is cut 16 | 16 | 16: root, leaf of 4 GiB, offset in the unit.
+ *
+ * Entries are written under the address-space lock, before a block of the unit is handed out and after the last is back, so
+ * a thread that holds a live block reads stable entries. Any thread may read at any address. */
+#ifndef HAK_MAP_H
+#define HAK_MAP_H
+
+#include "atomic.h"
+#include "base.h"
+#include "class.h"
+
+struct page;
+
+#define MAP_WINDOW ((size_t)1 << 40)
+#define MAP_WINDOW_UNITS (MAP_WINDOW >> UNIT_SHIFT)
+#define MAP_ROOTS 65536u
+#define MAP_LEAF_UNITS 65536u
+
+/* A unit of a superslab that is not part of a page of blocks. 0: not a unit of a superslab. */
+#define CLASS_RESERVED (CLASS_SLOTS - 1u)
+
+extern _Atomic(uint8_t) map_classes[MAP_WINDOW_UNITS];
+
+INLINE _Atomic(uint8_t) *map_class_entry(const void *address)
+{
+    return &map_classes[(uintptr_t)address >> UNIT_SHIFT & (MAP_WINDOW_UNITS - 1)];
+}
+
+INLINE unsigned map_class(const void *address)
+{
+    return load_relaxed(map_class_entry(address)); /* relaxed: see above */
+}
+
+/* Whether the class is that of a page of blocks. */
+INLINE bool class_is_paged(unsigned class_id) { return class_id - 1u < CLASS_LAST; }
+
+/* The page of blocks, or large block, that the unit belongs to; NULL when there is none. Of a large block, only the first unit leads to it. */
+struct page *map_page(const void *address);
+
+/* Makes page entries for [start, start + size) writable. False when memory is out. Under the lock. */
+bool map_prepare(const void *start, size_t size);
+
+/* Claims or gives up the class entries of superslabs. False when some are in use already. Under the lock. */
+bool map_reserve(const void *start, size_t size);
+void map_unreserve(const void *start, size_t size);
+
+/* Enters a page of blocks, or removes it (class_id CLASS_RESERVED, page NULL). Under the lock. */
+void map_set(const void *start, size_t units, unsigned class_id, struct page *page);
+
+/* Enters a large block, or removes it (NULL). Under the lock. */
+void map_set_large(const void *start, struct page *page);
+
+#endif

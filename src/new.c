@@ -1,0 +1,31 @@
+/* new.c - what operator new does when memory is out, without linking the C++ runtime.
+ * Compiled with -fexceptions: what a new_handler throws passes through. */
+#include "error.h"
+#include "slow.h"
+
+#include "hakmem.h"
+
+typedef void (*new_handler)(void);
+
+/* std::get_new_handler() and std::__throw_bad_alloc(): there when a C++ runtime is in the program, else NULL. */
+__attribute__((weak)) new_handler _ZSt15get_new_handlerv(void);
+__attribute__((weak)) void _ZSt17__throw_bad_allocv(void);
+
+void *new_failed(size_t size, size_t align, bool throws)
+{
+    for (;;) {
+        new_handler handler = _ZSt15get_new_handlerv ? _ZSt15get_new_handlerv() : NULL;
+        if (!handler)
+            break;
+        handler();
+        void *block = aligned_slow(align, size);
+        if (block)
+            return block;
+    }
+    if (!throws)
+        return NULL;
+    if (!_ZSt17__throw_bad_allocv)
+        error_fatal(ERROR_NEW_FAILED, "operator new", (void *)size, 0);
+    _ZSt17__throw_bad_allocv();
+    __builtin_unreachable();
+}

@@ -1,0 +1,164 @@
+#include "options.h"
+
+#include "error.h"
+#include "os.h"
+
+uint64_t option_values[OPTION_COUNT] = {
+#define X(id, name, kind, value, min, max, doc) value,
+#include "options.def"
+#undef X
+};
+
+enum option_kind { FLAG, COUNT };
+
+static const struct option_info {
+    const char *name;
+    enum option_kind kind;
+    uint64_t min, max;
+} option_info[OPTION_COUNT] = {
+#define X(id, name, kind, value, min, max, doc) {name, kind, min, max},
+#include "options.def"
+#undef X
+};
+
+/* A piece of the environment's text; not terminated. */
+struct piece {
+    const char *start;
+    size_t length;
+};
+
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
+
+static bool piece_is(struct piece piece, const char *word)
+{
+    size_t i = 0;
+    while (i < piece.length && word[i] && lower(piece.start[i]) == word[i])
+        i++;
+    return i == piece.length && !word[i];
+}
+
+/* The rest of `string` behind `prefix`, or NULL when it does not begin so. */
+static const char *after_prefix(const char *string, const char *prefix)
+{
+    while (*prefix)
+        if (*string++ != *prefix++)
+            return NULL;
+    return string;
+}
+
+static struct piece piece_until(const char *start, char end)
+{
+    struct piece piece = {start, 0};
+    while (start[piece.length] && start[piece.length] != end)
+        piece.length++;
+    return piece;
+}
+
+/* Levenshtein's distance, for words shorter than 32 letters; longer ones are cut. */
+static unsigned edit_distance(struct piece piece, const char *word)
+{
+    enum { LONGEST = 32 };
+    unsigned row[LONGEST + 1];
+    unsigned columns = 0;
+    for (; word[columns] && columns < LONGEST; columns++)
+        row[columns] = columns;
+    row[columns] = columns;
+    for (size_t i = 0; i < min_size(piece.length, LONGEST); i++) {
+        unsigned diagonal = row[0];
+        row[0]++;
+        for (unsigned j = 1; j <= columns; j++) {
+            unsigned substitute = diagonal + (lower(piece.start[i]) != word[j - 1]);
+            diagonal = row[j];
+            unsigned insert_or_delete = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = substitute < insert_or_delete ? substitute : insert_or_delete;
+        }
+    }
+    return row[columns];
+}
+
+static const char *nearest_name(struct piece piece)
+{
+    unsigned best = 0;
+    for (unsigned i = 1; i < OPTION_COUNT; i++)
+        if (edit_distance(piece, option_info[i].name) < edit_distance(piece, option_info[best].name))
+            best = i;
+    return option_info[best].name;
+}
+
+static bool parse_flag(struct piece piece, uint64_t *out)
+{
+    static const char *const words[2][4] = {{"0", "no", "off", "false"}, {"1", "yes", "on", "true"}};
+    for (unsigned value = 0; value < 2; value++)
+        for (unsigned i = 0; i < 4; i++)
+            if (piece_is(piece, words[value][i])) {
+                *out = value;
+                return true;
+            }
+    return false;
+}
+
+static bool parse_count(struct piece piece, uint64_t *out)
+{
+    uint64_t value = 0;
+    for (size_t i = 0; i < piece.length; i++) {
+        char c = piece.start[i];
+        if (c < '0' || c > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(c - '0'), &value))
+            return false;
+    }
+    *out = value;
+    return piece.length > 0;
+}
+
+static void set_option(struct piece name, struct piece value)
+{
+    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+        const struct option_info *info = &option_info[i];
+        if (!piece_is(name, info->name))
+            continue;
+        uint64_t parsed;
+        bool valid = info->kind == FLAG ? parse_flag(value, &parsed) : parse_count(value, &parsed);
+        if (valid && parsed >= info->min && parsed <= info->max)
+            option_values[i] = parsed;
+        else
+            error_warn(WARNING_OPTION_VALUE, name.start, (size_t)(value.start + value.length - name.start),
+                       info->kind == FLAG ? "0 or 1" : "a whole number in the option's range");
+        return;
+    }
+    error_warn(WARNING_OPTION_UNKNOWN, name.start, name.length, nearest_name(name));
+}
+
+static void read_list(const char *list)
+{
+    while (*list) {
+        struct piece item = piece_until(list, ',');
+        struct piece name = piece_until(item.start, ':');
+        list = item.start + item.length + (item.start[item.length] == ',');
+        if (item.length == 0)
+            continue;
+        if (name.length >= item.length)
+            error_warn(WARNING_OPTION_SYNTAX, item.start, item.length, "stats:1,check:0");
+        else
+            set_option(name, (struct piece){name.start + name.length + 1, item.length - name.length - 1});
+    }
+}
+
+/* The list first, so that a variable of its own overrides it. */
+void options_read(char *const *environment)
+{
+    if (!environment || os_is_privileged())
+        return;
+    for (int lists_first = 1; lists_first >= 0; lists_first--)
+        for (char *const *variable = environment; *variable; variable++) {
+            const char *name = after_prefix(*variable, "HAKMEM_");
+            if (!name)
+                continue;
+            struct piece key = piece_until(name, '=');
+            const char *value = key.start + key.length + (key.start[key.length] == '=');
+            bool is_list = piece_is(key, "conf");
+            if (is_list && lists_first)
+                read_list(value);
+            else if (!is_list && !lists_first)
+                set_option(key, piece_until(value, 0));
+        }
+}

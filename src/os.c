@@ -1,0 +1,184 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* A system call as the kernel defines it: the result, or minus an errno value. */
+static long system_call(long number, long a, long b, long c, long d, long e, long f)
+{
+#if defined(__x86_64__)
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+#else
+#error "hakmem supports x86-64 and aarch64"
+#endif
+}
+
+static int error_of(long result) { return result < 0 && result > -4096 ? (int)-result : 0; }
+
+static int call4(long number, long a, long b, long c, long d)
+{
+    return error_of(system_call(number, a, b, c, d, 0, 0));
+}
+
+size_t os_page_size(void) { return getauxval(AT_PAGESZ); }
+
+static int map_at(void *hint, size_t size, char **out)
+{
+    long result = system_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *out = (char *)result;
+    return error_of(result);
+}
+
+int os_map(size_t size, size_t align, void *hint, void **out)
+{
+    char *start;
+    int error = map_at(hint, size, &start);
+    if (error)
+        return error;
+    *out = start;
+    if (((uintptr_t)start & (align - 1)) == 0)
+        return 0;
+
+    /* Not aligned by luck: map enough to contain an aligned range and cut off both ends. */
+    os_unmap(start, size);
+    size_t slack = align - os_page_size();
+    if (size > PTRDIFF_MAX - slack)
+        return ENOMEM;
+    error = map_at(NULL, size + slack, &start);
+    if (error)
+        return error;
+    char *aligned = (char *)align_up((uintptr_t)start, align);
+    size_t head = (size_t)(aligned - start);
+    if (head > 0)
+        os_unmap(start, head);
+    if (slack > head)
+        os_unmap(aligned + size, slack - head);
+    *out = aligned;
+    return 0;
+}
+
+int os_unmap(void *address, size_t size) { return call4(SYS_munmap, (long)address, (long)size, 0, 0); }
+
+int os_purge(void *address, size_t size)
+{
+    /* Not MADV_FREE: it leaves the memory in RSS until the system is short, which users see as a leak. */
+    return call4(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0);
+}
+
+int os_resize(void *address, size_t old_size, size_t new_size)
+{
+    return call4(SYS_mremap, (long)address, (long)old_size, (long)new_size, 0);
+}
+
+int os_move(void *address, size_t old_size, size_t new_size, void *target)
+{
+    return error_of(system_call(SYS_mremap, (long)address, (long)old_size, (long)new_size,
+                                MREMAP_MAYMOVE | MREMAP_FIXED, (long)target, 0));
+}
+
+int os_map_wiped_on_fork(void **out)
+{
+    int error = os_map(os_page_size(), 1, NULL, out);
+    if (error)
+        return error;
+    error = call4(SYS_madvise, (long)*out, (long)os_page_size(), MADV_WIPEONFORK, 0);
+    if (error)
+        os_unmap(*out, os_page_size());
+    return error;
+}
+
+void os_wait(_Atomic(uint32_t) *word, uint32_t value, unsigned milliseconds)
+{
+    struct timespec limit = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    call4(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)value, (long)&limit);
+}
+
+void os_wake_one(_Atomic(uint32_t) *word) { call4(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0); }
+
+uint64_t os_milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint32_t os_process_id(void) { return (uint32_t)system_call(SYS_getpid, 0, 0, 0, 0, 0, 0); }
+uint32_t os_thread_id(void) { return (uint32_t)system_call(SYS_gettid, 0, 0, 0, 0, 0, 0); }
+
+bool os_thread_exists(uint32_t thread_id)
+{
+    return call4(SYS_tgkill, (long)os_process_id(), (long)thread_id, 0, 0) != ESRCH;
+}
+
+void os_write(int fd, const char *text, size_t length)
+{
+    while (length > 0) {
+        long written = system_call(SYS_write, fd, (long)text, (long)length, 0, 0, 0);
+        if (error_of(written) == EINTR)
+            continue;
+        if (written <= 0)
+            return;
+        text += written;
+        length -= (size_t)written;
+    }
+}
+
+int os_duplicate(int fd)
+{
+    enum { HIGH = 500 }; /* out of the way of programs that count on low numbers */
+    long result = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH, 0, 0, 0);
+    return error_of(result) ? -1 : (int)result;
+}
+
+void os_abort(void)
+{
+    /* Without libc's abort(), which takes a lock and may flush streams; a handler of the program still runs. */
+    call4(SYS_tgkill, (long)os_process_id(), (long)os_thread_id(), SIGABRT, 0);
+    struct sigaction_kernel {
+        void (*handler)(int);
+        unsigned long flags;
+        void (*restorer)(void);
+        unsigned long mask;
+    } fallback = {.handler = SIG_DFL, .flags = 0, .restorer = NULL, .mask = 0};
+    unsigned long abort_signal = 1ul << (SIGABRT - 1);
+    call4(SYS_rt_sigaction, SIGABRT, (long)&fallback, 0, sizeof fallback.mask);
+    call4(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&abort_signal, 0, sizeof abort_signal);
+    call4(SYS_tgkill, (long)os_process_id(), (long)os_thread_id(), SIGABRT, 0);
+    for (;;)
+        __builtin_trap();
+}
+
+bool os_is_privileged(void) { return getauxval(AT_SECURE) != 0; }

@@ -1,0 +1,54 @@
+/* os.h - the only system calls of the allocator.
+ *
+ * Contract of every function here: sizes and addresses are multiples of the system's page size unless said otherwise;
+ * the result is 0 or an errno value; errno itself is never touched, because the calls are made without libc's wrappers
+ * (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the allocator).
+ * All are safe in any thread and in a signal handler. */
+#ifndef HAK_OS_H
+#define HAK_OS_H
+
+#include "base.h"
+#include "atomic.h"
+
+/* Bytes of a page of memory: 4, 16 or 64 KiB. UNIT_SIZE is a multiple of it. */
+size_t os_page_size(void);
+
+/* Fresh zeroed memory, readable and writable, at an address that is a multiple of `align` (a power of two, any). The
+ * system is asked to put it at `hint` first when that is not NULL. */
+int os_map(size_t size, size_t align, void *hint, void **out);
+
+/* Gives memory from os_map back, whole or in part. May fail with ENOMEM when the process has too many mappings. */
+int os_unmap(void *address, size_t size);
+
+/* Frees the physical memory behind a range that stays mapped. On success, and only then, it reads as zero afterwards. */
+int os_purge(void *address, size_t size);
+
+/* Resizes a mapping, keeping contents. os_resize never moves it; os_move puts it at `target`, replacing what is mapped there. */
+int os_resize(void *address, size_t old_size, size_t new_size);
+int os_move(void *address, size_t old_size, size_t new_size, void *target);
+
+/* Memory of one page that reads as zero in the child of a fork, whatever was written to it before. */
+int os_map_wiped_on_fork(void **out);
+
+/* Sleeps while *word is `value`, at most `milliseconds`; may wake early for no reason. */
+void os_wait(_Atomic(uint32_t) *word, uint32_t value, unsigned milliseconds);
+void os_wake_one(_Atomic(uint32_t) *word);
+
+/* Milliseconds on a clock that never goes back, exact to about 5 ms. Not a system call where the kernel helps (vDSO). */
+uint64_t os_milliseconds(void);
+
+uint32_t os_process_id(void);
+uint32_t os_thread_id(void);
+/* False when no thread of this process has the id. */
+bool os_thread_exists(uint32_t thread_id);
+
+/* Writes all of it, or as much as can be written. */
+void os_write(int fd, const char *text, size_t length);
+/* Another descriptor for the file behind `fd`, high and closed on exec; -1 if there is none. */
+int os_duplicate(int fd);
+void os_abort(void) __attribute__((noreturn));
+
+/* True when the program runs with more rights than its caller (setuid, file capabilities). */
+bool os_is_privileged(void);
+
+#endif

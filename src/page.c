@@ -1,0 +1,537 @@
+#include "page.h"
+
+#include "lock.h"
+#include "map.h"
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+#include "span.h"
+
+/* ---- Bitmaps --------------------------------------------------------------------------------------------------------- */
+
+static uint64_t full_word(const struct class_info *info, unsigned word)
+{
+    return low_mask64((unsigned)min_size(64, info->blocks - word * 64u));
+}
+
+static bool bitmap_is_full(const _Atomic(uint64_t) *bits, const struct class_info *info)
+{
+    for (unsigned word = 0; word < info->words; word++)
+        if (load_seq(&bits[word]) != full_word(info, word))
+            return false;
+    return true;
+}
+
+/* Sequentially consistent: the holder's second look, which pairs with the fetch_or in page_put. */
+static bool bitmap_is_empty(const _Atomic(uint64_t) *bits, const struct class_info *info)
+{
+    for (unsigned word = 0; word < info->words; word++)
+        if (load_seq(&bits[word]) != 0)
+            return false;
+    return true;
+}
+
+static char *block_at(const struct page *page, uint32_t index)
+{
+    return page->start + (size_t)index * class_size(page->class_id);
+}
+
+static uint32_t page_unit(const struct page *page)
+{
+    return (uint32_t)((uintptr_t)page->start >> UNIT_SHIFT) % SUPERSLAB_UNITS;
+}
+
+/* ---- Listing ----------------------------------------------------------------------------------------------------------- */
+
+/* The state is LISTED already, or the caller holds the page: nobody else can list it. */
+static void page_list(struct page *page)
+{
+    struct superslab *slab = page->slab;
+    unsigned class_id = page->class_id;
+    uint32_t bit = (uint32_t)1 << page_unit(page);
+    store_seq(&page->state, PAGE_LISTED);
+    /* From here on the page is the next claimer's. Pairs with the fetch_and in unit_claim. */
+    fetch_or_seq(&slab->listed, bit);
+    slabset_add(SET_OF_CLASS + class_id, slab->number);
+}
+
+/* Makes the caller the holder of the page listed at a unit. NULL when there is none, or somebody else was faster. */
+static struct page *unit_claim(struct superslab *slab, uint32_t unit)
+{
+    uint32_t bit = (uint32_t)1 << unit;
+    if (!(fetch_and_seq(&slab->listed, ~bit) & bit)) /* pairs with the fetch_or in page_list */
+        return NULL;
+    struct page *page = map_page(slab_unit_start(slab, unit));
+    store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
+    store_seq(&page->state, PAGE_OWNED);
+    return page;
+}
+
+/* Claims a page of the class in one superslab; NULL when none is listed there. */
+static struct page *slab_claim(struct superslab *slab, unsigned class_id)
+{
+    for (uint32_t listed = load_seq(&slab->listed); listed; listed &= listed - 1) {
+        uint32_t unit = lowest_bit(listed);
+        if (map_class(slab_unit_start(slab, unit)) != class_id)
+            continue;
+        struct page *page = unit_claim(slab, unit);
+        if (!page)
+            continue;
+        if (page->class_id == class_id)
+            return page;
+        page_list(page); /* another page by now */
+    }
+    return NULL;
+}
+
+static struct page *page_claim(unsigned class_id)
+{
+    unsigned set = SET_OF_CLASS + class_id;
+    for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
+        struct page *page = slab_claim(slab_at(n), class_id);
+        if (page)
+            return page;
+        /* The set is a hint: correct it, then look again, for a page listed meanwhile relies on it. */
+        slabset_remove(set, n);
+        page = slab_claim(slab_at(n), class_id);
+        if (page) {
+            slabset_add(set, n);
+            return page;
+        }
+    }
+    return NULL;
+}
+
+/* ---- Making and unmaking ------------------------------------------------------------------------------------------------- */
+
+static void page_init(struct page *page, unsigned class_id, struct run run)
+{
+    const struct class_info *info = &class_info[class_id];
+    page->start = run_start(run);
+    page->slab = run.slab;
+    page->class_id = (uint8_t)class_id;
+    page->zeroed = run.zeroed;
+    page->checked = option(OPTION_CHECK);
+    store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
+    store_relaxed(&page->purged, false);
+    store_relaxed(&page->low_word, 0);
+    store_relaxed(&page->virgin, 0);
+    for (unsigned word = 0; word < info->words; word++)
+        store_relaxed(&page->free[word], full_word(info, word));
+    store_seq(&page->state, PAGE_OWNED);
+}
+
+static size_t descriptor_size(unsigned class_id)
+{
+    return offsetof(struct page, free) + class_info[class_id].words * sizeof(uint64_t);
+}
+
+static struct page *page_create(unsigned class_id)
+{
+    if (!lock_acquire())
+        return NULL;
+    const struct class_info *info = &class_info[class_id];
+    struct page *page = meta_alloc(descriptor_size(class_id));
+    struct run run = {.slab = NULL};
+    if (page) {
+        run = span_alloc(info->units, 1);
+        if (run.slab) {
+            page_init(page, class_id, run);
+            map_set(page->start, info->units, class_id, page);
+        } else {
+            meta_free(page, descriptor_size(class_id));
+        }
+    }
+    lock_release();
+    return run.slab ? page : NULL;
+}
+
+/* The caller holds the page, and every block is free. */
+static void page_destroy(struct page *page)
+{
+    unsigned class_id = page->class_id;
+    const struct class_info *info = &class_info[class_id];
+    HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED && bitmap_is_full(page->free, info));
+    if (!lock_acquire()) {
+        page_list(page);
+        return;
+    }
+    map_set(page->start, info->units, CLASS_RESERVED, NULL);
+    bool purge = span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units);
+    meta_free(page, descriptor_size(class_id));
+    lock_release();
+    if (purge)
+        span_purge_excess();
+}
+
+struct page *page_acquire(unsigned class_id, uint32_t holder)
+{
+    struct page *page = page_claim(class_id);
+    if (!page)
+        page = page_create(class_id);
+    if (page)
+        store_relaxed(&page->holder, holder);
+    return page;
+}
+
+void page_release(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
+    if (bitmap_is_full(page->free, info)) {
+        page_destroy(page);
+        return;
+    }
+    if (!bitmap_is_empty(page->free, info)) {
+        page_list(page);
+        return;
+    }
+    /* FULL, then a second look: pairs with page_put, which sets a bit and then reads the state. */
+    store_seq(&page->state, PAGE_FULL);
+    uint8_t full = PAGE_FULL;
+    if (!bitmap_is_empty(page->free, info) && cas_seq(&page->state, &full, PAGE_LISTED))
+        page_list(page);
+}
+
+/* If all blocks of the page listed at this unit are free, it goes back to the spans. */
+static void unit_retire(struct superslab *slab, uint32_t unit)
+{
+    struct page *page = unit_claim(slab, unit);
+    if (!page)
+        return;
+    if (bitmap_is_full(page->free, &class_info[page->class_id]))
+        page_destroy(page);
+    else
+        page_list(page);
+}
+
+/* ---- Taking blocks --------------------------------------------------------------------------------------------------------- */
+
+/* Clears up to `count` of the word's bits, the lowest; returns those that this thread cleared. */
+static uint64_t word_take(_Atomic(uint64_t) *word, unsigned count)
+{
+    uint64_t seen = load_relaxed(word);
+    if (count_bits(seen) <= count)
+        return seen ? exchange_acquire(word, 0) : 0; /* acquire: pairs with the fetch_or in page_put */
+    uint64_t mask = 0;
+    for (; count > 0; count--, seen &= seen - 1)
+        mask |= seen & -seen;
+    return fetch_and_acquire(word, ~mask) & mask; /* pairs with the fetch_or in page_put */
+}
+
+unsigned page_take(struct page *page, void **out, unsigned count)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    unsigned taken = 0;
+    unsigned word = load_relaxed(&page->low_word);
+    uint32_t end = 0; /* behind the last block taken */
+    for (; word < info->words && taken < count; word++) {
+        uint64_t bits = word_take(&page->free[word], count - taken);
+        if (bits)
+            end = word * 64 + highest_bit(bits) + 1;
+        for (; bits; bits &= bits - 1)
+            out[taken++] = block_at(page, word * 64 + lowest_bit(bits));
+    }
+    if (taken > 0)
+        store_relaxed(&page->low_word, (uint8_t)(word - 1));
+    if (end > load_relaxed(&page->virgin))
+        store_relaxed(&page->virgin, (uint16_t)end);
+    for (unsigned i = 0; i < taken / 2; i++) {
+        void *swap = out[i];
+        out[i] = out[taken - 1 - i];
+        out[taken - 1 - i] = swap;
+    }
+    return taken;
+}
+
+void *page_take_zeroed(struct page *page)
+{
+    uint32_t index = load_relaxed(&page->virgin);
+    if (!page->zeroed || index >= class_info[page->class_id].blocks)
+        return NULL;
+    uint64_t bit = (uint64_t)1 << index % 64;
+    if (!(fetch_and_acquire(&page->free[index / 64], ~bit) & bit)) /* pairs with the fetch_or in page_put */
+        return NULL;
+    store_relaxed(&page->virgin, (uint16_t)(index + 1));
+    return block_at(page, index);
+}
+
+/* ---- Freeing blocks ---------------------------------------------------------------------------------------------------------- */
+
+/* Blocks of one word of one bitmap, on their way back. */
+struct returning {
+    struct page *page;
+    uint64_t mask;
+    unsigned word;
+    bool touched; /* by the program, since the page was purged */
+};
+
+static void fail_at(struct page *page, unsigned word, uint64_t bits, const char *call)
+{
+    error_fatal(ERROR_DOUBLE_FREE, call, block_at(page, word * 64 + lowest_bit(bits)), class_size(page->class_id));
+}
+
+static void page_put(struct returning item, const char *call)
+{
+    struct page *page = item.page;
+    const struct class_info *info = &class_info[page->class_id];
+    struct superslab *slab = page->slab;
+    uint32_t unit = page_unit(page);
+    if (item.word < load_relaxed(&page->low_word))
+        store_relaxed(&page->low_word, (uint8_t)item.word);
+    if (load_relaxed(&page->purged) && item.touched)
+        store_relaxed(&page->purged, false);
+
+    /* Pairs with the takers' acquire (contents) and with the holder's second look in page_release (order). */
+    uint64_t before = fetch_or_seq(&page->free[item.word], item.mask);
+    if (UNLIKELY(before & item.mask))
+        fail_at(page, item.word, before & item.mask, call);
+
+    /* The page may be gone and *page another page's descriptor: nothing but the state may be looked at. */
+    uint8_t full = PAGE_FULL;
+    if (load_seq(&page->state) == PAGE_FULL && cas_seq(&page->state, &full, PAGE_LISTED))
+        page_list(page);
+    if ((before | item.mask) == full_word(info, item.word) && load_seq(&slab->listed) >> unit & 1 &&
+        bitmap_is_full(page->free, info))
+        unit_retire(slab, unit);
+}
+
+bool page_check_block(const void *block, enum error_id *error)
+{
+    const struct page *page = map_page(block);
+    if (!page || page->class_id == 0) {
+        *error = ERROR_NOT_LIVE;
+        return false;
+    }
+    size_t offset = (size_t)((const char *)block - page->start);
+    uint32_t index = class_block_index(page->class_id, offset);
+    if (index >= class_info[page->class_id].blocks || offset != (size_t)index * class_size(page->class_id)) {
+        *error = ERROR_INTERIOR;
+        return false;
+    }
+    *error = ERROR_DOUBLE_FREE;
+    return !(load_relaxed(&page->free[index / 64]) >> index % 64 & 1);
+}
+
+void page_return(void *const *blocks, unsigned count, const char *call)
+{
+    /* Neighbours in time are often neighbours in memory: what falls into one word is returned by one instruction. */
+    enum { SLOTS = 8 };
+    struct returning slots[SLOTS] = {{.page = NULL}};
+    for (unsigned i = 0; i < count; i++) {
+        char *block = blocks[i];
+        struct page *page = map_page(block);
+        if (UNLIKELY(!page || page->class_id == 0))
+            error_fatal(ERROR_NOT_LIVE, call, block, 0);
+        size_t offset = (size_t)(block - page->start);
+        uint32_t index = class_block_index(page->class_id, offset);
+        if (UNLIKELY(offset != (size_t)index * class_size(page->class_id) || index >= class_info[page->class_id].blocks))
+            error_fatal(ERROR_INTERIOR, call, block, class_size(page->class_id));
+
+        unsigned word = index / 64;
+        uint64_t bit = (uint64_t)1 << index % 64;
+        struct returning *slot = &slots[((uintptr_t)page / 64 + word) % SLOTS];
+        if (slot->page && (slot->page != page || slot->word != word)) {
+            page_put(*slot, call);
+            slot->page = NULL;
+        }
+        if (!slot->page)
+            *slot = (struct returning){.page = page, .word = word, .touched = true};
+        if (UNLIKELY(slot->mask & bit))
+            fail_at(page, word, bit, call);
+        slot->mask |= bit;
+    }
+    for (unsigned i = 0; i < SLOTS; i++)
+        if (slots[i].page)
+            page_put(slots[i], call);
+}
+
+/* ---- All pages ------------------------------------------------------------------------------------------------------------------ */
+
+/* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
+static struct page *page_at(struct superslab *slab, uint32_t unit)
+{
+    char *start = slab_unit_start(slab, unit);
+    struct page *page = map_page(start);
+    return start && class_is_paged(map_class(start)) && page && page->start == start ? page : NULL;
+}
+
+static void slab_each_page(struct superslab *slab, void (*visit)(struct page *, void *), void *argument)
+{
+    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        struct page *page = page_at(slab, unit);
+        if (page)
+            visit(page, argument);
+    }
+}
+
+static void count_page(struct page *page, void *argument)
+{
+    struct page_totals *totals = (struct page_totals *)argument + page->class_id;
+    totals->pages++;
+    for (unsigned word = 0; word < class_info[page->class_id].words; word++)
+        totals->free_blocks += count_bits(load_relaxed(&page->free[word]));
+}
+
+void page_count(struct page_totals *totals)
+{
+    for (unsigned c = 0; c < CLASS_SLOTS; c++)
+        totals[c] = (struct page_totals){0, 0};
+    for (uint32_t n = 0; n < span_slab_count(); n++) {
+        if (!lock_acquire())
+            return;
+        slab_each_page(slab_at(n), count_page, totals);
+        lock_release();
+    }
+}
+
+/* Free blocks in hand while their memory is purged. */
+struct hole {
+    struct page *page;
+    uint32_t first, last; /* numbers of the blocks that the hole is made of */
+    uint64_t taken[PAGE_MAX_BLOCKS / 64];
+};
+
+/* Looks for a stretch of free blocks that covers whole pages of memory, at or behind block `from`. */
+static bool hole_find(struct hole *hole, struct page *page, uint32_t from, size_t memory_page)
+{
+    size_t size = class_size(page->class_id);
+    uint32_t end = load_relaxed(&page->virgin); /* nothing behind it was ever touched */
+    uint32_t start = from;
+    for (uint32_t index = from; index <= end; index++) {
+        if (index < end && load_relaxed(&page->free[index / 64]) >> index % 64 & 1)
+            continue;
+        if (index > start && align_up(start * size, memory_page) + memory_page <= index * size) {
+            *hole = (struct hole){.page = page, .first = start, .last = index - 1};
+            return true;
+        }
+        start = index + 1;
+    }
+    return false;
+}
+
+/* Takes the blocks out of the bitmap, so that nobody else gets them; false when some were taken meanwhile. */
+static bool hole_take(struct hole *hole)
+{
+    bool all = true;
+    for (uint32_t word = hole->first / 64; word <= hole->last / 64; word++) {
+        uint64_t mask = low_mask64((unsigned)min_size(64, hole->last + 1 - word * 64));
+        if (word == hole->first / 64)
+            mask &= ~low_mask64(hole->first % 64);
+        hole->taken[word] = fetch_and_acquire(&hole->page->free[word], ~mask) & mask; /* pairs with page_put */
+        all &= hole->taken[word] == mask;
+    }
+    return all;
+}
+
+static void hole_put(const struct hole *hole)
+{
+    for (uint32_t word = hole->first / 64; word <= hole->last / 64; word++)
+        if (hole->taken[word])
+            page_put((struct returning){.page = hole->page, .mask = hole->taken[word], .word = word}, "malloc_trim");
+}
+
+static size_t hole_purge(const struct hole *hole, size_t memory_page)
+{
+    size_t size = class_size(hole->page->class_id);
+    size_t begin = align_up(hole->first * size, memory_page), end = (hole->last + 1) * size & ~(memory_page - 1);
+    return os_purge(hole->page->start + begin, end - begin) == 0 ? end - begin : 0;
+}
+
+/* Purges the next hole, at or behind block *from, of the page that begins at the unit, if there is one. */
+static bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t *from, size_t *bytes)
+{
+    size_t memory_page = os_page_size();
+    struct hole hole;
+    if (!lock_acquire())
+        return false;
+    /* Under the lock a page cannot be unmade, and then the blocks in hand keep it. */
+    struct page *page = page_at(slab, unit);
+    if (page && *from == 0 && load_relaxed(&page->purged))
+        page = NULL;
+    bool found = page && hole_find(&hole, page, *from, memory_page);
+    bool taken = found && hole_take(&hole);
+    if (page && !found)
+        store_relaxed(&page->purged, true); /* the last of its holes */
+    lock_release();
+    if (!found)
+        return false;
+    if (taken)
+        *bytes += hole_purge(&hole, memory_page);
+    hole_put(&hole);
+    *from = hole.last + 1;
+    return true;
+}
+
+size_t page_purge_holes(void)
+{
+    size_t bytes = 0;
+    for (uint32_t n = 0; n < span_slab_count(); n++)
+        for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++)
+            for (uint32_t from = 0; unit_purge_hole(slab_at(n), unit, &from, &bytes);)
+                continue;
+    return bytes;
+}
+
+static bool units_used(const struct page *page)
+{
+    uint32_t mask = low_mask32(class_info[page->class_id].units) << page_unit(page);
+    return (page->slab->used & mask) == mask;
+}
+
+/* Whether what the page map says of a unit is true: it may be half of what a vanished thread was about to do. */
+static bool entry_is_sound(struct superslab *slab, uint32_t unit, const struct page *page, unsigned class_id)
+{
+    char *start = slab_unit_start(slab, unit);
+    if (!(slab->used >> unit & 1) || !page || (class_is_paged(class_id) && page->class_id != class_id))
+        return false;
+    if (page->class_id == 0)
+        return page->start == start;
+    return page->slab == slab && start >= page->start && start < page->start + class_info[class_id].units * UNIT_SIZE &&
+           units_used(page);
+}
+
+static void page_adopt(struct page *page, void *argument)
+{
+    uint32_t self = *(uint32_t *)argument;
+    bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
+    if (held)
+        return;
+    if (bitmap_is_empty(page->free, &class_info[page->class_id]))
+        store_seq(&page->state, PAGE_FULL);
+    else
+        page_list(page);
+}
+
+void page_after_fork(uint32_t self)
+{
+    for (uint32_t n = 0; n < span_slab_count(); n++) {
+        struct superslab *slab = slab_at(n);
+        for (uint32_t unit = 0; slab_unit_start(slab, 0) && unit < SUPERSLAB_UNITS; unit++) {
+            char *start = slab_unit_start(slab, unit);
+            unsigned class_id = map_class(start);
+            struct page *page = map_page(start);
+            if ((class_is_paged(class_id) || page) && !entry_is_sound(slab, unit, page, class_id))
+                map_set(start, 1, CLASS_RESERVED, NULL);
+        }
+        store_seq(&slab->listed, 0);
+        slab_each_page(slab, page_adopt, &self);
+    }
+}
+
+bool page_is_valid(const struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    if (page->class_id == 0 || page->class_id > CLASS_LAST || load_relaxed(&page->virgin) > info->blocks)
+        return false;
+    for (unsigned unit = 0; unit < info->units; unit++)
+        if (map_class(page->start + unit * UNIT_SIZE) != page->class_id || map_page(page->start + unit * UNIT_SIZE) != page)
+            return false;
+    for (unsigned word = 0; word < info->words; word++)
+        if (load_relaxed(&page->free[word]) & ~full_word(info, word))
+            return false;
+    for (uint32_t index = load_relaxed(&page->virgin); index < info->blocks; index++)
+        if (!(load_relaxed(&page->free[index / 64]) >> index % 64 & 1))
+            return false;
+    return page->start == slab_unit_start(page->slab, page_unit(page)) && units_used(page);
+}

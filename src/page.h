@@ -1,0 +1,94 @@
+/* page.h - pages: runs of units that hold blocks of one size class, and the bitmap that says which blocks are free.
+ *
+ * A descriptor lies out of line, so that a program that writes past its blocks cannot damage it and a free block's memory
+ * is never touched. A set bit is a free block: nobody has it, and whoever clears the bit does. Any thread may set bits
+ * (a free) at any time; that alone makes a block free, no ownership is involved. Bits are cleared by the page's holder,
+ * 64 at a time at most, and for a moment by whoever purges the memory of free blocks.
+ *
+ * States, and who may change them:
+ *
+ *   OWNED   one holder takes blocks from it: a thread cache, or a thread in the middle of an operation
+ *     -> LISTED  by the holder, when it lets go and free blocks remain
+ *     -> FULL    by the holder, when it lets go and none remain; it then looks at the bitmap once more
+ *     -> gone    by the holder, when every block is free: the run goes back to the spans
+ *   FULL    nobody holds it and nobody will look for it
+ *     -> LISTED  by whoever frees a block into it: a compare-and-swap on `state` decides who lists it
+ *   LISTED  its bit in the superslab's `listed` mask is set (or about to be), its class's set names the superslab
+ *     -> OWNED   by whoever clears that bit
+ *
+ * The one subtle pair: a holder stores FULL and then reads the bitmap; a freeing thread sets a bit and then reads the state. All four
+ * are sequentially consistent, so at least one of them sees the other and the page cannot be lost with free blocks in it.
+ *
+ * Once a thread has set the bit of the last live block it freed, the page may be gone and its descriptor another page's. Descriptors
+ * are never unmapped and stay descriptors, so what a late reader may still do, a compare-and-swap from FULL to LISTED, is
+ * right for whatever page it hits: a FULL page that gets listed is found, looked at, and filed as FULL again. */
+#ifndef HAK_PAGE_H
+#define HAK_PAGE_H
+
+#include "atomic.h"
+#include "class.h"
+#include "error.h"
+#include "slabset.h"
+
+enum page_state { PAGE_OWNED, PAGE_FULL, PAGE_LISTED };
+
+/* Whoever holds a page: a thread cache's id, or PAGE_HELD_BRIEFLY. */
+#define PAGE_HELD_BRIEFLY 0u
+
+struct page {
+    char *start;               /* [const while live blocks exist] */
+    struct superslab *slab;    /* [const ..] NULL for a mapping of its own */
+    _Atomic(uint32_t) holder;  /* [atomic] a hint for others; exact for the holder itself */
+    uint8_t class_id;          /* [const ..] 0: one large block (large.h), which has no bitmap */
+    bool checked;              /* [const ..] its blocks carry the marks of check.c */
+    bool zeroed;               /* [const ..] blocks from `virgin` on read as zero */
+    _Atomic(uint8_t) state;    /* [atomic] enum page_state */
+    _Atomic(bool) purged;      /* [atomic, a hint] its holes were purged and no block came or went since */
+    _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
+    _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
+    union {
+        size_t bytes;           /* [lock to write] of a large block: usable size */
+        _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
+    };
+};
+
+/* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a new one. */
+struct page *page_acquire(unsigned class_id, uint32_t holder);
+
+/* Lets a held page go. */
+void page_release(struct page *page);
+
+/* Takes up to `count` free blocks, the lowest; `out` gets them in descending order of address. The caller holds the page. */
+unsigned page_take(struct page *page, void **out, unsigned count);
+
+/* Takes one block that is known to read as zero; NULL when there is none. The caller holds the page. */
+void *page_take_zeroed(struct page *page);
+
+/* Frees blocks, of any pages, that may be given by any thread. What is not a live block's address ends the program: `call` is the
+ * function to name. */
+void page_return(void *const *blocks, unsigned count, const char *call);
+
+/* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise *error says why not. */
+bool page_check_block(const void *block, enum error_id *error);
+
+/* ---- For all pages ------------------------------------------------------------------------------------------------- */
+
+struct page_totals {
+    size_t pages;       /* pages of the class */
+    size_t free_blocks; /* in their bitmaps */
+};
+/* Counts the pages of every class into totals[CLASS_SLOTS]; running threads are not stopped. */
+void page_count(struct page_totals *totals);
+
+/* Gives the memory of free blocks, where they cover whole pages of memory, back to the system. Returns the bytes that may have gone
+ * (memory that was not resident counts too, but pages that did not change since the last time are left out). */
+size_t page_purge_holes(void);
+
+/* In the child of a fork, under the lock: `self` is the only thread's cache. Pages that vanished threads held are
+ * listed; entries of the page map that disagree with the used masks are dropped. */
+void page_after_fork(uint32_t self);
+
+/* Every invariant of a page that can be checked while others use it. */
+bool page_is_valid(const struct page *page);
+
+#endif

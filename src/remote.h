@@ -1,0 +1,50 @@
+/* remote.h - the depot: how batches of free blocks travel between threads, whole, without their pages being touched.
+ *
+ * For each class a few slots, each with room for one batch. Two masks say which slots are taken and which are full:
+ *
+ *   free      -> claimed by whoever sets its bit in `claimed`; it then writes the batch
+ *   claimed   -> full when the writer sets its bit in `full`
+ *   full      -> emptying, by whoever clears its bit in `full`; it then reads the batch
+ *   emptying  -> free when the reader clears its bit in `claimed`
+ *
+ * A bit is won by one thread only, slots are never linked, and so there is no ABA and nothing to reclaim. Bounded in
+ * slots and bytes. A batch that nobody wanted for a whole interval goes back to its pages (remote_flush_resting).
+ *
+ * Classes below REMOTE_MIN_SIZE do not use the depot: their blocks are returned to the bitmaps, where many of them fit a word,
+ * pages can empty, and neighbours in a cache line stay with one thread. Methods: Bonwick and Adams, "Magazines and Vmem", 2001. */
+#ifndef HAK_REMOTE_H
+#define HAK_REMOTE_H
+
+#include "class.h"
+
+#define REMOTE_MIN_SIZE 1024u
+#define REMOTE_BATCH_MAX 64u
+
+INLINE bool remote_serves(unsigned class_id) { return class_size(class_id) >= REMOTE_MIN_SIZE; }
+
+/* Blocks of a batch of the class, from 1 to REMOTE_BATCH_MAX. */
+INLINE unsigned remote_batch(unsigned class_id)
+{
+    size_t fit = ((size_t)256 << 10) / class_size(class_id);
+    return (unsigned)max_size(1, min_size(fit, REMOTE_BATCH_MAX));
+}
+
+/* Hands over `count` blocks (1 .. REMOTE_BATCH_MAX); false when the depot is full. Any thread. */
+bool remote_give(unsigned class_id, void *const *blocks, unsigned count);
+
+/* Takes a batch into `out` (room for REMOTE_BATCH_MAX); how many blocks, 0 when there is none. Any thread. */
+unsigned remote_take(unsigned class_id, void **out);
+
+/* Called now and then by slow paths: at most once in an interval, returns the batches that rested through it to their pages. */
+void remote_flush_resting(void);
+
+/* Returns all batches to their pages. */
+void remote_flush(void);
+
+/* Blocks of the class in the depot; inexact while threads run. */
+size_t remote_count(unsigned class_id);
+
+/* In the child of a fork: what is in the depot may be half of what another thread was writing, and is given up. */
+void remote_after_fork(void);
+
+#endif

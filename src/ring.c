@@ -1,0 +1,421 @@
+#include "ring.h"
+
+#include "lock.h"
+#include "map.h"
+#include "meta.h"
+#include "options.h"
+#include "page.h"
+#include "remote.h"
+#include "thread.h"
+
+enum {
+    RING_SLOTS = 512,           /* most blocks in a ring */
+    RING_BYTES = 256 << 10,     /* most bytes of blocks in a ring, but for the following */
+    RING_LEAST_SMALL = 64,      /* blocks of up to CLASS_TABLE_MAX that a ring may hold in any case */
+    RING_LEAST_MEDIUM = 2,      /* and of larger ones; up to RING_BYTES_MEDIUM */
+    RING_BYTES_MEDIUM = 2 << 20,
+    RING_FIRST = 16,            /* capacity of a new ring */
+    REFILL_FIRST = 4,
+    PROBATION = 64,
+    TICKS = 64                  /* slow calls between looks at the depot */
+};
+
+static void *const nothing[1] = {NULL};
+#define CLOSED ((void **)nothing)
+
+#define CLOSED_8 CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED
+#define CLOSED_64 CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8
+_Static_assert(CLASS_SLOTS == 64, "CLOSED_64 fills a cache");
+struct cache cache_none = {.top = {CLOSED_64}, .limit = {CLOSED_64}};
+struct cache cache_exited = {.top = {CLOSED_64}, .limit = {CLOSED_64}};
+__thread struct cache *cache_self __attribute__((tls_model("initial-exec"))) = &cache_none;
+
+/* ---- The veil ---------------------------------------------------------------------------------------------------------- */
+
+static bool ring_is_counted(const struct cache *cache, unsigned c)
+{
+    return cache->top[c] == CLOSED && cache->ring[c].slot;
+}
+
+static void **ring_top(const struct cache *cache, unsigned c)
+{
+    return ring_is_counted(cache, c) ? cache->ring[c].held_top : cache->top[c];
+}
+
+static void ring_set_top(struct cache *cache, unsigned c, void **top)
+{
+    *(ring_is_counted(cache, c) ? &cache->ring[c].held_top : &cache->top[c]) = top;
+}
+
+static void ring_publish(struct cache *cache, unsigned c)
+{
+    store_relaxed(&cache->ring[c].level, (uint32_t)(ring_top(cache, c) - cache->ring[c].slot)); /* pairs with ring_count */
+}
+
+/* What the fast path is to see, by the ring's state. */
+static void ring_show(struct cache *cache, unsigned c, void **top)
+{
+    struct ring *ring = &cache->ring[c];
+    if (option(OPTION_STATS)) {
+        ring->held_top = top;
+        cache->top[c] = cache->limit[c] = CLOSED;
+        return;
+    }
+    cache->limit[c] = ring->slot + (ring->probation > 0 ? 0 : ring->capacity);
+    signal_fence(); /* a signal handler that pushes must find the array that the limit belongs to */
+    cache->top[c] = top;
+}
+
+void cache_veil(struct cache *cache)
+{
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
+        if (cache->ring[c].slot)
+            ring_show(cache, c, ring_top(cache, c));
+}
+
+/* ---- Capacity ------------------------------------------------------------------------------------------------------------ */
+
+static uint32_t capacity_max(unsigned c)
+{
+    size_t size = class_size(c);
+    if (size <= CLASS_TABLE_MAX)
+        return (uint32_t)max_size(RING_LEAST_SMALL, min_size(RING_SLOTS, RING_BYTES / size));
+    return (uint32_t)max_size(RING_LEAST_MEDIUM, RING_BYTES_MEDIUM / size);
+}
+
+/* A batch of the depot must fit. */
+static uint32_t capacity_first(unsigned c)
+{
+    uint32_t least = remote_serves(c) ? remote_batch(c) : RING_FIRST;
+    return (uint32_t)min_size(capacity_max(c), max_size(RING_FIRST, least));
+}
+
+/* Moves the ring to an array of the given capacity; false when memory is out. */
+static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
+{
+    struct ring *ring = &cache->ring[c];
+    if (!lock_acquire())
+        return false;
+    void **slot = meta_alloc((capacity + 1) * sizeof *slot);
+    lock_release();
+    if (!slot)
+        return false;
+    void **old = cache->ring[c].slot;
+    size_t used = old ? (size_t)(ring_top(cache, c) - old) : 0;
+    uint32_t old_capacity = ring->capacity;
+    slot[0] = NULL;
+    for (size_t i = 1; i <= used; i++)
+        slot[i] = old[i];
+    ring->slot = slot;
+    ring->capacity = capacity;
+    ring_show(cache, c, slot + used);
+    if (old && lock_acquire()) {
+        meta_free(old, (old_capacity + 1) * sizeof *old);
+        lock_release();
+    }
+    return true;
+}
+
+static bool ring_open(struct cache *cache, unsigned c)
+{
+    struct ring *ring = &cache->ring[c];
+    if (cache->ring[c].slot)
+        return true;
+    ring->refill = (uint16_t)min_size(REFILL_FIRST, capacity_first(c));
+    ring->probation = PROBATION;
+    return ring_resize(cache, c, capacity_first(c));
+}
+
+/* ---- Entering and leaving slow paths --------------------------------------------------------------------------------------- */
+
+static struct cache *cache_enter(void)
+{
+    thread_check_fork();
+    struct cache *cache = thread_cache();
+    if (UNLIKELY(!cache || cache->busy))
+        return NULL;
+    cache->busy = true;
+    signal_fence(); /* pairs with the one in cache_leave: a signal handler sees `busy` for all of a slow path */
+    if (UNLIKELY(++cache->ticks >= TICKS)) {
+        cache->ticks = 0;
+        remote_flush_resting();
+    }
+    return cache;
+}
+
+static void cache_leave(struct cache *cache)
+{
+    signal_fence();
+    cache->busy = false;
+}
+
+/* ---- Without a cache --------------------------------------------------------------------------------------------------------- */
+
+static COLD void *direct_malloc(unsigned c)
+{
+    for (;;) {
+        struct page *page = page_acquire(c, PAGE_HELD_BRIEFLY);
+        void *block;
+        if (!page)
+            return NULL;
+        unsigned taken = page_take(page, &block, 1);
+        page_release(page);
+        if (taken > 0)
+            return block;
+    }
+}
+
+/* ---- Refill --------------------------------------------------------------------------------------------------------------------- */
+
+/* Up to `count` blocks from the page the cache holds, or from the next one. 0 when memory is out. */
+static unsigned take_from_pages(struct cache *cache, unsigned c, void **out, unsigned count)
+{
+    for (;;) {
+        struct page *page = cache->page[c];
+        if (page) {
+            unsigned taken = page_take(page, out, count);
+            if (taken > 0)
+                return taken;
+            cache->page[c] = NULL;
+            page_release(page);
+        }
+        cache->page[c] = page_acquire(c, cache->id);
+        if (!cache->page[c])
+            return 0;
+    }
+}
+
+/* Fills an empty ring; false when memory is out. */
+static bool ring_refill(struct cache *cache, unsigned c)
+{
+    struct ring *ring = &cache->ring[c];
+    unsigned got = 0;
+    if (remote_serves(c) && ring->capacity >= remote_batch(c))
+        got = remote_take(c, cache->ring[c].slot + 1);
+    if (got > 0) {
+        counter_add(&cache->counters.refills_from_depot, 1);
+    } else {
+        got = take_from_pages(cache, c, cache->ring[c].slot + 1, ring->refill);
+        if (got == 0)
+            return false;
+        counter_add(&cache->counters.refills_from_pages, 1);
+        ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, ring->capacity / 2));
+    }
+    HAK_ASSERT(got <= ring->capacity);
+    ring_set_top(cache, c, cache->ring[c].slot + got);
+    return true;
+}
+
+/* With memory out: everything cached goes back, and then another try. */
+static COLD bool ring_refill_hard(struct cache *cache, unsigned c)
+{
+    for (unsigned other = 1; other <= CLASS_LAST; other++)
+        if (cache->page[other]) {
+            page_release(cache->page[other]);
+            cache->page[other] = NULL;
+        }
+    remote_flush();
+    return ring_refill(cache, c);
+}
+
+static void *ring_pop(struct cache *cache, unsigned c)
+{
+    void **top = ring_top(cache, c);
+    void *block = *top;
+    ring_set_top(cache, c, top - 1);
+    return block;
+}
+
+void *ring_malloc(unsigned c)
+{
+    struct cache *cache = cache_enter();
+    if (UNLIKELY(!cache))
+        return direct_malloc(c);
+    void *block = NULL;
+    if (LIKELY(ring_open(cache, c))) {
+        bool empty = *ring_top(cache, c) == NULL;
+        if (!empty)
+            counter_add(&cache->counters.ring_mallocs, 1);
+        if (!empty || ring_refill(cache, c) || ring_refill_hard(cache, c))
+            block = ring_pop(cache, c);
+        ring_publish(cache, c);
+    }
+    cache_leave(cache);
+    return block;
+}
+
+void *ring_malloc_zeroed(unsigned c)
+{
+    struct cache *cache = cache_enter();
+    if (UNLIKELY(!cache))
+        return NULL;
+    void *block = NULL;
+    bool empty = !cache->ring[c].slot || *ring_top(cache, c) == NULL;
+    if (empty && !cache->page[c])
+        cache->page[c] = page_acquire(c, cache->id);
+    if (empty && cache->page[c])
+        block = page_take_zeroed(cache->page[c]);
+    if (block)
+        counter_add(&cache->counters.zeroed_blocks, 1);
+    cache_leave(cache);
+    return block;
+}
+
+/* ---- Flush ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Passes `count` blocks on: to the depot, in batches, as far as it has room, and the others to their pages. */
+static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks, unsigned count, const char *call)
+{
+    while (remote_serves(c) && count > 0) {
+        unsigned batch = (unsigned)min_size(count, remote_batch(c));
+        if (!remote_give(c, blocks, batch))
+            break;
+        counter_add(&cache->counters.flushed_to_depot, batch);
+        blocks += batch;
+        count -= batch;
+    }
+    page_return(blocks, count, call);
+    counter_add(&cache->counters.flushed_to_pages, count);
+}
+
+/* Makes room in a full ring: a larger array if it may grow, else the older half of its blocks goes. */
+static void ring_flush(struct cache *cache, unsigned c, const char *call)
+{
+    struct ring *ring = &cache->ring[c];
+    void **slot = cache->ring[c].slot;
+    if (ring->capacity < capacity_max(c) &&
+        ring_resize(cache, c, (uint32_t)min_size(ring->capacity * 2u, capacity_max(c))))
+        return;
+    unsigned count = (ring->capacity + 1) / 2;
+    counter_add(&cache->counters.flushes, 1);
+    blocks_pass_on(cache, c, slot + 1, count, call);
+    for (unsigned i = 1; i <= ring->capacity - count; i++)
+        slot[i] = slot[i + count];
+    ring_set_top(cache, c, slot + ring->capacity - count);
+}
+
+/* Whoever gets here has time to look closely: is it the start of a block that is neither in its page nor in this ring?
+ * Of a ring that is no longer young only the newest blocks are looked at. */
+static void ring_watch(struct cache *cache, unsigned c, void *block, const char *call)
+{
+    enum error_id error;
+    if (UNLIKELY(!page_check_block(block, &error)))
+        error_fatal(error, call, block, class_size(c));
+    void **slot = ring_top(cache, c);
+    for (unsigned i = 0; i < PROBATION && *slot; i++, slot--)
+        if (UNLIKELY(*slot == block))
+            error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
+    if (cache->ring[c].probation > 0)
+        cache->ring[c].probation--;
+}
+
+void ring_free(void *block, unsigned c, const char *call)
+{
+    struct cache *cache = cache_enter();
+    if (UNLIKELY(!cache || !ring_open(cache, c))) {
+        page_return(&block, 1, call);
+        if (cache)
+            cache_leave(cache);
+        return;
+    }
+    counter_add(&cache->counters.ring_frees, 1);
+    ring_watch(cache, c, block, call);
+    if (ring_top(cache, c) == cache->ring[c].slot + cache->ring[c].capacity)
+        ring_flush(cache, c, call);
+    void **top = ring_top(cache, c) + 1;
+    *top = block;
+    ring_show(cache, c, top);
+    ring_publish(cache, c);
+    cache_leave(cache);
+}
+
+/* ---- A cache's beginning and end ---------------------------------------------------------------------------------------------------- */
+
+static void ring_close(struct cache *cache, unsigned c)
+{
+    cache->top[c] = cache->limit[c] = CLOSED;
+    cache->ring[c].slot = cache->ring[c].held_top = NULL;
+    store_relaxed(&cache->ring[c].level, 0);
+}
+
+void cache_open(struct cache *cache, uint32_t id)
+{
+    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
+        ring_close(cache, c);
+        cache->page[c] = NULL;
+    }
+    cache->id = id;
+    cache->busy = false;
+}
+
+static void cache_empty(struct cache *cache)
+{
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        void **slot = cache->ring[c].slot;
+        if (slot) {
+            void **top = ring_top(cache, c);
+            ring_set_top(cache, c, slot);
+            ring_publish(cache, c);
+            page_return(slot + 1, (unsigned)(top - slot), "free");
+        }
+        if (cache->page[c]) {
+            page_release(cache->page[c]);
+            cache->page[c] = NULL;
+        }
+    }
+}
+
+void cache_close(struct cache *cache)
+{
+    cache_empty(cache);
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        void **slot = cache->ring[c].slot;
+        ring_close(cache, c);
+        if (slot && lock_acquire()) {
+            meta_free(slot, (cache->ring[c].capacity + 1) * sizeof *slot);
+            lock_release();
+        }
+    }
+}
+
+void ring_collect(void)
+{
+    struct cache *cache = cache_enter();
+    if (!cache)
+        return;
+    cache_empty(cache);
+    cache_leave(cache);
+}
+
+size_t ring_count(const struct cache *cache, unsigned c)
+{
+    if (cache != cache_self)
+        return load_relaxed(&cache->ring[c].level);
+    return cache->ring[c].slot ? (size_t)(ring_top(cache, c) - cache->ring[c].slot) : 0;
+}
+
+static bool ring_is_valid(const struct cache *cache, unsigned c)
+{
+    void **slot = cache->ring[c].slot, **top = ring_top(cache, c);
+    uint32_t capacity = cache->ring[c].capacity;
+    if (!slot)
+        return top == CLOSED && cache->limit[c] == CLOSED;
+    if (slot[0] || top < slot || top > slot + capacity || capacity > capacity_max(c))
+        return false;
+    for (; *top; top--)
+        if (map_class(*top) != c)
+            return false;
+    return true;
+}
+
+bool cache_is_valid(const struct cache *cache)
+{
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        const struct page *page = cache->page[c];
+        if (!ring_is_valid(cache, c))
+            return false;
+        if (page && (page->class_id != c || load_relaxed(&page->state) != PAGE_OWNED || !page_is_valid(page)))
+            return false;
+    }
+    return true;
+}

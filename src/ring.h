@@ -1,0 +1,96 @@
+/* ring.h - per-thread rings: arrays of free blocks' addresses, one for each size class, where almost every malloc and free
+ * ends (malloc.c). Here is the thread cache they live in and everything that happens when a ring is empty, full, or veiled.
+ *
+ * A ring's slot 0 holds NULL, its blocks stand in slots 1 .. capacity. `top` points to the last block, or to slot 0 when
+ * there is none, so a pop needs no count: the NULL says "empty". A push goes to the slow path when `top` has reached `limit`.
+ *
+ * A ring can be veiled: to the fast path it then looks full (so that every free is seen here) or empty and full (so that
+ * every call is). That is how calls are counted, and how young rings are checked for misuse, at no cost to the others:
+ *
+ *   closed   no array yet; looks empty and full
+ *   watched  blocks can be popped, every free comes here and is checked; after PROBATION frees the ring is open
+ *   open     the fast path does everything
+ *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
+ *
+ * Capacity grows when a ring overflows, within RING_BYTES and RING_SLOTS; a refill takes twice as many blocks as the one before.
+ *
+ * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so these are
+ * atomic, all relaxed: nothing depends on what is read). A thread without a cache (before
+ * its first malloc, after its exit, in a signal handler that interrupted a slow path, when memory is out) uses pages directly. */
+#ifndef HAK_RING_H
+#define HAK_RING_H
+
+#include "atomic.h"
+#include "class.h"
+
+/* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while counted. */
+#define RING_COUNTERS(X)    \
+    X(ring_mallocs)         \
+    X(ring_frees)           \
+    X(refills_from_depot)   \
+    X(refills_from_pages)   \
+    X(flushes)              \
+    X(flushed_to_depot)     \
+    X(flushed_to_pages)     \
+    X(zeroed_blocks)
+
+struct ring_counters {
+#define X(name) _Atomic(uint64_t) name;
+    RING_COUNTERS(X)
+#undef X
+};
+
+struct ring {
+    void **slot;        /* NULL: closed. slot[0] is NULL */
+    void **held_top;    /* the real top while counted */
+    _Atomic(uint32_t) level; /* blocks in the ring when its last slow path ended, for other threads to read */
+    uint32_t capacity;
+    uint16_t refill;    /* blocks the next refill asks the page for */
+    uint16_t probation; /* frees that are still to be watched */
+};
+
+struct page;
+
+struct cache {
+    void **top[CLASS_SLOTS];   /* the fast path's */
+    void **limit[CLASS_SLOTS]; /* a push at or above it is slow */
+    struct ring ring[CLASS_SLOTS];
+    struct page *page[CLASS_SLOTS]; /* the page this cache refills from; held */
+    struct ring_counters counters;
+    uint32_t id;            /* from 1 */
+    bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
+    uint8_t ticks;          /* slow calls since the depot was last looked after */
+    bool attached;          /* [lock] a thread uses it */
+    struct cache *next;     /* [const] all caches, the newest first */
+};
+
+/* What thread-local storage points to when the thread has no cache: every ring closed. One for threads that may get a cache,
+ * one for those that have given theirs back. */
+extern struct cache cache_none, cache_exited;
+extern __thread struct cache *cache_self __attribute__((tls_model("initial-exec")));
+
+/* The slow paths of malloc and free: the ring of the class is empty, or full, or veiled, or there is no cache. */
+void *ring_malloc(unsigned class_id);
+void ring_free(void *block, unsigned class_id, const char *call);
+
+/* A block that reads as zero, when the ring is empty and one can be had without clearing it; NULL otherwise. */
+void *ring_malloc_zeroed(unsigned class_id);
+
+/* Returns the calling thread's blocks to their pages and lets its pages go. */
+void ring_collect(void);
+
+/* Gives the calling thread a cache, or takes it back: thread.c. */
+void cache_open(struct cache *cache, uint32_t id);
+void cache_close(struct cache *cache);
+
+/* From now on every call is counted: the rings of `cache` are veiled for good. */
+void cache_veil(struct cache *cache);
+
+/* Free blocks of the class in the ring: exact for the calling thread's cache and while calls are counted, else as of the
+ * ring's last slow path. */
+size_t ring_count(const struct cache *cache, unsigned class_id);
+
+/* Every invariant of the calling thread's rings. */
+bool cache_is_valid(const struct cache *cache);
+
+#endif

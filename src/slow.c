@@ -1,0 +1,158 @@
+#include "slow.h"
+
+#include "check.h"
+#include "error.h"
+#include "hakmem.h"
+#include "large.h"
+#include "map.h"
+#include "options.h"
+#include "page.h"
+#include "ring.h"
+#include "thread.h"
+
+#include <errno.h>
+
+/* Calloc asks for zeroed blocks of this size and above; below, clearing is cheaper than a slow path. */
+enum { ZEROED_MIN_SIZE = 2048 };
+
+static void *out_of_memory(void)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+static bool checking(void) { return UNLIKELY(option(OPTION_CHECK) != 0); }
+
+/* ---- Allocating ---------------------------------------------------------------------------------------------------------- */
+
+/* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */
+static void *block_make(size_t size, size_t align, bool *zeroed)
+{
+    *zeroed = false;
+    if (UNLIKELY(size > PTRDIFF_MAX))
+        return NULL;
+    size_t room = checking() ? size + CHECK_MARK : size;
+    unsigned class_id = 0;
+    if (room <= CLASS_MAX_SIZE && align <= UNIT_SIZE)
+        class_id = align <= BLOCK_ALIGN ? class_of(room) : class_of_aligned(room, align);
+    if (class_id == 0) {
+        thread_check_fork();
+        return large_malloc(max_size(size, 1), align, zeroed);
+    }
+    void *block = ring_malloc(class_id);
+    return block && checking() ? check_begin(block, class_id, size, "malloc") : block;
+}
+
+void *malloc_slow(size_t size)
+{
+    bool zeroed;
+    void *block = block_make(size, BLOCK_ALIGN, &zeroed);
+    return LIKELY(block) ? block : out_of_memory();
+}
+
+void *calloc_slow(size_t count, size_t size)
+{
+    size_t bytes;
+    bool zeroed;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return out_of_memory();
+    if (bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking()) {
+        void *block = ring_malloc_zeroed(class_of(bytes));
+        if (block)
+            return block;
+    }
+    void *block = block_make(bytes, BLOCK_ALIGN, &zeroed);
+    if (!block)
+        return out_of_memory();
+    return zeroed ? block : __builtin_memset(block, 0, bytes);
+}
+
+void *aligned_slow(size_t align, size_t size)
+{
+    bool zeroed;
+    void *block = block_make(size, align, &zeroed);
+    return LIKELY(block) ? block : out_of_memory();
+}
+
+/* ---- Freeing ---------------------------------------------------------------------------------------------------------------- */
+
+void free_slow(void *block)
+{
+    unsigned class_id = map_class(block);
+    if (block == NULL)
+        return;
+    if (LIKELY(class_is_paged(class_id) && map_page(block))) {
+        if (checking())
+            check_end(block, class_id, "free");
+        ring_free(block, class_id, "free");
+        return;
+    }
+    thread_check_fork();
+    if (UNLIKELY(!large_free(block)))
+        error_fatal(large_explain(block), "free", block, 0);
+}
+
+/* ---- Sizes -------------------------------------------------------------------------------------------------------------------- */
+
+size_t block_size(const void *block, const char *call)
+{
+    enum error_id error;
+    if (!block)
+        return 0;
+    unsigned class_id = map_class(block);
+    if (LIKELY(class_is_paged(class_id) && map_page(block))) {
+        if (checking())
+            return check_verify(block, class_id, call);
+        if (UNLIKELY(!page_check_block(block, &error)))
+            error_fatal(error, call, block, class_size(class_id));
+        return class_size(class_id);
+    }
+    size_t size = large_size(block);
+    if (UNLIKELY(size == 0))
+        error_fatal(large_explain(block), call, block, 0);
+    return size;
+}
+
+/* ---- Resizing ------------------------------------------------------------------------------------------------------------------- */
+
+bool realloc_may_stay(void *block)
+{
+    block_size(block, "realloc");
+    return !checking();
+}
+
+/* Whether a block of `have` bytes serves a request for `size`: it is large enough, and no better class would. */
+static bool size_fits(size_t have, size_t size)
+{
+    if (size > have)
+        return false;
+    return size > have / 2 || (have <= CLASS_MAX_SIZE && class_size(class_of(size)) == have);
+}
+
+void *realloc_slow(void *block, size_t size)
+{
+    if (!block)
+        return hak_malloc(size);
+    if (size == 0 && !option(OPTION_REALLOC_ZERO)) {
+        hak_free(block);
+        return NULL;
+    }
+    size_t have = block_size(block, "realloc");
+    if (UNLIKELY(size > PTRDIFF_MAX))
+        return out_of_memory();
+    if (size_fits(have, size) && !checking())
+        return block;
+    if (have > CLASS_MAX_SIZE && size > CLASS_MAX_SIZE) {
+        if (large_resize(block, size))
+            return block;
+        void *moved = large_move(block, size);
+        if (moved)
+            return moved;
+    }
+    void *other = hak_malloc(size);
+    if (other) {
+        __builtin_memcpy(other, block, min_size(have, size));
+        hak_free(block);
+    }
+    return other;
+}

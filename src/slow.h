@@ -1,0 +1,27 @@
+/* slow.h - what the hot path (malloc.c) leaves for when it cannot go on: the dispatch to rings, large blocks and checked blocks,
+ * errno, and pointers that are not blocks. Out of line and cold, so that the hot path needs no stack frame. */
+#ifndef HAK_SLOW_H
+#define HAK_SLOW_H
+
+#include "class.h"
+
+/* They take what the caller was given and look the class up again: then a call is one jump, and no register of the hot
+ * path is spent on it. NULL and errno ENOMEM when memory is out; free leaves errno alone. */
+void *malloc_slow(size_t size) COLD;
+void *calloc_slow(size_t count, size_t size) COLD;
+void *realloc_slow(void *block, size_t size) COLD;
+void free_slow(void *block) COLD;
+
+/* `align` is a power of two. */
+void *aligned_slow(size_t align, size_t size) NOINLINE;
+
+/* Whether a block whose class fits the new size is one that realloc may leave where it is. Ends the program when it is no live block. */
+bool realloc_may_stay(void *block) NOINLINE;
+
+/* The usable size of a live block, 0 for NULL; ends the program, naming `call`, when there is no such block. */
+size_t block_size(const void *block, const char *call);
+
+/* operator new when memory is out: runs the new_handler until there is memory or the handler throws. */
+void *new_failed(size_t size, size_t align, bool throws) COLD;
+
+#endif

@@ -1,0 +1,445 @@
+#include "span.h"
+
+#include "lock.h"
+#include "map.h"
+#include "meta.h"
+#include "os.h"
+
+enum {
+    GROW_FIRST = 2,              /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
+    GROW_MAX = 32,
+    RETENTION_HALF_LIFE = 500,   /* milliseconds */
+    RETENTION_FLOOR = 64         /* dirty units that are always kept: 4 MiB */
+};
+
+static struct {
+    _Atomic(uint32_t) slab_count; /* [lock to write] numbers given out */
+    size_t mapped_slabs;          /* [lock] */
+    size_t used_units;            /* [lock] */
+    size_t dirty_units;           /* [lock] */
+    size_t peak_units;            /* [lock] recent peak of used_units, fading */
+    uint64_t faded_at;            /* [lock] when the peak last faded, milliseconds */
+    char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
+} heap;
+
+uint32_t span_slab_count(void) { return load_acquire(&heap.slab_count); /* pairs with slab_enter */ }
+
+/* ---- Masks of units ---------------------------------------------------------------------------------------------- */
+
+static uint32_t unit_mask(uint32_t unit, size_t units) { return low_mask32((unsigned)units) << unit; }
+
+/* Bits where a run of `units` set bits begins. */
+static uint32_t run_starts(uint32_t free, size_t units)
+{
+    for (size_t have = 1; have < units;) {
+        size_t step = min_size(have, units - have);
+        free &= free >> step;
+        have += step;
+    }
+    return free;
+}
+
+static unsigned longest_run(uint32_t free)
+{
+    unsigned length = 0;
+    for (; free; free &= free << 1)
+        length++;
+    return length;
+}
+
+/* Bits whose index is a multiple of `align` (a power of two, at most 32). */
+static uint32_t aligned_units(size_t align)
+{
+    uint32_t mask = 1;
+    for (size_t distance = align; distance < SUPERSLAB_UNITS; distance *= 2)
+        mask |= mask << distance;
+    return mask;
+}
+
+/* ---- Changing the truth and what is derived from it ------------------------------------------------------------------ */
+
+static unsigned slab_set(const struct superslab *slab) { return SET_LONGEST_RUN + longest_run(~slab->used); }
+
+static void slab_refile(struct superslab *slab, unsigned old_set)
+{
+    unsigned set = slab_set(slab);
+    if (set == old_set)
+        return;
+    if (old_set > SET_LONGEST_RUN)
+        slabset_remove(old_set, slab->number);
+    if (set > SET_LONGEST_RUN)
+        slabset_add(set, slab->number);
+}
+
+/* Marks units as used. True when none of them was dirty. */
+static bool slab_take(struct superslab *slab, uint32_t mask)
+{
+    HAK_ASSERT((slab->used & mask) == 0);
+    unsigned old_set = slab_set(slab);
+    uint32_t dirty = slab->dirty & mask;
+    slab->used |= mask;
+    slab->dirty &= ~mask;
+    heap.used_units += count_bits(mask);
+    heap.dirty_units -= count_bits(dirty);
+    slab_refile(slab, old_set);
+    return dirty == 0;
+}
+
+static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty)
+{
+    HAK_ASSERT((slab->used & mask) == mask && (dirty & ~mask) == 0);
+    unsigned old_set = slab_set(slab);
+    slab->dirty |= dirty;
+    slab->used &= ~mask;
+    heap.used_units -= count_bits(mask);
+    heap.dirty_units += count_bits(dirty);
+    slab_refile(slab, old_set);
+}
+
+/* The mask of a run's units in its `i`th superslab. */
+static uint32_t run_mask(struct run run, size_t units, size_t i)
+{
+    if (i == 0)
+        return unit_mask(run.unit, min_size(units, SUPERSLAB_UNITS - run.unit));
+    size_t before = SUPERSLAB_UNITS - run.unit + (i - 1) * SUPERSLAB_UNITS;
+    return unit_mask(0, min_size(units - before, SUPERSLAB_UNITS));
+}
+
+static size_t run_slabs(struct run run, size_t units)
+{
+    return (run.unit + units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
+}
+
+static bool run_take(struct run run, size_t units)
+{
+    bool zeroed = true;
+    for (size_t i = 0; i < run_slabs(run, units); i++)
+        zeroed &= slab_take(slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
+    return zeroed;
+}
+
+/* ---- Growing ------------------------------------------------------------------------------------------------------- */
+
+static bool groups_prepare(uint32_t first, uint32_t count)
+{
+    for (uint32_t group = first / GROUP_SLABS; group <= (first + count - 1) / GROUP_SLABS; group++) {
+        if (load_relaxed(&slab_groups[group]))
+            continue;
+        struct slab_group *memory = meta_alloc(sizeof *memory);
+        if (!memory)
+            return false;
+        slab_group_add(group, memory);
+    }
+    return true;
+}
+
+/* `count` consecutive numbers of the set, of consecutive addresses and with an aligned first one (unless they have none
+ * because they are gone). The first number, or SLAB_NONE. */
+static uint32_t find_consecutive(unsigned set, size_t count, size_t align)
+{
+    uint32_t first = SLAB_NONE, last = SLAB_NONE;
+    for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
+        bool follows = first != SLAB_NONE && n == last + 1 &&
+                       (set == SET_GONE || slab_unit_start(slab_at(n), 0) == slab_unit_start(slab_at(last), 0) + SUPERSLAB_SIZE);
+        if (!follows)
+            first = SLAB_NONE;
+        if (first == SLAB_NONE && (set == SET_GONE || ((uintptr_t)slab_unit_start(slab_at(n), 0) & (align - 1)) == 0))
+            first = n;
+        last = n;
+        if (first != SLAB_NONE && last - first + 1 == count)
+            return first;
+    }
+    return SLAB_NONE;
+}
+
+/* Numbers for `count` new superslabs: used ones again, or the next. SLAB_NONE when there are no more. */
+static uint32_t numbers_for(uint32_t count)
+{
+    uint32_t first = slabset_next(SET_GONE, 0) == SLAB_NONE ? SLAB_NONE : find_consecutive(SET_GONE, count, 1);
+    if (first != SLAB_NONE)
+        return first;
+    first = load_relaxed(&heap.slab_count);
+    if (count > SLABS_MAX - first || !groups_prepare(first, count))
+        return SLAB_NONE;
+    return first;
+}
+
+static void slab_enter(uint32_t number, char *base)
+{
+    struct superslab *slab = slab_at(number);
+    store_relaxed(&slab->base, base);
+    slab->used = slab->dirty = 0;
+    if (number >= load_relaxed(&heap.slab_count))
+        store_release(&heap.slab_count, number + 1); /* pairs with span_slab_count */
+    else
+        slabset_remove(SET_GONE, number);
+    slabset_add(SET_LONGEST_RUN + SUPERSLAB_UNITS, number);
+}
+
+/* Maps address space whose class entries are free. What would fall on another superslab's is held until a place is found,
+ * so that the system does not offer it again. */
+static bool map_superslabs(size_t size, size_t align, void **out)
+{
+    enum { TRIES = 8 };
+    void *refused[TRIES];
+    unsigned tries = 0;
+    bool found = false;
+    while (!found && tries < TRIES && os_map(size, align, heap.hint ? heap.hint - size : NULL, out) == 0) {
+        found = map_prepare(*out, size) && map_reserve(*out, size);
+        if (!found)
+            refused[tries++] = *out;
+        heap.hint = found ? *out : NULL;
+    }
+    while (tries > 0)
+        os_unmap(refused[--tries], size);
+    return found;
+}
+
+/* Maps exactly `count` new superslabs. */
+static bool grow_by(uint32_t count, size_t align)
+{
+    void *start;
+    uint32_t first = numbers_for(count);
+    if (first == SLAB_NONE || !map_superslabs((size_t)count << SUPERSLAB_SHIFT, align, &start))
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        slab_enter(first + i, (char *)start + ((size_t)i << SUPERSLAB_SHIFT));
+    heap.mapped_slabs += count;
+    return true;
+}
+
+/* Grows by at least `count` superslabs; more the larger the heap is, less when the system refuses. */
+static bool grow(size_t count, size_t align)
+{
+    if (count > SLABS_MAX)
+        return false;
+    size_t step = max_size(heap.mapped_slabs / 8, GROW_FIRST);
+    step = max_size(min_size(step, GROW_MAX), count);
+    for (; step > count; step = max_size(step / 2, count))
+        if (grow_by((uint32_t)step, align))
+            return true;
+    return grow_by((uint32_t)count, align);
+}
+
+/* ---- Allocating and freeing ------------------------------------------------------------------------------------------- */
+
+static struct run find_in_slab(size_t units, size_t align_units)
+{
+    for (size_t length = units; length <= SUPERSLAB_UNITS; length++) {
+        unsigned set = SET_LONGEST_RUN + (unsigned)length;
+        for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
+            struct superslab *slab = slab_at(n);
+            uint32_t starts = run_starts(~slab->used, units) & aligned_units(align_units);
+            if (starts)
+                return (struct run){.slab = slab, .unit = lowest_bit(starts)};
+            if (length >= units + align_units - 1)
+                break;
+        }
+    }
+    return (struct run){.slab = NULL};
+}
+
+static struct run find_run(size_t units, size_t align_units)
+{
+    if (units <= SUPERSLAB_UNITS && align_units <= SUPERSLAB_UNITS)
+        return find_in_slab(units, align_units);
+    uint32_t first = find_consecutive(SET_LONGEST_RUN + SUPERSLAB_UNITS, (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS,
+                                      max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE));
+    return (struct run){.slab = first == SLAB_NONE ? NULL : slab_at(first)};
+}
+
+struct run span_alloc(size_t units, size_t align_units)
+{
+    HAK_ASSERT(lock_is_held() && units > 0 && is_power_of_two(align_units));
+    struct run run = find_run(units, align_units);
+    if (!run.slab) {
+        size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
+        if (!grow(slabs, max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE)))
+            return run;
+        run = find_run(units, align_units);
+    }
+    if (run.slab)
+        run.zeroed = run_take(run, units);
+    return run;
+}
+
+/* Lets the recent peak fade towards what is in use. Linear within a half-life, which is near enough. */
+static size_t retained_units(void)
+{
+    uint64_t now = os_milliseconds();
+    uint64_t elapsed = now - heap.faded_at;
+    size_t above = heap.peak_units > heap.used_units ? heap.peak_units - heap.used_units : 0;
+    if (elapsed > 0) {
+        uint64_t halves = elapsed / RETENTION_HALF_LIFE;
+        above = halves >= 32 ? 0 : above >> halves;
+        above -= (size_t)((uint64_t)above * (elapsed % RETENTION_HALF_LIFE) / (2 * RETENTION_HALF_LIFE));
+        heap.faded_at = now;
+    }
+    heap.peak_units = heap.used_units + above;
+    return above + RETENTION_FLOOR;
+}
+
+bool span_free(struct run run, size_t units)
+{
+    HAK_ASSERT(lock_is_held());
+    if (heap.used_units > heap.peak_units)
+        heap.peak_units = heap.used_units;
+    for (size_t i = 0; i < run_slabs(run, units); i++) {
+        uint32_t mask = run_mask(run, units, i);
+        slab_put(slab_at(run.slab->number + (uint32_t)i), mask, mask);
+    }
+    return heap.dirty_units > RETENTION_FLOOR && heap.dirty_units > retained_units() * 5 / 4;
+}
+
+bool span_extend(struct run run, size_t units, size_t new_units)
+{
+    HAK_ASSERT(lock_is_held() && new_units > units);
+    size_t have = run_slabs(run, units), want = run_slabs(run, new_units);
+    for (size_t i = have - 1; i < want; i++) {
+        uint32_t number = run.slab->number + (uint32_t)i;
+        uint32_t mask = run_mask(run, new_units, i) & ~(i < have ? run_mask(run, units, i) : 0);
+        if (mask == 0)
+            continue;
+        if (number >= load_relaxed(&heap.slab_count) || (slab_at(number)->used & mask) != 0 ||
+            slab_unit_start(slab_at(number), 0) != slab_unit_start(run.slab, 0) + (i << SUPERSLAB_SHIFT))
+            return false;
+    }
+    for (size_t i = have - 1; i < want; i++) {
+        uint32_t mask = run_mask(run, new_units, i) & ~(i < have ? run_mask(run, units, i) : 0);
+        if (mask != 0)
+            slab_take(slab_at(run.slab->number + (uint32_t)i), mask);
+    }
+    return true;
+}
+
+/* ---- Giving memory back ------------------------------------------------------------------------------------------------- */
+
+/* The highest-numbered superslab below `below` that has dirty memory, entirely free ones only if `whole`. */
+static struct superslab *find_dirty(uint32_t below, bool whole)
+{
+    for (uint32_t n = below; n-- > 0;) {
+        struct superslab *slab = slab_at(n);
+        if (slab->dirty != 0 && (!whole || slab->used == 0))
+            return slab;
+    }
+    return NULL;
+}
+
+/* Purges a superslab's dirty units piece by piece. They count as used meanwhile, so the lock is free during the call. */
+static size_t slab_purge(struct superslab *slab)
+{
+    size_t purged = 0;
+    while (slab->dirty != 0) {
+        uint32_t unit = lowest_bit(slab->dirty);
+        unsigned units = lowest_bit(~((uint64_t)slab->dirty >> unit));
+        uint32_t mask = unit_mask(unit, units);
+        slab_take(slab, mask);
+        char *start = run_start((struct run){.slab = slab, .unit = unit});
+        lock_release();
+        int error = os_purge(start, (size_t)units << UNIT_SHIFT);
+        if (!lock_acquire())
+            return purged;
+        slab_put(slab, mask, error ? mask : 0);
+        if (error)
+            break;
+        purged += (size_t)units << UNIT_SHIFT;
+    }
+    return purged;
+}
+
+/* `excess` says, under the lock, how many units are to go. */
+static size_t purge_down_to(size_t (*keep_units)(size_t), size_t argument)
+{
+    size_t purged = 0;
+    if (!lock_acquire())
+        return 0;
+    for (int whole = 1; whole >= 0; whole--) {
+        uint32_t below = load_relaxed(&heap.slab_count);
+        while (heap.dirty_units > keep_units(argument)) {
+            struct superslab *slab = find_dirty(below, whole);
+            if (!slab)
+                break;
+            below = slab->number;
+            purged += slab_purge(slab);
+        }
+    }
+    lock_release();
+    return purged;
+}
+
+static size_t keep_recent(size_t unused)
+{
+    (void)unused;
+    return retained_units();
+}
+static size_t keep_exactly(size_t units) { return units; }
+
+size_t span_purge_excess(void) { return purge_down_to(keep_recent, 0); }
+size_t span_purge(size_t keep_bytes) { return purge_down_to(keep_exactly, keep_bytes >> UNIT_SHIFT); }
+
+bool span_unmap_free(void)
+{
+    bool any = false;
+    if (!lock_acquire())
+        return false;
+    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
+    for (uint32_t n = slabset_next(whole, 0); n != SLAB_NONE; n = slabset_next(whole, n + 1)) {
+        struct superslab *slab = slab_at(n);
+        if (os_unmap(slab_unit_start(slab, 0), SUPERSLAB_SIZE))
+            continue;
+        map_unreserve(slab_unit_start(slab, 0), SUPERSLAB_SIZE);
+        heap.dirty_units -= count_bits(slab->dirty);
+        heap.mapped_slabs--;
+        slab->dirty = 0;
+        store_relaxed(&slab->base, NULL);
+        slabset_remove(whole, n);
+        slabset_add(SET_GONE, n);
+        any = true;
+    }
+    heap.hint = NULL;
+    lock_release();
+    return any;
+}
+
+void span_stats(struct span_stats *out)
+{
+    out->mapped = heap.mapped_slabs << SUPERSLAB_SHIFT;
+    out->used = heap.used_units << UNIT_SHIFT;
+    out->dirty = heap.dirty_units << UNIT_SHIFT;
+    out->clean = out->mapped - out->used - out->dirty;
+}
+
+/* ---- Fork, invariants ----------------------------------------------------------------------------------------------------- */
+
+void span_after_fork(void)
+{
+    heap.used_units = heap.dirty_units = heap.mapped_slabs = 0;
+    for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++) {
+        struct superslab *slab = slab_at(n);
+        for (unsigned set = SET_LONGEST_RUN + 1; set < SET_COUNT; set++)
+            if (slabset_has(set, n))
+                slabset_remove(set, n);
+        if (!load_relaxed(&slab->base)) {
+            slabset_add(SET_GONE, n);
+            continue;
+        }
+        /* Whether a unit that a vanished thread had in hand was written to is not known: all free ones are dirty. */
+        slab->dirty = ~slab->used;
+        heap.mapped_slabs++;
+        heap.used_units += count_bits(slab->used);
+        heap.dirty_units += count_bits(slab->dirty);
+        if (slab_set(slab) > SET_LONGEST_RUN)
+            slabset_add(slab_set(slab), n);
+    }
+    heap.hint = NULL;
+}
+
+bool span_slab_is_valid(const struct superslab *slab)
+{
+    if (!load_relaxed(&slab->base))
+        return slabset_has(SET_GONE, slab->number);
+    bool filed_right = true;
+    for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_LONGEST_RUN + SUPERSLAB_UNITS; set++)
+        filed_right &= slabset_has(set, slab->number) == (set == slab_set(slab));
+    return filed_right && (slab->used & slab->dirty) == 0 && ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
+}

@@ -1,0 +1,62 @@
+/* span.h - runs of units: the address space that pages and large blocks are made of.
+ *
+ * A run is `units` consecutive units. Up to 32 units lie within one superslab; longer ones begin at a superslab's first unit and continue
+ * through superslabs of consecutive numbers and addresses. The truth is the `used` mask of each superslab; which superslab
+ * has how long a free run is derived from it (and can be derived again: span_after_fork).
+ *
+ * Free runs keep their memory for a while (they are dirty) and give it back according to recent demand: as much is kept
+ * as was in use at the recent peak, which fades by half every RETENTION_HALF_LIFE of activity. Purging is done by whoever
+ * frees, outside the lock, whole superslabs first.
+ *
+ * Functions that say so are called with the address-space lock held. */
+#ifndef HAK_SPAN_H
+#define HAK_SPAN_H
+
+#include "base.h"
+#include "slabset.h"
+
+struct run {
+    struct superslab *slab; /* NULL: no run */
+    uint32_t unit;          /* index of the first unit in it */
+    bool zeroed;            /* the memory is known to read as zero */
+};
+
+INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.unit); }
+
+/* A run of `units` (at least 1) whose address is a multiple of `align_units` units (a power of two). The lowest that
+ * fits best; grows the heap when there is none. slab is NULL when memory is out. Under the lock. */
+struct run span_alloc(size_t units, size_t align_units);
+
+/* Takes back a run, or the rear part of one. Under the lock. Returns true when there is more dirty memory than recent
+ * demand justifies: the caller should call span_purge_excess once it has released the lock. */
+bool span_free(struct run run, size_t units);
+
+/* Makes a run of `units` longer in place, up to `new_units`. False when what follows is not free. Under the lock. */
+bool span_extend(struct run run, size_t units, size_t new_units);
+
+/* Gives dirty free memory back to the system until at most what recent demand justifies, or at most `keep_bytes`,
+ * remains. Returns the bytes that went back. Not under the lock. */
+size_t span_purge_excess(void);
+size_t span_purge(size_t keep_bytes);
+
+/* Unmaps free superslabs, so that other mappings find address space. True when anything was unmapped. Not under the lock. */
+bool span_unmap_free(void);
+
+struct span_stats {
+    size_t mapped; /* address space of superslabs */
+    size_t used;   /* in runs */
+    size_t dirty;  /* free, may be resident */
+    size_t clean;  /* free, known not to be resident */
+};
+void span_stats(struct span_stats *out); /* under the lock */
+
+/* How many superslab numbers have been given out: 0 .. span_slab_count() - 1 exist. */
+uint32_t span_slab_count(void);
+
+/* In the child of a fork, under the lock: derives everything from the used masks again. */
+void span_after_fork(void);
+
+/* Every invariant of one superslab. Under the lock. For tests and debug builds. */
+bool span_slab_is_valid(const struct superslab *slab);
+
+#endif

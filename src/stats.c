@@ -1,0 +1,146 @@
+#include "stats.h"
+
+#include "hakmem.h"
+#include "large.h"
+#include "lock.h"
+#include "meta.h"
+#include "options.h"
+#include "page.h"
+#include "remote.h"
+#include "ring.h"
+#include "span.h"
+#include "text.h"
+#include "thread.h"
+
+/* A size class as the program uses it. */
+struct class_use {
+    uint64_t pages, blocks, live, ring, depot, free;
+};
+
+static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+
+static void gather_classes(struct class_use use[static CLASS_SLOTS])
+{
+    struct page_totals counted[CLASS_SLOTS];
+    page_count(counted);
+    for (unsigned c = 0; c <= CLASS_LAST; c++)
+        use[c] = (struct class_use){0};
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        struct class_use *u = &use[c];
+        u->pages = counted[c].pages;
+        u->blocks = u->pages * class_info[c].blocks;
+        u->free = counted[c].free_blocks;
+        u->depot = remote_count(c);
+        for (struct cache *cache = thread_caches(); cache; cache = cache->next)
+            u->ring += ring_count(cache, c);
+        u->live = minus(u->blocks, u->free + u->depot + u->ring);
+    }
+}
+
+static void add_memory(struct stats *s, const struct class_use *use)
+{
+    uint64_t paged = 0;
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        uint64_t size = class_size(c);
+        s->pages += use[c].pages;
+        s->live += use[c].live * size;
+        s->ring += use[c].ring * size;
+        s->depot += use[c].depot * size;
+        s->page_free += use[c].free * size;
+        s->page_rest += use[c].pages * (class_info[c].units * UNIT_SIZE - class_info[c].blocks * size);
+        paged += use[c].pages * class_info[c].units * UNIT_SIZE;
+    }
+    struct span_stats span = {0};
+    struct large_stats large = {0};
+    if (lock_acquire()) {
+        span_stats(&span);
+        large_stats(&large);
+        s->metadata = meta_bytes();
+        lock_release();
+    }
+    s->mapped = span.mapped + large.mapped_bytes;
+    s->free_dirty = span.dirty;
+    s->free_clean = span.clean;
+    s->large = minus(span.used, paged) + large.mapped_bytes;
+    s->large_blocks = large.blocks;
+    s->malloc_large = large.mallocs;
+    s->free_large = large.frees;
+}
+
+static void add_counters(struct stats *s)
+{
+    for (struct cache *cache = thread_caches(); cache; cache = cache->next) {
+        const struct ring_counters *n = &cache->counters;
+        s->threads += cache->attached;
+        s->malloc_ring += load_relaxed(&n->ring_mallocs);
+        s->malloc_depot += load_relaxed(&n->refills_from_depot);
+        s->malloc_page += load_relaxed(&n->refills_from_pages);
+        s->malloc_zeroed += load_relaxed(&n->zeroed_blocks);
+        s->free_ring += load_relaxed(&n->ring_frees);
+        s->flushes += load_relaxed(&n->flushes);
+        s->flushed_to_depot += load_relaxed(&n->flushed_to_depot);
+        s->flushed_to_pages += load_relaxed(&n->flushed_to_pages);
+    }
+}
+
+static void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])
+{
+    *out = (struct stats){0};
+    gather_classes(use);
+    add_memory(out, use);
+    add_counters(out);
+}
+
+void stats_gather(struct stats *out)
+{
+    struct class_use use[CLASS_SLOTS];
+    gather(out, use);
+}
+
+/* ---- Printing -------------------------------------------------------------------------------------------------------- */
+
+static void print_line(struct text *text, const char *name, uint64_t value, bool is_bytes, const char *doc)
+{
+    text_string(text, "  ");
+    text_left(text, name, 18);
+    if (is_bytes)
+        text_bytes(text, value);
+    else
+        text_right(text, value, 12);
+    text_string(text, "  ");
+    text_string(text, doc);
+    text_string(text, "\n");
+}
+
+static void print_classes(struct text *text, const struct class_use *use)
+{
+    text_string(text, "  size class       pages        live     in rings    in depot     free\n");
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        if (use[c].pages == 0)
+            continue;
+        text_right(text, class_size(c), 12);
+        text_right(text, use[c].pages, 12);
+        text_right(text, use[c].live, 12);
+        text_right(text, use[c].ring, 12);
+        text_right(text, use[c].depot, 12);
+        text_right(text, use[c].free, 12);
+        text_string(text, "\n");
+    }
+}
+
+void stats_print(int fd)
+{
+    struct stats s;
+    struct class_use use[CLASS_SLOTS];
+    struct text text;
+    gather(&s, use);
+    text_begin(&text, fd);
+    text_string(&text, "hakmem ");
+    text_string(&text, hak_version());
+    text_string(&text, " statistics\n");
+#define X(field, name, unit, doc) print_line(&text, name, s.field, unit[0] == 'b', doc);
+#include "stats.def"
+#undef X
+    print_classes(&text, use);
+    text_end(&text);
+}

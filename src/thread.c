@@ -1,0 +1,174 @@
+#include "thread.h"
+
+#include "lock.h"
+#include "meta.h"
+#include "options.h"
+#include "os.h"
+#include "page.h"
+#include "remote.h"
+#include "ring.h"
+#include "span.h"
+#include "stats.h"
+
+#include <pthread.h>
+
+extern char **environ;
+
+static _Atomic(uint32_t) first_fork_word = 1; /* until a page of the other kind is had, and where there is none */
+_Atomic(uint32_t) *thread_fork_word = &first_fork_word;
+
+static struct cache *_Atomic caches; /* [lock to write] newest first; pairs release/acquire on publication */
+static uint32_t cache_count;         /* [lock] ids given out */
+static bool options_done;            /* [lock] */
+static bool fork_word_done;          /* [lock] */
+static int report_fd = -1;           /* stderr as it was at the start: many programs close theirs before they are through */
+static bool exit_key_made;           /* written by the constructor */
+static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
+
+struct cache *thread_caches(void) { return load_acquire(&caches); /* pairs with cache_get */ }
+
+/* ---- Process start ----------------------------------------------------------------------------------------------------- */
+
+/* Under the lock. The loader may call malloc before libc has set `environ`; then the constructor comes here again. */
+static void process_start(void)
+{
+    if (!fork_word_done) {
+        void *word;
+        fork_word_done = true;
+        if (os_map_wiped_on_fork(&word) == 0) {
+            thread_fork_word = word;
+            store_relaxed(thread_fork_word, 1);
+        }
+    }
+    if (!options_done && environ) {
+        options_done = true;
+        options_read(environ);
+        if (option(OPTION_STATS))
+            report_fd = os_duplicate(2);
+    }
+}
+
+static void thread_exit(void *cache);
+static void fork_child(void) { store_relaxed(&first_fork_word, 0); }
+
+static __attribute__((constructor(101))) void process_constructor(void)
+{
+    if (lock_acquire()) {
+        process_start();
+        lock_release();
+    }
+    if (thread_fork_word == &first_fork_word)
+        pthread_atfork(NULL, NULL, fork_child);
+    exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
+    struct cache *cache = cache_self;
+    if (cache == &cache_none || cache == &cache_exited)
+        return;
+    /* The first calls came before the options could be read. */
+    if (option(OPTION_CHECK)) {
+        cache_self = &cache_none;
+        return;
+    }
+    if (exit_key_made)
+        pthread_setspecific(exit_key, cache);
+    cache_veil(cache);
+}
+
+static __attribute__((destructor)) void process_destructor(void)
+{
+    /* Nothing is torn down: other destructors, and other threads, go on allocating. */
+    if (option(OPTION_STATS))
+        stats_print(report_fd >= 0 ? report_fd : 2);
+}
+
+/* ---- A thread's cache ---------------------------------------------------------------------------------------------------- */
+
+/* Under the lock: one that a thread has left, or a new one. */
+static struct cache *cache_get(void)
+{
+    for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
+        if (!cache->attached)
+            return cache;
+    struct cache *cache = meta_alloc(sizeof *cache);
+    if (!cache)
+        return NULL;
+    cache->counters = (struct ring_counters){0};
+    cache_open(cache, ++cache_count);
+    cache->next = load_relaxed(&caches);
+    store_release(&caches, cache); /* pairs with thread_caches */
+    return cache;
+}
+
+static COLD struct cache *cache_attach(void)
+{
+    if (!lock_acquire())
+        return NULL;
+    process_start();
+    struct cache *cache = option(OPTION_CHECK) ? NULL : cache_get();
+    if (cache)
+        cache->attached = true;
+    lock_release();
+    if (!cache)
+        return NULL;
+    cache_self = cache;
+    /* May call malloc, which finds the cache in place. Without a notice of its end the thread must not have a cache. */
+    if (exit_key_made && pthread_setspecific(exit_key, cache) != 0) {
+        thread_exit(cache);
+        return NULL;
+    }
+    return cache;
+}
+
+struct cache *thread_cache(void)
+{
+    struct cache *cache = cache_self;
+    if (LIKELY(cache != &cache_none && cache != &cache_exited))
+        return cache;
+    return cache == &cache_none && !option(OPTION_CHECK) ? cache_attach() : NULL;
+}
+
+/* Destructors of other keys, and libc's own clean-up, still allocate and free afterwards: without a cache. */
+static void thread_exit(void *argument)
+{
+    struct cache *cache = argument;
+    thread_check_fork();
+    cache_self = &cache_exited;
+    cache_close(cache);
+    if (lock_acquire()) {
+        cache->attached = false;
+        lock_release();
+    }
+}
+
+/* ---- Fork ------------------------------------------------------------------------------------------------------------------ */
+
+static bool was_alone(const struct cache *self)
+{
+    for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
+        if (cache != self && cache->attached)
+            return false;
+    return true;
+}
+
+/* Memory was copied while other threads ran, so nothing that they were changing can be trusted to be of one moment. What can:
+ * each bit of a used mask or bitmap that stands for something that was in use throughout. All else is derived again.
+ * What vanished threads had in their rings, and what was in the depot, is lost to the child. */
+COLD void thread_repair(void)
+{
+    struct cache *self = cache_self == &cache_none || cache_self == &cache_exited ? NULL : cache_self;
+    store_relaxed(thread_fork_word, 1);
+    lock_after_fork();
+    /* A lock that this very thread holds means that a signal handler forked in the middle of a slow path: then what it
+     * guards is this thread's to finish. */
+    if (was_alone(self) || !lock_acquire())
+        return;
+    meta_after_fork();
+    span_after_fork();
+    page_after_fork(self ? self->id : PAGE_HELD_BRIEFLY);
+    remote_after_fork();
+    for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
+        if (cache != self) {
+            cache_open(cache, cache->id);
+            cache->attached = false;
+        }
+    lock_release();
+}
