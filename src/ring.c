@@ -151,8 +151,12 @@ static void cache_leave(struct cache *cache)
 
 /* ---- Without a cache --------------------------------------------------------------------------------------------------------- */
 
+/* Relaxed: a count, read for statistics only. */
+static void count_direct(_Atomic(uint64_t) *counter) { fetch_add_relaxed(counter, 1); }
+
 static COLD void *direct_malloc(unsigned c)
 {
+    count_direct(&cache_exited.counters.direct_mallocs);
     for (;;) {
         struct page *page = page_acquire(c, PAGE_HELD_BRIEFLY);
         void *block;
@@ -313,6 +317,7 @@ void ring_free(void *block, unsigned c, const char *call)
 {
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache || !ring_open(cache, c))) {
+        count_direct(&cache_exited.counters.direct_frees);
         page_return(&block, 1, call);
         if (cache)
             cache_leave(cache);

@@ -23,7 +23,8 @@
 #include "atomic.h"
 #include "class.h"
 
-/* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while counted. */
+/* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while counted.
+ * Direct ones are those without a cache; all threads count them in cache_exited's counters. */
 #define RING_COUNTERS(X)    \
     X(ring_mallocs)         \
     X(ring_frees)           \
@@ -32,7 +33,9 @@
     X(flushes)              \
     X(flushed_to_depot)     \
     X(flushed_to_pages)     \
-    X(zeroed_blocks)
+    X(zeroed_blocks)        \
+    X(direct_mallocs)       \
+    X(direct_frees)
 
 struct ring_counters {
 #define X(name) _Atomic(uint64_t) name;

@@ -137,6 +137,7 @@ void *realloc_slow(void *block, size_t size)
         hak_free(block);
         return NULL;
     }
+    thread_check_fork();
     size_t have = block_size(block, "realloc");
     if (UNLIKELY(size > PTRDIFF_MAX))
         return out_of_memory();

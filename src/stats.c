@@ -81,6 +81,8 @@ static void add_counters(struct stats *s)
         s->flushed_to_depot += load_relaxed(&n->flushed_to_depot);
         s->flushed_to_pages += load_relaxed(&n->flushed_to_pages);
     }
+    s->malloc_direct = load_relaxed(&cache_exited.counters.direct_mallocs);
+    s->free_direct = load_relaxed(&cache_exited.counters.direct_frees);
 }
 
 static void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])
