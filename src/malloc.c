@@ -17,33 +17,49 @@
 
 /* ---- malloc and free ------------------------------------------------------------------------------------------------- */
 
-INLINE void *malloc_fast(size_t size)
+/* The top block of the calling thread's ring; NULL when the ring is empty, closed or counted. */
+INLINE void *block_pop(size_t class_id)
 {
-    if (UNLIKELY(size > CLASS_TABLE_MAX))
-        return malloc_slow(size);
-    size_t class_id = class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
     struct cache *cache = cache_self;
     void **top = cache->top[class_id];
     void *block = *top;
     FORGET_ORIGIN(block);
-    if (UNLIKELY(!block))
-        return malloc_slow(size);
-    cache->top[class_id] = top - 1;
+    if (LIKELY(block))
+        cache->top[class_id] = top - 1;
     return block;
+}
+
+/* False when the ring is full, closed or watched, and when the block is one of the two that were freed last: a second free. */
+INLINE bool block_push(size_t class_id, void *block)
+{
+    struct cache *cache = cache_self;
+    FORGET_ORIGIN(cache);
+    void **top = cache->top[class_id];
+    if (UNLIKELY(top >= cache->limit[class_id] || top[0] == block || top[-1] == block))
+        return false;
+    top[1] = block;
+    cache->top[class_id] = top + 1;
+    return true;
+}
+
+static NOINLINE void *malloc_medium(size_t size)
+{
+    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of_medium(size)) : NULL;
+    return LIKELY(block) ? block : malloc_slow(size);
+}
+
+INLINE void *malloc_fast(size_t size)
+{
+    if (UNLIKELY(size > CLASS_TABLE_MAX))
+        return malloc_medium(size);
+    void *block = block_pop(class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    return LIKELY(block) ? block : malloc_slow(size);
 }
 
 INLINE void free_fast(void *block)
 {
-    size_t class_id = map_class(block);
-    struct cache *cache = cache_self;
-    FORGET_ORIGIN(cache);
-    void **top = cache->top[class_id];
-    if (UNLIKELY(top >= cache->limit[class_id] || *top == block)) { /* full, veiled, or freed twice in a row */
+    if (UNLIKELY(!block_push(map_class(block), block)))
         free_slow(block);
-        return;
-    }
-    top[1] = block;
-    cache->top[class_id] = top + 1;
 }
 
 INLINE void *calloc_fast(size_t count, size_t size)
@@ -51,14 +67,8 @@ INLINE void *calloc_fast(size_t count, size_t size)
     size_t bytes;
     if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || bytes > CLASS_TABLE_MAX))
         return calloc_slow(count, size);
-    unsigned class_id = class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
-    struct cache *cache = cache_self;
-    void **top = cache->top[class_id];
-    void *block = *top;
-    if (UNLIKELY(!block))
-        return calloc_slow(count, size);
-    cache->top[class_id] = top - 1;
-    return __builtin_memset(block, 0, bytes);
+    void *block = block_pop(class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    return LIKELY(block) ? __builtin_memset(block, 0, bytes) : calloc_slow(count, size);
 }
 
 /* A new size that the block's own class serves, or that leaves less than half of it unused, needs no other block. */

@@ -17,11 +17,12 @@ enum {
     RING_FIRST = 16,            /* capacity of a new ring */
     REFILL_FIRST = 4,
     PROBATION = 64,
+    SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
     TICKS = 64                  /* slow calls between looks at the depot */
 };
 
-static void *const nothing[1] = {NULL};
-#define CLOSED ((void **)nothing)
+static void *const nothing[SENTINELS] = {NULL, NULL};
+#define CLOSED ((void **)nothing + SENTINELS - 1)
 
 #define CLOSED_8 CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED
 #define CLOSED_64 CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8
@@ -90,29 +91,38 @@ static uint32_t capacity_first(unsigned c)
     return (uint32_t)min_size(capacity_max(c), max_size(RING_FIRST, least));
 }
 
+static size_t array_size(uint32_t capacity) { return (SENTINELS + capacity) * sizeof(void *); }
+
+/* `slot` is a ring's, or NULL. */
+static void array_free(void **slot, uint32_t capacity)
+{
+    if (slot && lock_acquire()) {
+        meta_free(slot - (SENTINELS - 1), array_size(capacity));
+        lock_release();
+    }
+}
+
 /* Moves the ring to an array of the given capacity; false when memory is out. */
 static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
 {
     struct ring *ring = &cache->ring[c];
     if (!lock_acquire())
         return false;
-    void **slot = meta_alloc((capacity + 1) * sizeof *slot);
+    void **array = meta_alloc(array_size(capacity));
     lock_release();
-    if (!slot)
+    if (!array)
         return false;
+    void **slot = array + SENTINELS - 1;
+    array[0] = slot[0] = NULL;
     void **old = cache->ring[c].slot;
     size_t used = old ? (size_t)(ring_top(cache, c) - old) : 0;
     uint32_t old_capacity = ring->capacity;
-    slot[0] = NULL;
     for (size_t i = 1; i <= used; i++)
         slot[i] = old[i];
     ring->slot = slot;
     ring->capacity = capacity;
     ring_show(cache, c, slot + used);
-    if (old && lock_acquire()) {
-        meta_free(old, (old_capacity + 1) * sizeof *old);
-        lock_release();
-    }
+    array_free(old, old_capacity);
     return true;
 }
 
@@ -376,10 +386,7 @@ void cache_close(struct cache *cache)
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         void **slot = cache->ring[c].slot;
         ring_close(cache, c);
-        if (slot && lock_acquire()) {
-            meta_free(slot, (cache->ring[c].capacity + 1) * sizeof *slot);
-            lock_release();
-        }
+        array_free(slot, cache->ring[c].capacity);
     }
 }
 
@@ -405,7 +412,7 @@ static bool ring_is_valid(const struct cache *cache, unsigned c)
     uint32_t capacity = cache->ring[c].capacity;
     if (!slot)
         return top == CLOSED && cache->limit[c] == CLOSED;
-    if (slot[0] || top < slot || top > slot + capacity || capacity > capacity_max(c))
+    if (slot[0] || slot[-1] || top < slot || top > slot + capacity || capacity > capacity_max(c))
         return false;
     for (; *top; top--)
         if (map_class(*top) != c)

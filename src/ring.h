@@ -1,7 +1,7 @@
 /* ring.h - per-thread rings: arrays of free blocks' addresses, one for each size class, where almost every malloc and free
  * ends (malloc.c). Here is the thread cache they live in and everything that happens when a ring is empty, full, or veiled.
  *
- * A ring's slot 0 holds NULL, its blocks stand in slots 1 .. capacity. `top` points to the last block, or to slot 0 when
+ * A ring's slot 0 (and the word before it) holds NULL, its blocks stand in slots 1 .. capacity. `top` points to the last block, or to slot 0 when
  * there is none, so a pop needs no count: the NULL says "empty". A push goes to the slow path when `top` has reached `limit`.
  *
  * A ring can be veiled: to the fast path it then looks full (so that every free is seen here) or empty and full (so that
