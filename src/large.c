@@ -70,12 +70,12 @@ static void *large_try(size_t size, size_t align, bool *zeroed)
     if (!lock_acquire())
         return NULL;
     bool made = false;
-    struct page *large = meta_alloc(sizeof *large);
+    struct page *large = meta_alloc(META_PAGE, sizeof *large);
     if (large) {
         bool as_run = size <= RUN_MAX_SIZE && align <= RUN_MAX_SIZE;
         made = as_run ? run_make(large, size, align, zeroed) : mapping_make(large, size, align, zeroed);
         if (!made)
-            meta_free(large, sizeof *large);
+            meta_free(META_PAGE, large, sizeof *large);
     }
     lock_release();
     return made ? large->start : NULL;
@@ -118,7 +118,7 @@ bool large_free(void *block)
     tally.bytes -= bytes;
     tally.mapped_bytes -= slab ? 0 : bytes;
     tally.frees++;
-    meta_free(large, sizeof *large);
+    meta_free(META_PAGE, large, sizeof *large);
     lock_release();
     if (!slab)
         unmap_or_purge(block, bytes);

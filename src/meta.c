@@ -9,7 +9,7 @@ static struct {
     char *next, *end;       /* the rest of the current chunk */
     size_t chunk;           /* size of the next chunk */
     size_t bytes;           /* all chunks */
-    void *free[LISTS];      /* by rounded size; linked through the first word */
+    void *free[META_KINDS][LISTS]; /* by rounded size; linked through the first word */
 } store;
 
 /* Whole cache lines, so that none is shared; powers of two above FINE_MAX, so that blocks of one list are interchangeable. */
@@ -20,9 +20,9 @@ static size_t meta_round(size_t size)
     return (size_t)2 << highest_bit(size - 1);
 }
 
-static void **list_of(size_t rounded)
+static void **list_of(enum meta_kind kind, size_t rounded)
 {
-    return &store.free[rounded <= FINE_MAX ? rounded / LINE - 1 : FINE_LISTS + lowest_bit(rounded)];
+    return &store.free[kind][rounded <= FINE_MAX ? rounded / LINE - 1 : FINE_LISTS + lowest_bit(rounded)];
 }
 
 static bool meta_grow(size_t size)
@@ -41,11 +41,11 @@ static bool meta_grow(size_t size)
     return true;
 }
 
-void *meta_alloc(size_t size)
+void *meta_alloc(enum meta_kind kind, size_t size)
 {
     HAK_ASSERT(lock_is_held());
     size_t rounded = meta_round(size);
-    void **list = list_of(rounded);
+    void **list = list_of(kind, rounded);
     if (*list) {
         void *block = *list;
         *list = *(void **)block;
@@ -58,10 +58,10 @@ void *meta_alloc(size_t size)
     return block;
 }
 
-void meta_free(void *block, size_t size)
+void meta_free(enum meta_kind kind, void *block, size_t size)
 {
     HAK_ASSERT(lock_is_held());
-    void **list = list_of(meta_round(size));
+    void **list = list_of(kind, meta_round(size));
     *(void **)block = *list;
     *list = block;
 }
@@ -71,6 +71,7 @@ size_t meta_bytes(void) { return store.bytes; }
 void meta_after_fork(void)
 {
     store.next = store.end = NULL;
-    for (unsigned i = 0; i < LISTS; i++)
-        store.free[i] = NULL;
+    for (unsigned kind = 0; kind < META_KINDS; kind++)
+        for (unsigned i = 0; i < LISTS; i++)
+            store.free[kind][i] = NULL;
 }

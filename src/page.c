@@ -131,7 +131,7 @@ static struct page *page_create(unsigned class_id)
     if (!lock_acquire())
         return NULL;
     const struct class_info *info = &class_info[class_id];
-    struct page *page = meta_alloc(descriptor_size(class_id));
+    struct page *page = meta_alloc(META_PAGE, descriptor_size(class_id));
     struct run run = {.slab = NULL};
     if (page) {
         run = span_alloc(info->units, 1);
@@ -139,26 +139,30 @@ static struct page *page_create(unsigned class_id)
             page_init(page, class_id, run);
             map_set(page->start, info->units, class_id, page);
         } else {
-            meta_free(page, descriptor_size(class_id));
+            meta_free(META_PAGE, page, descriptor_size(class_id));
         }
     }
     lock_release();
     return run.slab ? page : NULL;
 }
 
-/* The caller holds the page, and every block is free. */
+/* The caller holds the page and found every block free. If that is no longer so, the page is let go. */
 static void page_destroy(struct page *page)
 {
     unsigned class_id = page->class_id;
     const struct class_info *info = &class_info[class_id];
-    HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED && bitmap_is_full(page->free, info));
-    if (!lock_acquire()) {
+    HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
+    bool locked = lock_acquire();
+    /* Looked at again: under the lock, somebody may have taken free blocks to purge their memory. */
+    if (!locked || !bitmap_is_full(page->free, info)) {
+        if (locked)
+            lock_release();
         page_list(page);
         return;
     }
     map_set(page->start, info->units, CLASS_RESERVED, NULL);
     bool purge = span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units);
-    meta_free(page, descriptor_size(class_id));
+    meta_free(META_PAGE, page, descriptor_size(class_id));
     lock_release();
     if (purge)
         span_purge_excess();

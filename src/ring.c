@@ -97,7 +97,7 @@ static size_t array_size(uint32_t capacity) { return (SENTINELS + capacity) * si
 static void array_free(void **slot, uint32_t capacity)
 {
     if (slot && lock_acquire()) {
-        meta_free(slot - (SENTINELS - 1), array_size(capacity));
+        meta_free(META_OTHER, slot - (SENTINELS - 1), array_size(capacity));
         lock_release();
     }
 }
@@ -108,7 +108,7 @@ static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
     struct ring *ring = &cache->ring[c];
     if (!lock_acquire())
         return false;
-    void **array = meta_alloc(array_size(capacity));
+    void **array = meta_alloc(META_OTHER, array_size(capacity));
     lock_release();
     if (!array)
         return false;

@@ -64,7 +64,8 @@ struct cache {
     bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
     bool attached;          /* [lock] a thread uses it */
-    struct cache *next;     /* [const] all caches, the newest first */
+    struct cache *next;       /* [const] all caches, the newest first */
+    struct cache *next_spare; /* [lock] caches without a thread */
 };
 
 /* What thread-local storage points to when the thread has no cache: every ring closed. One for threads that may get a cache,

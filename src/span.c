@@ -125,7 +125,7 @@ static bool groups_prepare(uint32_t first, uint32_t count)
     for (uint32_t group = first / GROUP_SLABS; group <= (first + count - 1) / GROUP_SLABS; group++) {
         if (load_relaxed(&slab_groups[group]))
             continue;
-        struct slab_group *memory = meta_alloc(sizeof *memory);
+        struct slab_group *memory = meta_alloc(META_OTHER, sizeof *memory);
         if (!memory)
             return false;
         slab_group_add(group, memory);

@@ -69,6 +69,7 @@ static void add_memory(struct stats *s, const struct class_use *use)
 
 static void add_counters(struct stats *s)
 {
+    bool locked = lock_acquire(); /* for `attached` */
     for (struct cache *cache = thread_caches(); cache; cache = cache->next) {
         const struct ring_counters *n = &cache->counters;
         s->threads += cache->attached;
@@ -81,6 +82,8 @@ static void add_counters(struct stats *s)
         s->flushed_to_depot += load_relaxed(&n->flushed_to_depot);
         s->flushed_to_pages += load_relaxed(&n->flushed_to_pages);
     }
+    if (locked)
+        lock_release();
     s->malloc_direct = load_relaxed(&cache_exited.counters.direct_mallocs);
     s->free_direct = load_relaxed(&cache_exited.counters.direct_frees);
 }

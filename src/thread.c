@@ -10,6 +10,7 @@
 #include "span.h"
 #include "stats.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 extern char **environ;
@@ -18,6 +19,7 @@ static _Atomic(uint32_t) first_fork_word = 1; /* until a page of the other kind 
 _Atomic(uint32_t) *thread_fork_word = &first_fork_word;
 
 static struct cache *_Atomic caches; /* [lock to write] newest first; pairs release/acquire on publication */
+static struct cache *spares;         /* [lock] caches without a thread */
 static uint32_t cache_count;         /* [lock] ids given out */
 static bool options_done;            /* [lock] */
 static bool fork_word_done;          /* [lock] */
@@ -85,17 +87,29 @@ static __attribute__((destructor)) void process_destructor(void)
 /* Under the lock: one that a thread has left, or a new one. */
 static struct cache *cache_get(void)
 {
-    for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
-        if (!cache->attached)
-            return cache;
-    struct cache *cache = meta_alloc(sizeof *cache);
+    struct cache *cache = spares;
+    if (cache) {
+        spares = cache->next_spare;
+        cache->attached = true;
+        return cache;
+    }
+    cache = meta_alloc(META_OTHER, sizeof *cache);
     if (!cache)
         return NULL;
     cache->counters = (struct ring_counters){0};
     cache_open(cache, ++cache_count);
+    cache->attached = true;
     cache->next = load_relaxed(&caches);
     store_release(&caches, cache); /* pairs with thread_caches */
     return cache;
+}
+
+/* Under the lock. The cache holds nothing. */
+static void cache_put(struct cache *cache)
+{
+    cache->attached = false;
+    cache->next_spare = spares;
+    spares = cache;
 }
 
 static COLD struct cache *cache_attach(void)
@@ -104,18 +118,19 @@ static COLD struct cache *cache_attach(void)
         return NULL;
     process_start();
     struct cache *cache = option(OPTION_CHECK) ? NULL : cache_get();
-    if (cache)
-        cache->attached = true;
     lock_release();
     if (!cache)
         return NULL;
     cache_self = cache;
+    if (!exit_key_made)
+        return cache;
     /* May call malloc, which finds the cache in place. Without a notice of its end the thread must not have a cache. */
-    if (exit_key_made && pthread_setspecific(exit_key, cache) != 0) {
+    int saved = errno;
+    bool noticed = pthread_setspecific(exit_key, cache) == 0;
+    errno = saved;
+    if (!noticed)
         thread_exit(cache);
-        return NULL;
-    }
-    return cache;
+    return noticed ? cache : NULL;
 }
 
 struct cache *thread_cache(void)
@@ -134,7 +149,7 @@ static void thread_exit(void *argument)
     cache_self = &cache_exited;
     cache_close(cache);
     if (lock_acquire()) {
-        cache->attached = false;
+        cache_put(cache);
         lock_release();
     }
 }
@@ -165,10 +180,11 @@ COLD void thread_repair(void)
     span_after_fork();
     page_after_fork(self ? self->id : PAGE_HELD_BRIEFLY);
     remote_after_fork();
+    spares = NULL;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {
             cache_open(cache, cache->id);
-            cache->attached = false;
+            cache_put(cache);
         }
     lock_release();
 }
