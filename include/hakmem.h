@@ -42,6 +42,8 @@ HAK_PUBLIC void *hak_reallocarray(void *block, size_t count, size_t size) HAK_AT
 /* errno EINVAL when `alignment` is not a power of two; `size` need not be a multiple of it. */
 HAK_PUBLIC void *hak_aligned_alloc(size_t alignment, size_t size) HAK_ATTR(malloc, alloc_size(2));
 HAK_PUBLIC void hak_free(void *block);
+/* `size` as asked for. A hint; HAKMEM_CHECK=1 checks it. */
+HAK_PUBLIC void hak_free_sized(void *block, size_t size);
 
 /* ---- Blocks and their sizes ------------------------------------------------------------------------------------ */
 

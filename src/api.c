@@ -66,6 +66,7 @@ void *hak_malloc_usable(size_t size, size_t *usable)
 
 void *hak_expand(void *block, size_t size)
 {
+    thread_check_fork();
     size_t have = hak_usable_size(block);
     if (!block || size > PTRDIFF_MAX)
         return NULL;
@@ -81,9 +82,11 @@ void *hak_malloc_at(size_t size, hak_site_t site)
 
 void hak_free_at(void *block, size_t size, hak_site_t site)
 {
-    (void)size;
     (void)site;
-    hak_free(block);
+    if (size == 0)
+        hak_free(block);
+    else
+        hak_free_sized(block, size);
 }
 
 void hak_collect(void)
@@ -124,14 +127,6 @@ void hak_stats_print(int fd) { stats_print(fd); }
 HAK_PUBLIC void *reallocarray(void *block, size_t count, size_t size) { return hak_reallocarray(block, count, size); }
 HAK_PUBLIC void *aligned_alloc(size_t align, size_t size) { return hak_aligned_alloc(align, size); }
 HAK_PUBLIC size_t malloc_usable_size(void *block) { return hak_usable_size(block); }
-
-HAK_PUBLIC void free_sized(void *block, size_t size) { hak_free_at(block, size, 0); }
-
-HAK_PUBLIC void free_aligned_sized(void *block, size_t align, size_t size)
-{
-    (void)align;
-    hak_free_at(block, size, 0);
-}
 
 HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
 {

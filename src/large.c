@@ -54,12 +54,8 @@ static bool mapping_make(struct page *large, size_t size, size_t align, bool *ze
 {
     void *start;
     size_t bytes = mapping_size(size);
-    if (os_map(bytes, align, NULL, &start))
+    if (!map_obtain(bytes, align, UNIT_SIZE, NULL, &start))
         return false;
-    if (!map_prepare(start, UNIT_SIZE)) {
-        os_unmap(start, bytes);
-        return false;
-    }
     *zeroed = true;
     large_enter(large, start, NULL, bytes);
     return true;
@@ -114,6 +110,8 @@ bool large_free(void *block)
     map_set_large(block, NULL);
     if (slab)
         purge = span_free(large_run(large), bytes >> UNIT_SHIFT);
+    else
+        map_give_up(block, UNIT_SIZE);
     tally.blocks--;
     tally.bytes -= bytes;
     tally.mapped_bytes -= slab ? 0 : bytes;
@@ -178,28 +176,36 @@ bool large_resize(void *block, size_t size)
     return done;
 }
 
+/* Moves the pages of a mapping to a new place. Under the lock. */
+static void *mapping_move(struct page *large, size_t bytes)
+{
+    char *start = large->start;
+    void *target;
+    if (!map_obtain(bytes, UNIT_SIZE, UNIT_SIZE, NULL, &target))
+        return NULL;
+    if (os_move(start, large->bytes, bytes, target)) {
+        map_give_up(target, UNIT_SIZE);
+        os_unmap(target, bytes);
+        return NULL;
+    }
+    map_set_large(start, NULL);
+    map_give_up(start, UNIT_SIZE);
+    large->start = target;
+    large_set_bytes(large, bytes);
+    map_set_large(target, large);
+    return target;
+}
+
 void *large_move(void *block, size_t size)
 {
-    void *target;
-    size_t bytes = mapping_size(size);
-    struct page *large = large_at(block);
-    if (!large || large->slab || size <= RUN_MAX_SIZE || os_map(bytes, UNIT_SIZE, NULL, &target))
+    void *moved = NULL;
+    if (!lock_acquire())
         return NULL;
-    bool moved = false;
-    if (lock_acquire()) {
-        moved = map_prepare(target, UNIT_SIZE) && os_move(block, large->bytes, bytes, target) == 0;
-        if (moved) {
-            map_set_large(block, NULL);
-            large->start = target;
-            large_set_bytes(large, bytes);
-            map_set_large(target, large);
-        }
-        lock_release();
-    }
-    if (moved)
-        return target;
-    os_unmap(target, bytes);
-    return NULL;
+    struct page *large = large_at(block);
+    if (large && !large->slab && size > RUN_MAX_SIZE)
+        moved = mapping_move(large, mapping_size(size));
+    lock_release();
+    return moved;
 }
 
 /* ---- Telling ------------------------------------------------------------------------------------------------------------ */

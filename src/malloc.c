@@ -62,6 +62,13 @@ INLINE void free_fast(void *block)
         free_slow(block);
 }
 
+/* The size says nothing that the page map does not; HAKMEM_CHECK compares the two. */
+INLINE void free_sized_fast(void *block, size_t size)
+{
+    if (UNLIKELY(!block_push(map_class(block), block)))
+        free_sized_slow(block, size);
+}
+
 INLINE void *calloc_fast(size_t count, size_t size)
 {
     size_t bytes;
@@ -85,6 +92,7 @@ INLINE void *realloc_fast(void *block, size_t size)
 
 void *hak_malloc(size_t size) { return malloc_fast(size); }
 void hak_free(void *block) { free_fast(block); }
+void hak_free_sized(void *block, size_t size) { free_sized_fast(block, size); }
 void *hak_calloc(size_t count, size_t size) { return calloc_fast(count, size); }
 void *hak_realloc(void *block, size_t size) { return realloc_fast(block, size); }
 
@@ -95,6 +103,8 @@ void *hak_realloc(void *block, size_t size) { return realloc_fast(block, size); 
 HAK_PUBLIC void *malloc(size_t size) { return malloc_fast(size); }
 HAK_PUBLIC void free(void *block) { free_fast(block); }
 HAK_PUBLIC void cfree(void *block) { free_fast(block); }
+HAK_PUBLIC void free_sized(void *block, size_t size) { free_sized_fast(block, size); }
+HAK_PUBLIC void free_aligned_sized(void *block, size_t align, size_t size) { (void)align; free_sized_fast(block, size); }
 HAK_PUBLIC void *calloc(size_t count, size_t size) { return calloc_fast(count, size); }
 HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(block, size); }
 
@@ -117,8 +127,8 @@ HAK_PUBLIC void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) { (void)tag; 
 HAK_PUBLIC void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) { (void)tag; return new_nothrow_fast(size); }
 HAK_PUBLIC void _ZdlPv(void *block) { free_fast(block); }
 HAK_PUBLIC void _ZdaPv(void *block) { free_fast(block); }
-HAK_PUBLIC void _ZdlPvm(void *block, size_t size) { (void)size; free_fast(block); }
-HAK_PUBLIC void _ZdaPvm(void *block, size_t size) { (void)size; free_fast(block); }
+HAK_PUBLIC void _ZdlPvm(void *block, size_t size) { free_sized_fast(block, size); }
+HAK_PUBLIC void _ZdaPvm(void *block, size_t size) { free_sized_fast(block, size); }
 HAK_PUBLIC void _ZdlPvRKSt9nothrow_t(void *block, const void *tag) { (void)tag; free_fast(block); }
 HAK_PUBLIC void _ZdaPvRKSt9nothrow_t(void *block, const void *tag) { (void)tag; free_fast(block); }
 

@@ -23,9 +23,9 @@ struct page *map_page(const void *address)
     return entry ? load_acquire(entry) : NULL; /* pairs with map_set */
 }
 
-bool map_prepare(const void *start, size_t size)
+/* Makes page entries for [start, start + size) writable; false when memory is out. */
+static bool leaves_make(const char *start, size_t size)
 {
-    HAK_ASSERT(lock_is_held());
     uintptr_t first = (uintptr_t)start >> 32, last = ((uintptr_t)start + size - 1) >> 32;
     if (last >= MAP_ROOTS)
         return false;
@@ -40,22 +40,39 @@ bool map_prepare(const void *start, size_t size)
     return true;
 }
 
-bool map_reserve(const void *start, size_t size)
+static bool entries_claim(const char *start, size_t entries)
 {
-    HAK_ASSERT(lock_is_held());
-    const char *address = start;
-    for (size_t offset = 0; offset < size; offset += UNIT_SIZE)
-        if (map_class(address + offset) != 0)
+    for (size_t offset = 0; offset < entries; offset += UNIT_SIZE)
+        if (map_class(start + offset) != 0)
             return false;
-    for (size_t offset = 0; offset < size; offset += UNIT_SIZE)
-        store_relaxed(map_class_entry(address + offset), CLASS_RESERVED);
+    for (size_t offset = 0; offset < entries; offset += UNIT_SIZE)
+        store_relaxed(map_class_entry(start + offset), CLASS_RESERVED);
     return true;
 }
 
-void map_unreserve(const void *start, size_t size)
+bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **out)
 {
     HAK_ASSERT(lock_is_held());
-    for (size_t offset = 0; offset < size; offset += UNIT_SIZE)
+    enum { TRIES = 8 };
+    /* What would share entries is kept until a place is found, so that the system does not offer it again. */
+    void *refused[TRIES];
+    unsigned tries = 0;
+    bool found = false;
+    while (!found && tries < TRIES && os_map(size, align, hint, out) == 0) {
+        found = leaves_make(*out, entries) && entries_claim(*out, entries);
+        if (!found)
+            refused[tries++] = *out;
+        hint = NULL;
+    }
+    while (tries > 0)
+        os_unmap(refused[--tries], size);
+    return found;
+}
+
+void map_give_up(const void *start, size_t entries)
+{
+    HAK_ASSERT(lock_is_held());
+    for (size_t offset = 0; offset < entries; offset += UNIT_SIZE)
         store_relaxed(map_class_entry((const char *)start + offset), 0);
 }
 

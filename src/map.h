@@ -1,9 +1,9 @@
 /* map.h - from an address to its size class (fast, by one look) and to its page (exact, for slow paths).
  *
- * Classes: a table with a byte for each unit of a window of MAP_WINDOW bytes, indexed by the address modulo the window. No two superslabs
- * of the heap fall on the same entries (span.c maps elsewhere if they would), so for addresses of the heap the table is exact.
- * Any other address reads 0 or, should it fall on entries in use, a class that is not its own: where that matters, the page
- * is looked up. The table is static and zero: what was never written has no memory behind it and needs no initialisation.
+ * Classes: a table with a byte for each unit of a window of MAP_WINDOW bytes, indexed by the address modulo the window. No two
+ * superslabs, and no superslab and the first unit of a large block, share entries (map_obtain sees to it), so for every
+ * block the table is exact. Any other address reads 0 or, should it fall on entries in use, a class that is not its own:
+ * where that matters, the page is looked up. The table is static and zero: what was never written has no memory behind it and needs no initialisation.
  *
  * Pages: a 48-bit address is cut 16 | 16 | 16: root, leaf of 4 GiB, offset in the unit.
  *
@@ -23,7 +23,7 @@ struct page;
 #define MAP_ROOTS 65536u
 #define MAP_LEAF_UNITS 65536u
 
-/* A unit of a superslab that is not part of a page of blocks. 0: not a unit of a superslab. */
+/* A unit of the heap that is not part of a page of blocks. 0: not a unit of the heap. */
 #define CLASS_RESERVED (CLASS_SLOTS - 1u)
 
 extern _Atomic(uint8_t) map_classes[MAP_WINDOW_UNITS];
@@ -44,12 +44,12 @@ INLINE bool class_is_paged(unsigned class_id) { return class_id - 1u < CLASS_LAS
 /* The page of blocks, or large block, that the unit belongs to; NULL when there is none. Of a large block, only the first unit leads to it. */
 struct page *map_page(const void *address);
 
-/* Makes page entries for [start, start + size) writable. False when memory is out. Under the lock. */
-bool map_prepare(const void *start, size_t size);
+/* Maps fresh memory as os_map does, with page entries ready to be written and the class entries of its first `entries`
+ * bytes claimed (CLASS_RESERVED). False when memory is out. Under the lock. */
+bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **out);
 
-/* Claims or gives up the class entries of superslabs. False when some are in use already. Under the lock. */
-bool map_reserve(const void *start, size_t size);
-void map_unreserve(const void *start, size_t size);
+/* Gives up the class entries of memory that is about to be unmapped. Under the lock. */
+void map_give_up(const void *start, size_t entries);
 
 /* Enters a page of blocks, or removes it (class_id CLASS_RESERVED, page NULL). Under the lock. */
 void map_set(const void *start, size_t units, unsigned class_id, struct page *page);

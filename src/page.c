@@ -143,7 +143,11 @@ static struct page *page_create(unsigned class_id)
         }
     }
     lock_release();
-    return run.slab ? page : NULL;
+    if (!run.slab)
+        return NULL;
+    if (page->checked && !page->zeroed)
+        __builtin_memset(page->start, 0, info->units * UNIT_SIZE); /* a free block of a checked page is all zero */
+    return page;
 }
 
 /* The caller holds the page and found every block free. If that is no longer so, the page is let go. */
@@ -215,31 +219,40 @@ static void unit_retire(struct superslab *slab, uint32_t unit)
 static uint64_t word_take(_Atomic(uint64_t) *word, unsigned count)
 {
     uint64_t seen = load_relaxed(word);
-    if (count_bits(seen) <= count)
-        return seen ? exchange_acquire(word, 0) : 0; /* acquire: pairs with the fetch_or in page_put */
-    uint64_t mask = 0;
-    for (; count > 0; count--, seen &= seen - 1)
-        mask |= seen & -seen;
-    return fetch_and_acquire(word, ~mask) & mask; /* pairs with the fetch_or in page_put */
+    uint64_t mask = seen;
+    if (count_bits(seen) > count)
+        for (mask = 0; count > 0; count--, seen &= seen - 1)
+            mask |= seen & -seen;
+    return mask ? fetch_and_acquire(word, ~mask) & mask : 0; /* pairs with the fetch_or in page_put */
+}
+
+/* Takes from the words from `word` on; ascending. */
+static unsigned words_take(struct page *page, unsigned word, void **out, unsigned count)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    unsigned taken = 0;
+    uint32_t end = 0; /* behind the last block taken */
+    for (; word < info->words && taken < count; word++) {
+        uint64_t bits = word_take(&page->free[word], count - taken);
+        if (bits) {
+            end = word * 64 + highest_bit(bits) + 1;
+            store_relaxed(&page->low_word, (uint8_t)word);
+        }
+        for (; bits; bits &= bits - 1)
+            out[taken++] = block_at(page, word * 64 + lowest_bit(bits));
+    }
+    if (end > load_relaxed(&page->virgin))
+        store_relaxed(&page->virgin, (uint16_t)end);
+    return taken;
 }
 
 unsigned page_take(struct page *page, void **out, unsigned count)
 {
-    const struct class_info *info = &class_info[page->class_id];
-    unsigned taken = 0;
-    unsigned word = load_relaxed(&page->low_word);
-    uint32_t end = 0; /* behind the last block taken */
-    for (; word < info->words && taken < count; word++) {
-        uint64_t bits = word_take(&page->free[word], count - taken);
-        if (bits)
-            end = word * 64 + highest_bit(bits) + 1;
-        for (; bits; bits &= bits - 1)
-            out[taken++] = block_at(page, word * 64 + lowest_bit(bits));
-    }
-    if (taken > 0)
-        store_relaxed(&page->low_word, (uint8_t)(word - 1));
-    if (end > load_relaxed(&page->virgin))
-        store_relaxed(&page->virgin, (uint16_t)end);
+    unsigned low = load_relaxed(&page->low_word);
+    unsigned taken = words_take(page, low, out, count);
+    /* The hint may be too high: of two threads, one lowered it and the other took no notice. */
+    if (taken == 0 && low > 0)
+        taken = words_take(page, 0, out, count);
     for (unsigned i = 0; i < taken / 2; i++) {
         void *swap = out[i];
         out[i] = out[taken - 1 - i];

@@ -88,7 +88,7 @@ size_t page_purge_holes(void);
  * listed; entries of the page map that disagree with the used masks are dropped. */
 void page_after_fork(uint32_t self);
 
-/* Every invariant of a page that can be checked while others use it. */
+/* Every invariant of a page. Others may free into it meanwhile, but nobody may take from it. */
 bool page_is_valid(const struct page *page);
 
 #endif

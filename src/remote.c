@@ -7,7 +7,7 @@
 enum { SLOTS = 16, DEPOT_BYTES = 4 << 20, INTERVAL_MILLISECONDS = 250 };
 
 struct batch {
-    unsigned count;
+    _Atomic(uint32_t) count; /* relaxed: ordered by the slot's bits; atomic for remote_count */
     void *block[REMOTE_BATCH_MAX];
 };
 
@@ -44,7 +44,7 @@ bool remote_give(unsigned class_id, void *const *blocks, unsigned count)
         if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) & bit)
             continue;
         struct batch *batch = slot_batch(depot, bit);
-        batch->count = count;
+        store_relaxed(&batch->count, count);
         for (unsigned i = 0; i < count; i++)
             batch->block[i] = blocks[i];
         fetch_or_release(&depot->full, bit); /* the batch is written; pairs with the acquire in slot_take */
@@ -59,7 +59,7 @@ static unsigned slot_take(struct depot *depot, uint32_t bit, void **out)
     if (!(fetch_and_acquire(&depot->full, ~bit) & bit)) /* pairs with the release in remote_give */
         return 0;
     struct batch *batch = slot_batch(depot, bit);
-    unsigned count = batch->count;
+    unsigned count = load_relaxed(&batch->count);
     for (unsigned i = 0; i < count; i++)
         out[i] = batch->block[i];
     if (load_relaxed(&depot->resting) & bit)
@@ -119,7 +119,7 @@ size_t remote_count(unsigned class_id)
     struct depot *depot = &depots[class_id];
     size_t count = 0;
     for (uint32_t full = load_acquire(&depot->full); full; full &= full - 1)
-        count += remote_batch(class_id);
+        count += load_relaxed(&slot_batch(depot, full & -full)->count);
     return count;
 }
 

@@ -16,7 +16,8 @@ enum {
     RING_BYTES_MEDIUM = 2 << 20,
     RING_FIRST = 16,            /* capacity of a new ring */
     REFILL_FIRST = 4,
-    PROBATION = 64,
+    PROBATION = 64,             /* frees into a young ring that are watched */
+    WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
     TICKS = 64                  /* slow calls between looks at the depot */
 };
@@ -33,19 +34,30 @@ __thread struct cache *cache_self __attribute__((tls_model("initial-exec"))) = &
 
 /* ---- The veil ---------------------------------------------------------------------------------------------------------- */
 
-static bool ring_is_counted(const struct cache *cache, unsigned c)
+/* No block is ever above NULL, so a push meets a full ring. */
+#define NO_ROOM ((void **)NULL)
+
+static bool ring_is_hidden(const struct cache *cache, unsigned c)
 {
     return cache->top[c] == CLOSED && cache->ring[c].slot;
 }
 
 static void **ring_top(const struct cache *cache, unsigned c)
 {
-    return ring_is_counted(cache, c) ? cache->ring[c].held_top : cache->top[c];
+    return ring_is_hidden(cache, c) ? cache->ring[c].held_top : cache->top[c];
 }
 
-static void ring_set_top(struct cache *cache, unsigned c, void **top)
+/* Takes the ring out of the fast path's sight while a slow path works on it: a signal handler that calls malloc or free
+ * meanwhile takes the slow path too, and finds the cache busy. The fences keep the order that it needs. */
+static void ring_hide(struct cache *cache, unsigned c)
 {
-    *(ring_is_counted(cache, c) ? &cache->ring[c].held_top : &cache->top[c]) = top;
+    if (!cache->ring[c].slot || ring_is_hidden(cache, c))
+        return;
+    cache->ring[c].held_top = cache->top[c];
+    cache->limit[c] = NO_ROOM;
+    signal_fence();
+    cache->top[c] = CLOSED;
+    signal_fence();
 }
 
 static void ring_publish(struct cache *cache, unsigned c)
@@ -53,25 +65,22 @@ static void ring_publish(struct cache *cache, unsigned c)
     store_relaxed(&cache->ring[c].level, (uint32_t)(ring_top(cache, c) - cache->ring[c].slot)); /* pairs with ring_count */
 }
 
-/* What the fast path is to see, by the ring's state. */
-static void ring_show(struct cache *cache, unsigned c, void **top)
+/* Ends ring_hide: the fast path sees what the ring's state lets it see. */
+static void ring_show(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
-    if (option(OPTION_STATS)) {
-        ring->held_top = top;
-        cache->top[c] = cache->limit[c] = CLOSED;
+    if (!ring->slot || option(OPTION_STATS))
         return;
-    }
+    signal_fence();
+    cache->top[c] = ring->held_top;
+    signal_fence();
     cache->limit[c] = ring->slot + (ring->probation > 0 ? 0 : ring->capacity);
-    signal_fence(); /* a signal handler that pushes must find the array that the limit belongs to */
-    cache->top[c] = top;
 }
 
 void cache_veil(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++)
-        if (cache->ring[c].slot)
-            ring_show(cache, c, ring_top(cache, c));
+        ring_hide(cache, c);
 }
 
 /* ---- Capacity ------------------------------------------------------------------------------------------------------------ */
@@ -102,7 +111,7 @@ static void array_free(void **slot, uint32_t capacity)
     }
 }
 
-/* Moves the ring to an array of the given capacity; false when memory is out. */
+/* Moves the ring, which is hidden, to an array of the given capacity; false when memory is out. */
 static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
 {
     struct ring *ring = &cache->ring[c];
@@ -115,13 +124,13 @@ static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
     void **slot = array + SENTINELS - 1;
     array[0] = slot[0] = NULL;
     void **old = cache->ring[c].slot;
-    size_t used = old ? (size_t)(ring_top(cache, c) - old) : 0;
+    size_t used = old ? (size_t)(ring->held_top - old) : 0;
     uint32_t old_capacity = ring->capacity;
     for (size_t i = 1; i <= used; i++)
         slot[i] = old[i];
     ring->slot = slot;
     ring->capacity = capacity;
-    ring_show(cache, c, slot + used);
+    ring->held_top = slot + used;
     array_free(old, old_capacity);
     return true;
 }
@@ -216,7 +225,7 @@ static bool ring_refill(struct cache *cache, unsigned c)
         ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, ring->capacity / 2));
     }
     HAK_ASSERT(got <= ring->capacity);
-    ring_set_top(cache, c, cache->ring[c].slot + got);
+    ring->held_top = ring->slot + got;
     return true;
 }
 
@@ -232,13 +241,6 @@ static COLD bool ring_refill_hard(struct cache *cache, unsigned c)
     return ring_refill(cache, c);
 }
 
-static void *ring_pop(struct cache *cache, unsigned c)
-{
-    void **top = ring_top(cache, c);
-    void *block = *top;
-    ring_set_top(cache, c, top - 1);
-    return block;
-}
 
 void *ring_malloc(unsigned c)
 {
@@ -246,14 +248,17 @@ void *ring_malloc(unsigned c)
     if (UNLIKELY(!cache))
         return direct_malloc(c);
     void *block = NULL;
+    struct ring *ring = &cache->ring[c];
+    ring_hide(cache, c);
     if (LIKELY(ring_open(cache, c))) {
-        bool empty = *ring_top(cache, c) == NULL;
+        bool empty = *ring->held_top == NULL;
         if (!empty)
             counter_add(&cache->counters.ring_mallocs, 1);
         if (!empty || ring_refill(cache, c) || ring_refill_hard(cache, c))
-            block = ring_pop(cache, c);
+            block = *ring->held_top--;
         ring_publish(cache, c);
     }
+    ring_show(cache, c);
     cache_leave(cache);
     return block;
 }
@@ -292,11 +297,11 @@ static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks,
     counter_add(&cache->counters.flushed_to_pages, count);
 }
 
-/* Makes room in a full ring: a larger array if it may grow, else the older half of its blocks goes. */
+/* Makes room in a full ring, which is hidden: a larger array if it may grow, else the older half of its blocks goes. */
 static void ring_flush(struct cache *cache, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
-    void **slot = cache->ring[c].slot;
+    void **slot = ring->slot;
     if (ring->capacity < capacity_max(c) &&
         ring_resize(cache, c, (uint32_t)min_size(ring->capacity * 2u, capacity_max(c))))
         return;
@@ -305,22 +310,35 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
     blocks_pass_on(cache, c, slot + 1, count, call);
     for (unsigned i = 1; i <= ring->capacity - count; i++)
         slot[i] = slot[i + count];
-    ring_set_top(cache, c, slot + ring->capacity - count);
+    ring->held_top = slot + ring->capacity - count;
 }
 
-/* Whoever gets here has time to look closely: is it the start of a block that is neither in its page nor in this ring?
- * Of a ring that is no longer young only the newest blocks are looked at. */
-static void ring_watch(struct cache *cache, unsigned c, void *block, const char *call)
+/* The start of a block that is not free in its page, nor in the slots from `slot` down, of which `count` are looked at. */
+static void block_check(const void *block, unsigned c, void *const *slot, unsigned count, const char *call)
 {
     enum error_id error;
     if (UNLIKELY(!page_check_block(block, &error)))
         error_fatal(error, call, block, class_size(c));
-    void **slot = ring_top(cache, c);
-    for (unsigned i = 0; i < PROBATION && *slot; i++, slot--)
+    for (; count > 0 && *slot; count--, slot--)
         if (UNLIKELY(*slot == block))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
-    if (cache->ring[c].probation > 0)
-        cache->ring[c].probation--;
+}
+
+void ring_check_live(const void *block, unsigned c, const char *call)
+{
+    struct cache *cache = thread_cache();
+    block_check(block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
+}
+
+void ring_check_all(void)
+{
+    struct cache *cache = cache_enter();
+    if (!cache)
+        return;
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
+        for (void **slot = ring_top(cache, c); *slot; slot--)
+            block_check(*slot, c, slot - 1, RING_SLOTS, "free");
+    cache_leave(cache);
 }
 
 void ring_free(void *block, unsigned c, const char *call)
@@ -333,14 +351,18 @@ void ring_free(void *block, unsigned c, const char *call)
             cache_leave(cache);
         return;
     }
+    struct ring *ring = &cache->ring[c];
+    ring_hide(cache, c);
     counter_add(&cache->counters.ring_frees, 1);
-    ring_watch(cache, c, block, call);
-    if (ring_top(cache, c) == cache->ring[c].slot + cache->ring[c].capacity)
+    /* Whoever gets here has time to look closely. */
+    block_check(block, c, ring->held_top, WATCHED_SLOTS, call);
+    if (ring->probation > 0)
+        ring->probation--;
+    if (ring->held_top == ring->slot + ring->capacity)
         ring_flush(cache, c, call);
-    void **top = ring_top(cache, c) + 1;
-    *top = block;
-    ring_show(cache, c, top);
+    *++ring->held_top = block;
     ring_publish(cache, c);
+    ring_show(cache, c);
     cache_leave(cache);
 }
 
@@ -366,12 +388,13 @@ void cache_open(struct cache *cache, uint32_t id)
 static void cache_empty(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        void **slot = cache->ring[c].slot;
-        if (slot) {
-            void **top = ring_top(cache, c);
-            ring_set_top(cache, c, slot);
+        struct ring *ring = &cache->ring[c];
+        ring_hide(cache, c);
+        if (ring->slot) {
+            page_return(ring->slot + 1, (unsigned)(ring->held_top - ring->slot), "free");
+            ring->held_top = ring->slot;
             ring_publish(cache, c);
-            page_return(slot + 1, (unsigned)(top - slot), "free");
+            ring_show(cache, c);
         }
         if (cache->page[c]) {
             page_release(cache->page[c]);

@@ -64,6 +64,7 @@ struct cache {
     bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
     bool attached;          /* [lock] a thread uses it */
+    uint32_t thread_id;     /* [lock] that thread's; 0 where a destructor will tell of its end */
     struct cache *next;       /* [const] all caches, the newest first */
     struct cache *next_spare; /* [lock] caches without a thread */
 };
@@ -93,6 +94,13 @@ void cache_veil(struct cache *cache);
 /* Free blocks of the class in the ring: exact for the calling thread's cache and while calls are counted, else as of the
  * ring's last slow path. */
 size_t ring_count(const struct cache *cache, unsigned class_id);
+
+/* Looks closely at every block in the calling thread's rings, which nothing may have done yet: at the end of the process. */
+void ring_check_all(void);
+
+/* Ends the program, naming `call`, when the block of the class is free: in its page, or among the newest of the calling
+ * thread's ring. */
+void ring_check_live(const void *block, unsigned class_id, const char *call);
 
 /* Every invariant of the calling thread's rings. */
 bool cache_is_valid(const struct cache *cache);

@@ -92,6 +92,17 @@ void free_slow(void *block)
         error_fatal(large_explain(block), "free", block, 0);
 }
 
+void free_sized_slow(void *block, size_t size)
+{
+    if (block && checking()) {
+        size_t have = block_size(block, "free_sized");
+        bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
+        if (size > have || (exact && size < have))
+            error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(map_class(block)));
+    }
+    free_slow(block);
+}
+
 /* ---- Sizes -------------------------------------------------------------------------------------------------------------------- */
 
 size_t block_size(const void *block, const char *call)
@@ -133,12 +144,14 @@ void *realloc_slow(void *block, size_t size)
 {
     if (!block)
         return hak_malloc(size);
+    thread_check_fork();
+    size_t have = block_size(block, "realloc");
+    if (have <= CLASS_MAX_SIZE && !checking())
+        ring_check_live(block, map_class(block), "realloc");
     if (size == 0 && !option(OPTION_REALLOC_ZERO)) {
         hak_free(block);
         return NULL;
     }
-    thread_check_fork();
-    size_t have = block_size(block, "realloc");
     if (UNLIKELY(size > PTRDIFF_MAX))
         return out_of_memory();
     if (size_fits(have, size) && !checking())

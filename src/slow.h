@@ -11,6 +11,7 @@ void *malloc_slow(size_t size) COLD;
 void *calloc_slow(size_t count, size_t size) COLD;
 void *realloc_slow(void *block, size_t size) COLD;
 void free_slow(void *block) COLD;
+void free_sized_slow(void *block, size_t size) COLD;
 
 /* `align` is a power of two. */
 void *aligned_slow(size_t align, size_t size) NOINLINE;

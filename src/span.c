@@ -9,6 +9,7 @@ enum {
     GROW_FIRST = 2,              /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
     GROW_MAX = 32,
     RETENTION_HALF_LIFE = 500,   /* milliseconds */
+    RETENTION_STEP = 20,         /* milliseconds between looks */
     RETENTION_FLOOR = 64         /* dirty units that are always kept: 4 MiB */
 };
 
@@ -128,6 +129,7 @@ static bool groups_prepare(uint32_t first, uint32_t count)
         struct slab_group *memory = meta_alloc(META_OTHER, sizeof *memory);
         if (!memory)
             return false;
+        __builtin_memset(memory, 0, sizeof *memory);
         slab_group_add(group, memory);
     }
     return true;
@@ -176,32 +178,16 @@ static void slab_enter(uint32_t number, char *base)
     slabset_add(SET_LONGEST_RUN + SUPERSLAB_UNITS, number);
 }
 
-/* Maps address space whose class entries are free. What would fall on another superslab's is held until a place is found,
- * so that the system does not offer it again. */
-static bool map_superslabs(size_t size, size_t align, void **out)
-{
-    enum { TRIES = 8 };
-    void *refused[TRIES];
-    unsigned tries = 0;
-    bool found = false;
-    while (!found && tries < TRIES && os_map(size, align, heap.hint ? heap.hint - size : NULL, out) == 0) {
-        found = map_prepare(*out, size) && map_reserve(*out, size);
-        if (!found)
-            refused[tries++] = *out;
-        heap.hint = found ? *out : NULL;
-    }
-    while (tries > 0)
-        os_unmap(refused[--tries], size);
-    return found;
-}
-
 /* Maps exactly `count` new superslabs. */
 static bool grow_by(uint32_t count, size_t align)
 {
     void *start;
+    size_t size = (size_t)count << SUPERSLAB_SHIFT;
     uint32_t first = numbers_for(count);
-    if (first == SLAB_NONE || !map_superslabs((size_t)count << SUPERSLAB_SHIFT, align, &start))
+    char *hint = heap.hint ? heap.hint - size : NULL;
+    if (first == SLAB_NONE || !map_obtain(size, align, size, hint, &start))
         return false;
+    heap.hint = start;
     for (uint32_t i = 0; i < count; i++)
         slab_enter(first + i, (char *)start + ((size_t)i << SUPERSLAB_SHIFT));
     heap.mapped_slabs += count;
@@ -269,10 +255,10 @@ static size_t retained_units(void)
     uint64_t now = os_milliseconds();
     uint64_t elapsed = now - heap.faded_at;
     size_t above = heap.peak_units > heap.used_units ? heap.peak_units - heap.used_units : 0;
-    if (elapsed > 0) {
+    if (elapsed >= RETENTION_STEP) {
         uint64_t halves = elapsed / RETENTION_HALF_LIFE;
         above = halves >= 32 ? 0 : above >> halves;
-        above -= (size_t)((uint64_t)above * (elapsed % RETENTION_HALF_LIFE) / (2 * RETENTION_HALF_LIFE));
+        above -= min_size(above, above * (elapsed % RETENTION_HALF_LIFE) / (2 * RETENTION_HALF_LIFE) + 1);
         heap.faded_at = now;
     }
     heap.peak_units = heap.used_units + above;
@@ -387,7 +373,7 @@ bool span_unmap_free(void)
         struct superslab *slab = slab_at(n);
         if (os_unmap(slab_unit_start(slab, 0), SUPERSLAB_SIZE))
             continue;
-        map_unreserve(slab_unit_start(slab, 0), SUPERSLAB_SIZE);
+        map_give_up(slab_unit_start(slab, 0), SUPERSLAB_SIZE);
         heap.dirty_units -= count_bits(slab->dirty);
         heap.mapped_slabs--;
         slab->dirty = 0;

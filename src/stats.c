@@ -91,6 +91,7 @@ static void add_counters(struct stats *s)
 static void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])
 {
     *out = (struct stats){0};
+    thread_check_fork();
     gather_classes(use);
     add_memory(out, use);
     add_counters(out);

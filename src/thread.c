@@ -15,7 +15,7 @@
 
 extern char **environ;
 
-static _Atomic(uint32_t) first_fork_word = 1; /* until a page of the other kind is had, and where there is none */
+static _Atomic(uint32_t) first_fork_word = 1; /* until a page that is wiped on fork is had, and where there is none */
 _Atomic(uint32_t) *thread_fork_word = &first_fork_word;
 
 static struct cache *_Atomic caches; /* [lock to write] newest first; pairs release/acquire on publication */
@@ -51,7 +51,14 @@ static void process_start(void)
 }
 
 static void thread_exit(void *cache);
-static void fork_child(void) { store_relaxed(&first_fork_word, 0); }
+
+/* In the only thread of the child: repairs at once, before that thread can start others. The word alone would do for
+ * children that use malloc before they start threads, and it must where no handler runs: _Fork, clone. */
+static void fork_child(void)
+{
+    store_relaxed(thread_fork_word, 0);
+    thread_check_fork();
+}
 
 static __attribute__((constructor(101))) void process_constructor(void)
 {
@@ -59,8 +66,7 @@ static __attribute__((constructor(101))) void process_constructor(void)
         process_start();
         lock_release();
     }
-    if (thread_fork_word == &first_fork_word)
-        pthread_atfork(NULL, NULL, fork_child);
+    pthread_atfork(NULL, NULL, fork_child);
     exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
     struct cache *cache = cache_self;
     if (cache == &cache_none || cache == &cache_exited)
@@ -78,31 +84,12 @@ static __attribute__((constructor(101))) void process_constructor(void)
 static __attribute__((destructor)) void process_destructor(void)
 {
     /* Nothing is torn down: other destructors, and other threads, go on allocating. */
+    ring_check_all();
     if (option(OPTION_STATS))
         stats_print(report_fd >= 0 ? report_fd : 2);
 }
 
 /* ---- A thread's cache ---------------------------------------------------------------------------------------------------- */
-
-/* Under the lock: one that a thread has left, or a new one. */
-static struct cache *cache_get(void)
-{
-    struct cache *cache = spares;
-    if (cache) {
-        spares = cache->next_spare;
-        cache->attached = true;
-        return cache;
-    }
-    cache = meta_alloc(META_OTHER, sizeof *cache);
-    if (!cache)
-        return NULL;
-    cache->counters = (struct ring_counters){0};
-    cache_open(cache, ++cache_count);
-    cache->attached = true;
-    cache->next = load_relaxed(&caches);
-    store_release(&caches, cache); /* pairs with thread_caches */
-    return cache;
-}
 
 /* Under the lock. The cache holds nothing. */
 static void cache_put(struct cache *cache)
@@ -110,6 +97,43 @@ static void cache_put(struct cache *cache)
     cache->attached = false;
     cache->next_spare = spares;
     spares = cache;
+}
+
+/* Under the lock. Where no destructor tells (the program took all keys before us), a cache whose thread is gone is found by
+ * the thread's id; or by its being this thread's, which has no cache yet: the id is in use again. */
+static void reclaim_orphans(void)
+{
+    uint32_t self = os_thread_id();
+    for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
+        if (cache->attached && (cache->thread_id == self || !os_thread_exists(cache->thread_id))) {
+            cache->attached = false;
+            lock_release();
+            cache_close(cache);
+            lock_acquire();
+            cache_put(cache);
+        }
+}
+
+/* Under the lock: one that a thread has left, or a new one. */
+static struct cache *cache_get(void)
+{
+    if (!exit_key_made)
+        reclaim_orphans();
+    struct cache *cache = spares;
+    if (cache) {
+        spares = cache->next_spare;
+    } else {
+        cache = meta_alloc(META_OTHER, sizeof *cache);
+        if (!cache)
+            return NULL;
+        cache->counters = (struct ring_counters){0};
+        cache_open(cache, ++cache_count);
+        cache->next = load_relaxed(&caches);
+        store_release(&caches, cache); /* pairs with thread_caches */
+    }
+    cache->thread_id = exit_key_made ? 0 : os_thread_id();
+    cache->attached = true;
+    return cache;
 }
 
 static COLD struct cache *cache_attach(void)
@@ -156,8 +180,12 @@ static void thread_exit(void *argument)
 
 /* ---- Fork ------------------------------------------------------------------------------------------------------------------ */
 
+/* Threads without caches leave traces only in the counts of direct calls. */
 static bool was_alone(const struct cache *self)
 {
+    const struct ring_counters *direct = &cache_exited.counters;
+    if (load_relaxed(&direct->direct_mallocs) != 0 || load_relaxed(&direct->direct_frees) != 0)
+        return false;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self && cache->attached)
             return false;
