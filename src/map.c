@@ -3,7 +3,12 @@
 #include "lock.h"
 #include "os.h"
 
-_Atomic(uint8_t) map_classes[MAP_WINDOW_UNITS];
+#define WINDOW_MIN ((size_t)1 << 38) /* bytes; its table takes 4 MiB of address space */
+#define WINDOW_MAX ((size_t)1 << 40)
+#define WINDOW_PER_MEMORY 8
+
+static _Atomic(uint8_t) no_classes;
+struct map_window map_window = {.classes = &no_classes, .unit_mask = 0};
 
 struct leaf {
     _Atomic(struct page *) page[MAP_LEAF_UNITS];
@@ -50,6 +55,20 @@ static bool entries_claim(const char *start, size_t entries)
     return true;
 }
 
+static bool window_make(void)
+{
+    if (map_window.unit_mask != 0)
+        return true;
+    size_t window = WINDOW_MIN;
+    while (window < WINDOW_MAX && window / WINDOW_PER_MEMORY < os_memory_size())
+        window *= 2;
+    void *table;
+    if (os_map(window >> UNIT_SHIFT, 1, NULL, &table))
+        return false;
+    map_window = (struct map_window){.classes = table, .unit_mask = (window >> UNIT_SHIFT) - 1};
+    return true;
+}
+
 bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **out)
 {
     HAK_ASSERT(lock_is_held());
@@ -58,7 +77,7 @@ bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **ou
     void *refused[TRIES];
     unsigned tries = 0;
     bool found = false;
-    while (!found && tries < TRIES && os_map(size, align, hint, out) == 0) {
+    while (!found && tries < TRIES && window_make() && os_map(size, align, hint, out) == 0) {
         found = leaves_make(*out, entries) && entries_claim(*out, entries);
         if (!found)
             refused[tries++] = *out;

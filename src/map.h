@@ -1,9 +1,10 @@
 /* map.h - from an address to its size class (fast, by one look) and to its page (exact, for slow paths).
  *
- * Classes: a table with a byte for each unit of a window of MAP_WINDOW bytes, indexed by the address modulo the window. No two
+ * Classes: a table with a byte for each unit of a window of address space, indexed by the address modulo the window. No two
  * superslabs, and no superslab and the first unit of a large block, share entries (map_obtain sees to it), so for every
  * block the table is exact. Any other address reads 0 or, should it fall on entries in use, a class that is not its own:
- * where that matters, the page is looked up. The table is static and zero: what was never written has no memory behind it and needs no initialisation.
+ * where that matters, the page is looked up. The window is several times as large as the machine's memory, and bounds the
+ * heap. Before anything was mapped it is one byte, which is 0.
  *
  * Pages: a 48-bit address is cut 16 | 16 | 16: root, leaf of 4 GiB, offset in the unit.
  *
@@ -18,19 +19,21 @@
 
 struct page;
 
-#define MAP_WINDOW ((size_t)1 << 40)
-#define MAP_WINDOW_UNITS (MAP_WINDOW >> UNIT_SHIFT)
 #define MAP_ROOTS 65536u
 #define MAP_LEAF_UNITS 65536u
 
 /* A unit of the heap that is not part of a page of blocks. 0: not a unit of the heap. */
 #define CLASS_RESERVED (CLASS_SLOTS - 1u)
 
-extern _Atomic(uint8_t) map_classes[MAP_WINDOW_UNITS];
+/* Written once, under the lock, before the first block exists and so before other threads can have one. */
+extern struct map_window {
+    _Atomic(uint8_t) *classes; /* a byte for each unit */
+    size_t unit_mask;          /* units of the window, minus 1 */
+} map_window;
 
 INLINE _Atomic(uint8_t) *map_class_entry(const void *address)
 {
-    return &map_classes[(uintptr_t)address >> UNIT_SHIFT & (MAP_WINDOW_UNITS - 1)];
+    return &map_window.classes[(uintptr_t)address >> UNIT_SHIFT & map_window.unit_mask];
 }
 
 INLINE unsigned map_class(const void *address)

@@ -12,6 +12,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 
 #ifndef MADV_WIPEONFORK
@@ -54,6 +55,14 @@ static int call4(long number, long a, long b, long c, long d)
 }
 
 size_t os_page_size(void) { return getauxval(AT_PAGESZ); }
+
+size_t os_memory_size(void)
+{
+    struct sysinfo info;
+    if (call4(SYS_sysinfo, (long)&info, 0, 0, 0))
+        return 0;
+    return (size_t)info.totalram * info.mem_unit;
+}
 
 static int map_at(void *hint, size_t size, char **out)
 {

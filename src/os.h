@@ -13,6 +13,9 @@
 /* Bytes of a page of memory: 4, 16 or 64 KiB. UNIT_SIZE is a multiple of it. */
 size_t os_page_size(void);
 
+/* Bytes of physical memory; 0 when the system does not say. */
+size_t os_memory_size(void);
+
 /* Fresh zeroed memory, readable and writable, at an address that is a multiple of `align` (a power of two, any). The
  * system is asked to put it at `hint` first when that is not NULL. */
 int os_map(size_t size, size_t align, void *hint, void **out);
