@@ -4,7 +4,7 @@
 #include "os.h"
 #include "page.h"
 
-enum { SLOTS = 16, DEPOT_BYTES = 4 << 20, INTERVAL_MILLISECONDS = 250 };
+enum { SLOTS = 16, INTERVAL_MILLISECONDS = 250 };
 
 struct batch {
     _Atomic(uint32_t) count; /* relaxed: ordered by the slot's bits; atomic for remote_count */
@@ -21,13 +21,7 @@ static struct depot {
 static struct batch batches[CLASS_SLOTS][SLOTS];
 
 static _Atomic(uint64_t) interval_end; /* milliseconds */
-
-/* Slots in use for the class, so that a depot holds about DEPOT_BYTES at most. */
-static uint32_t slots_mask(unsigned class_id)
-{
-    size_t fit = DEPOT_BYTES / (remote_batch(class_id) * class_size(class_id));
-    return low_mask32((unsigned)max_size(2, min_size(fit, SLOTS)));
-}
+static _Atomic(size_t) bytes_held;     /* relaxed: a bound, not a condition; in all depots */
 
 static struct batch *slot_batch(const struct depot *depot, uint32_t bit)
 {
@@ -38,7 +32,9 @@ bool remote_give(unsigned class_id, void *const *blocks, unsigned count)
 {
     struct depot *depot = &depots[class_id];
     HAK_ASSERT(count >= 1 && count <= REMOTE_BATCH_MAX);
-    for (uint32_t free; (free = ~load_relaxed(&depot->claimed) & slots_mask(class_id)) != 0;) {
+    if (load_relaxed(&bytes_held) >= REMOTE_BYTES)
+        return false;
+    for (uint32_t free; (free = ~load_relaxed(&depot->claimed) & low_mask32(SLOTS)) != 0;) {
         uint32_t bit = free & -free;
         /* Acquire: the slot's last reader is done with it; pairs with the release at the end of slot_take. */
         if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) & bit)
@@ -47,6 +43,7 @@ bool remote_give(unsigned class_id, void *const *blocks, unsigned count)
         store_relaxed(&batch->count, count);
         for (unsigned i = 0; i < count; i++)
             batch->block[i] = blocks[i];
+        fetch_add_relaxed(&bytes_held, count * class_size(class_id));
         fetch_or_release(&depot->full, bit); /* the batch is written; pairs with the acquire in slot_take */
         return true;
     }
@@ -54,12 +51,14 @@ bool remote_give(unsigned class_id, void *const *blocks, unsigned count)
 }
 
 /* Takes the batch of a slot seen full; 0 when another thread was faster. */
-static unsigned slot_take(struct depot *depot, uint32_t bit, void **out)
+static unsigned slot_take(unsigned class_id, uint32_t bit, void **out)
 {
+    struct depot *depot = &depots[class_id];
     if (!(fetch_and_acquire(&depot->full, ~bit) & bit)) /* pairs with the release in remote_give */
         return 0;
     struct batch *batch = slot_batch(depot, bit);
     unsigned count = load_relaxed(&batch->count);
+    fetch_sub_relaxed(&bytes_held, count * class_size(class_id));
     for (unsigned i = 0; i < count; i++)
         out[i] = batch->block[i];
     if (load_relaxed(&depot->resting) & bit)
@@ -74,18 +73,18 @@ unsigned remote_take(unsigned class_id, void **out)
     struct depot *depot = &depots[class_id];
     /* The highest slot: slots fill from the lowest, so it is probably the newest and its blocks are warm. */
     for (uint32_t full; (full = load_relaxed(&depot->full)) != 0;) {
-        unsigned count = slot_take(depot, (uint32_t)1 << highest_bit(full), out);
+        unsigned count = slot_take(class_id, (uint32_t)1 << highest_bit(full), out);
         if (count > 0)
             return count;
     }
     return 0;
 }
 
-static void flush_slots(struct depot *depot, uint32_t slots)
+static void flush_slots(unsigned class_id, uint32_t slots)
 {
     void *blocks[REMOTE_BATCH_MAX];
     for (; slots; slots &= slots - 1) {
-        unsigned count = slot_take(depot, slots & -slots, blocks);
+        unsigned count = slot_take(class_id, slots & -slots, blocks);
         page_return(blocks, count, "free");
     }
 }
@@ -102,7 +101,7 @@ void remote_flush_resting(void)
         struct depot *depot = &depots[c];
         if (!remote_serves(c) || load_relaxed(&depot->claimed) == 0)
             continue;
-        flush_slots(depot, load_relaxed(&depot->resting) & load_relaxed(&depot->full));
+        flush_slots(c, load_relaxed(&depot->resting) & load_relaxed(&depot->full));
         store_relaxed(&depot->resting, load_relaxed(&depot->full));
     }
 }
@@ -111,7 +110,7 @@ void remote_flush(void)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++)
         if (remote_serves(c))
-            flush_slots(&depots[c], load_relaxed(&depots[c].full));
+            flush_slots(c, load_relaxed(&depots[c].full));
 }
 
 size_t remote_count(unsigned class_id)
@@ -125,6 +124,7 @@ size_t remote_count(unsigned class_id)
 
 void remote_after_fork(void)
 {
+    store_relaxed(&bytes_held, 0);
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         if (load_relaxed(&depots[c].claimed) == 0)
             continue;

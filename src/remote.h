@@ -7,8 +7,8 @@
  *   full      -> emptying, by whoever clears its bit in `full`; it then reads the batch
  *   emptying  -> free when the reader clears its bit in `claimed`
  *
- * A bit is won by one thread only, slots are never linked, and so there is no ABA and nothing to reclaim. Bounded in
- * slots and bytes. A batch that nobody wanted for a whole interval goes back to its pages (remote_flush_resting).
+ * A bit is won by one thread only, slots are never linked, and so there is no ABA and nothing to reclaim. All depots
+ * together hold at most REMOTE_BYTES. A batch that nobody wanted for a whole interval goes back to its pages (remote_flush_resting).
  *
  * Classes below REMOTE_MIN_SIZE do not use the depot: their blocks are returned to the bitmaps, where many of them fit a word,
  * pages can empty, and neighbours in a cache line stay with one thread. Methods: Bonwick and Adams, "Magazines and Vmem", 2001. */
@@ -18,7 +18,8 @@
 #include "class.h"
 
 #define REMOTE_MIN_SIZE 1024u
-#define REMOTE_BATCH_MAX 64u
+#define REMOTE_BYTES ((size_t)32 << 20)
+#define REMOTE_BATCH_MAX 62u
 
 INLINE bool remote_serves(unsigned class_id) { return class_size(class_id) >= REMOTE_MIN_SIZE; }
 

@@ -9,12 +9,13 @@
 #include "thread.h"
 
 enum {
-    RING_SLOTS = 512,           /* most blocks in a ring */
+    RING_SLOTS = 510,           /* most blocks in a ring; with SENTINELS a power of two, as its array's memory is */
     RING_BYTES = 256 << 10,     /* most bytes of blocks in a ring, but for the following */
     RING_LEAST_SMALL = 64,      /* blocks of up to CLASS_TABLE_MAX that a ring may hold in any case */
     RING_LEAST_MEDIUM = 2,      /* and of larger ones; up to RING_BYTES_MEDIUM */
     RING_BYTES_MEDIUM = 2 << 20,
-    RING_FIRST = 16,            /* capacity of a new ring */
+    RING_FIRST = 14,            /* capacity of a new ring; the next is twice that and SENTINELS */
+    CACHE_BYTES = 8 << 20,      /* rings do not grow while those of a thread could hold more than this */
     REFILL_FIRST = 4,
     PROBATION = 64,             /* frees into a young ring that are watched */
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
@@ -297,13 +298,19 @@ static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks,
     counter_add(&cache->counters.flushed_to_pages, count);
 }
 
+static bool ring_may_grow(const struct cache *cache, unsigned c)
+{
+    uint32_t capacity = cache->ring[c].capacity;
+    return capacity < capacity_max(c) && cache->reach + capacity * class_size(c) <= CACHE_BYTES;
+}
+
 /* Makes room in a full ring, which is hidden: a larger array if it may grow, else the older half of its blocks goes. */
 static void ring_flush(struct cache *cache, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
     void **slot = ring->slot;
-    if (ring->capacity < capacity_max(c) &&
-        ring_resize(cache, c, (uint32_t)min_size(ring->capacity * 2u, capacity_max(c))))
+    if (ring_may_grow(cache, c) &&
+        ring_resize(cache, c, (uint32_t)min_size(ring->capacity * 2u + SENTINELS, capacity_max(c))))
         return;
     unsigned count = (ring->capacity + 1) / 2;
     counter_add(&cache->counters.flushes, 1);
@@ -372,6 +379,7 @@ static void ring_close(struct cache *cache, unsigned c)
 {
     cache->top[c] = cache->limit[c] = CLOSED;
     cache->ring[c].slot = cache->ring[c].held_top = NULL;
+    cache->ring[c].capacity = 0;
     store_relaxed(&cache->ring[c].level, 0);
 }
 
@@ -383,6 +391,7 @@ void cache_open(struct cache *cache, uint32_t id)
     }
     cache->id = id;
     cache->busy = false;
+    cache->reach = 0;
 }
 
 static void cache_empty(struct cache *cache)
@@ -407,9 +416,9 @@ void cache_close(struct cache *cache)
 {
     cache_empty(cache);
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        void **slot = cache->ring[c].slot;
+        struct ring ring = cache->ring[c];
         ring_close(cache, c);
-        array_free(slot, cache->ring[c].capacity);
+        array_free(ring.slot, ring.capacity);
     }
 }
 

@@ -60,6 +60,7 @@ struct cache {
     struct ring ring[CLASS_SLOTS];
     struct page *page[CLASS_SLOTS]; /* the page this cache refills from; held */
     struct ring_counters counters;
+    size_t reach;           /* bytes of blocks that the rings could hold */
     uint32_t id;            /* from 1 */
     bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
