@@ -44,7 +44,7 @@ static uint32_t page_unit(const struct page *page)
 /* ---- Listing ----------------------------------------------------------------------------------------------------------- */
 
 /* The state is LISTED already, or the caller holds the page: nobody else can list it. */
-static void page_list(struct page *page)
+static void page_enlist(struct page *page)
 {
     struct superslab *slab = page->slab;
     unsigned class_id = page->class_id;
@@ -65,41 +65,6 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
     store_seq(&page->state, PAGE_OWNED);
     return page;
-}
-
-/* Claims a page of the class in one superslab; NULL when none is listed there. */
-static struct page *slab_claim(struct superslab *slab, unsigned class_id)
-{
-    for (uint32_t listed = load_seq(&slab->listed); listed; listed &= listed - 1) {
-        uint32_t unit = lowest_bit(listed);
-        if (map_class(slab_unit_start(slab, unit)) != class_id)
-            continue;
-        struct page *page = unit_claim(slab, unit);
-        if (!page)
-            continue;
-        if (page->class_id == class_id)
-            return page;
-        page_list(page); /* another page by now */
-    }
-    return NULL;
-}
-
-static struct page *page_claim(unsigned class_id)
-{
-    unsigned set = SET_OF_CLASS + class_id;
-    for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-        struct page *page = slab_claim(slab_at(n), class_id);
-        if (page)
-            return page;
-        /* The set is a hint: correct it, then look again, for a page listed meanwhile relies on it. */
-        slabset_remove(set, n);
-        page = slab_claim(slab_at(n), class_id);
-        if (page) {
-            slabset_add(set, n);
-            return page;
-        }
-    }
-    return NULL;
 }
 
 /* ---- Making and unmaking ------------------------------------------------------------------------------------------------- */
@@ -150,26 +115,92 @@ static struct page *page_create(unsigned class_id)
     return page;
 }
 
-/* The caller holds the page and found every block free. If that is no longer so, the page is let go. */
-static void page_destroy(struct page *page)
+/* The caller holds the page and found every block free. False, and nothing done, when that is no longer so: under the lock,
+ * somebody may have taken free blocks to purge their memory. A checked page is kept, because a write to its
+ * freed blocks is to be noticed. */
+static bool page_destroy(struct page *page)
 {
     unsigned class_id = page->class_id;
     const struct class_info *info = &class_info[class_id];
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
-    bool locked = lock_acquire();
-    /* Looked at again: under the lock, somebody may have taken free blocks to purge their memory. */
-    if (!locked || !bitmap_is_full(page->free, info)) {
-        if (locked)
-            lock_release();
-        page_list(page);
-        return;
+    if (page->checked || !lock_acquire())
+        return false;
+    bool full = bitmap_is_full(page->free, info), purge = false;
+    if (full) {
+        map_set(page->start, info->units, CLASS_RESERVED, NULL);
+        purge = span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units);
+        meta_free(META_PAGE, page, descriptor_size(class_id));
     }
-    map_set(page->start, info->units, CLASS_RESERVED, NULL);
-    bool purge = span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units);
-    meta_free(META_PAGE, page, descriptor_size(class_id));
     lock_release();
     if (purge)
         span_purge_excess();
+    return full;
+}
+
+/* If all blocks of the page listed at this unit are free, it goes back to the spans. */
+static void unit_retire(struct superslab *slab, uint32_t unit)
+{
+    for (;;) {
+        struct page *page = unit_claim(slab, unit);
+        if (!page)
+            return;
+        const struct class_info *info = &class_info[page->class_id];
+        bool full = bitmap_is_full(page->free, info);
+        if (full && page_destroy(page))
+            return;
+        page_enlist(page);
+        /* Whoever freed the last block meanwhile found the page not listed, and left it to us. */
+        if (full || !bitmap_is_full(page->free, info))
+            return;
+    }
+}
+
+/* page_enlist, and a second look: a page whose last block came back while nobody could claim it is to go. */
+static void page_list(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    struct superslab *slab = page->slab;
+    uint32_t unit = page_unit(page);
+    page_enlist(page);
+    if (bitmap_is_full(page->free, info))
+        unit_retire(slab, unit);
+}
+
+/* ---- Holding and letting go ------------------------------------------------------------------------------------------------ */
+
+/* Claims a page of the class in one superslab; NULL when none is listed there. */
+static struct page *slab_claim(struct superslab *slab, unsigned class_id)
+{
+    for (uint32_t listed = load_seq(&slab->listed); listed; listed &= listed - 1) {
+        uint32_t unit = lowest_bit(listed);
+        if (map_class(slab_unit_start(slab, unit)) != class_id)
+            continue;
+        struct page *page = unit_claim(slab, unit);
+        if (!page)
+            continue;
+        if (page->class_id == class_id)
+            return page;
+        page_list(page); /* another page by now */
+    }
+    return NULL;
+}
+
+static struct page *page_claim(unsigned class_id)
+{
+    unsigned set = SET_OF_CLASS + class_id;
+    for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
+        struct page *page = slab_claim(slab_at(n), class_id);
+        if (page)
+            return page;
+        /* The set is a hint: correct it, then look again, for a page listed meanwhile relies on it. */
+        slabset_remove(set, n);
+        page = slab_claim(slab_at(n), class_id);
+        if (page) {
+            slabset_add(set, n);
+            return page;
+        }
+    }
+    return NULL;
 }
 
 struct page *page_acquire(unsigned class_id, uint32_t holder)
@@ -186,10 +217,8 @@ void page_release(struct page *page)
 {
     const struct class_info *info = &class_info[page->class_id];
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
-    if (bitmap_is_full(page->free, info)) {
-        page_destroy(page);
+    if (bitmap_is_full(page->free, info) && page_destroy(page))
         return;
-    }
     if (!bitmap_is_empty(page->free, info)) {
         page_list(page);
         return;
@@ -198,18 +227,6 @@ void page_release(struct page *page)
     store_seq(&page->state, PAGE_FULL);
     uint8_t full = PAGE_FULL;
     if (!bitmap_is_empty(page->free, info) && cas_seq(&page->state, &full, PAGE_LISTED))
-        page_list(page);
-}
-
-/* If all blocks of the page listed at this unit are free, it goes back to the spans. */
-static void unit_retire(struct superslab *slab, uint32_t unit)
-{
-    struct page *page = unit_claim(slab, unit);
-    if (!page)
-        return;
-    if (bitmap_is_full(page->free, &class_info[page->class_id]))
-        page_destroy(page);
-    else
         page_list(page);
 }
 

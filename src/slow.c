@@ -146,7 +146,7 @@ void *realloc_slow(void *block, size_t size)
         return hak_malloc(size);
     thread_check_fork();
     size_t have = block_size(block, "realloc");
-    if (have <= CLASS_MAX_SIZE && !checking())
+    if (map_page(block)->class_id != 0 && !checking())
         ring_check_live(block, map_class(block), "realloc");
     if (size == 0 && !option(OPTION_REALLOC_ZERO)) {
         hak_free(block);
