@@ -4,6 +4,7 @@
 #include "map.h"
 #include "meta.h"
 #include "options.h"
+#include "os.h"
 #include "page.h"
 #include "remote.h"
 #include "thread.h"
@@ -20,7 +21,8 @@ enum {
     PROBATION = 64,             /* frees into a young ring that are watched */
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
-    TICKS = 64                  /* slow calls between looks at the depot */
+    TICKS = 64,                 /* slow calls between looks at the clock */
+    IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
 };
 
 static void *const nothing[SENTINELS] = {NULL, NULL};
@@ -148,6 +150,47 @@ static bool ring_open(struct cache *cache, unsigned c)
 
 /* ---- Entering and leaving slow paths --------------------------------------------------------------------------------------- */
 
+/* Returns the older half of the ring's blocks to their pages; of an empty ring, lets the page go. */
+static void ring_halve(struct cache *cache, unsigned c)
+{
+    struct ring *ring = &cache->ring[c];
+    ring_hide(cache, c);
+    unsigned count = (unsigned)(ring->held_top - ring->slot + 1) / 2;
+    page_return(ring->slot + 1, count, "free");
+    for (void **slot = ring->slot + 1; slot + count <= ring->held_top; slot++)
+        *slot = slot[count];
+    ring->held_top -= count;
+    ring_publish(cache, c);
+    ring_show(cache, c);
+    if (count == 0 && cache->page[c]) {
+        page_release(cache->page[c]);
+        cache->page[c] = NULL;
+    }
+}
+
+/* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use. (One in use may
+ * happen to be at the same place; it loses little.) */
+static void cache_sweep(struct cache *cache)
+{
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        struct ring *ring = &cache->ring[c];
+        if (ring->slot && ring_top(cache, c) == ring->swept_top)
+            ring_halve(cache, c);
+        ring->swept_top = ring->slot ? ring_top(cache, c) : NULL;
+    }
+}
+
+static COLD void cache_tick(struct cache *cache)
+{
+    uint64_t now = os_milliseconds();
+    cache->ticks = 0;
+    if (now < cache->sweep_at)
+        return;
+    cache->sweep_at = now + IDLE_MILLISECONDS;
+    remote_flush_resting();
+    cache_sweep(cache);
+}
+
 static struct cache *cache_enter(void)
 {
     thread_check_fork();
@@ -156,10 +199,8 @@ static struct cache *cache_enter(void)
         return NULL;
     cache->busy = true;
     signal_fence(); /* pairs with the one in cache_leave: a signal handler sees `busy` for all of a slow path */
-    if (UNLIKELY(++cache->ticks >= TICKS)) {
-        cache->ticks = 0;
-        remote_flush_resting();
-    }
+    if (UNLIKELY(++cache->ticks >= TICKS))
+        cache_tick(cache);
     return cache;
 }
 
@@ -378,7 +419,7 @@ void ring_free(void *block, unsigned c, const char *call)
 static void ring_close(struct cache *cache, unsigned c)
 {
     cache->top[c] = cache->limit[c] = CLOSED;
-    cache->ring[c].slot = cache->ring[c].held_top = NULL;
+    cache->ring[c].slot = cache->ring[c].held_top = cache->ring[c].swept_top = NULL;
     cache->ring[c].capacity = 0;
     store_relaxed(&cache->ring[c].level, 0);
 }
@@ -392,6 +433,7 @@ void cache_open(struct cache *cache, uint32_t id)
     cache->id = id;
     cache->busy = false;
     cache->reach = 0;
+    cache->sweep_at = 0;
 }
 
 static void cache_empty(struct cache *cache)

@@ -12,7 +12,8 @@
  *   open     the fast path does everything
  *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
  *
- * Capacity grows when a ring overflows, within RING_BYTES and RING_SLOTS; a refill takes twice as many blocks as the one before.
+ * Capacity grows when a ring overflows, within bounds for the ring and for all rings of the thread; a refill takes twice as
+ * many blocks as the one before. Rings that are not used lose their blocks by halves.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so these are
  * atomic, all relaxed: nothing depends on what is read). A thread without a cache (before
@@ -45,7 +46,8 @@ struct ring_counters {
 
 struct ring {
     void **slot;        /* NULL: closed. slot[0] is NULL */
-    void **held_top;    /* the real top while counted */
+    void **held_top;    /* the real top while the ring is hidden */
+    void **swept_top;   /* the top when idle rings were last looked for */
     _Atomic(uint32_t) level; /* blocks in the ring when its last slow path ended, for other threads to read */
     uint32_t capacity;
     uint16_t refill;    /* blocks the next refill asks the page for */
@@ -60,6 +62,7 @@ struct cache {
     struct ring ring[CLASS_SLOTS];
     struct page *page[CLASS_SLOTS]; /* the page this cache refills from; held */
     struct ring_counters counters;
+    uint64_t sweep_at;      /* milliseconds: when to look for idle rings again */
     size_t reach;           /* bytes of blocks that the rings could hold */
     uint32_t id;            /* from 1 */
     bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
