@@ -5,8 +5,9 @@
  * each group whose word is not zero. Sets give the lowest number first, so that memory fills from one end. There is
  * nothing to reclaim and no order among the elements, so ABA cannot happen.
  *
- * Any thread may use a set at any time. slabset_add is never lost: when it has returned and nobody removed the
- * element since, slabset_next finds it. An element that is found may be gone by the time the caller looks. */
+ * Any thread may use a set at any time. An element that was added and not removed since is found by slabset_next, if not
+ * at once then when the removals of others that are under way have ended. An element that is found may be gone by the
+ * time the caller looks. */
 #ifndef HAK_SLABSET_H
 #define HAK_SLABSET_H
 
