@@ -132,9 +132,7 @@ HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
 {
     if (!is_power_of_two(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    int saved = errno; /* the result tells; errno is the caller's */
-    void *block = hak_aligned_alloc(align, size);
-    errno = saved;
+    void *block = hak_aligned_alloc(align, size); /* like glibc's, sets errno too when memory is out */
     if (!block)
         return ENOMEM;
     *out = block;

@@ -106,6 +106,13 @@ void ring_check_all(void);
  * thread's ring. */
 void ring_check_live(const void *block, unsigned class_id, const char *call);
 
+/* Whether the block is one of the two freed last into the calling thread's ring. Cheap. */
+INLINE bool ring_has_newest(const void *block, unsigned class_id)
+{
+    void **top = cache_self->top[class_id];
+    return top[0] == block || top[-1] == block;
+}
+
 /* Every invariant of the calling thread's rings. */
 bool cache_is_valid(const struct cache *cache);
 

@@ -116,6 +116,8 @@ size_t block_size(const void *block, const char *call)
             return check_verify(block, class_id, call);
         if (UNLIKELY(!page_check_block(block, &error)))
             error_fatal(error, call, block, class_size(class_id));
+        if (UNLIKELY(ring_has_newest(block, class_id)))
+            error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(class_id));
         return class_size(class_id);
     }
     size_t size = large_size(block);
