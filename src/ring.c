@@ -99,8 +99,8 @@ static uint32_t capacity_max(unsigned c)
 /* A batch of the depot must fit. */
 static uint32_t capacity_first(unsigned c)
 {
-    uint32_t least = remote_serves(c) ? remote_batch(c) : RING_FIRST;
-    return (uint32_t)min_size(capacity_max(c), max_size(RING_FIRST, least));
+    uint32_t least = class_size(c) <= CLASS_TABLE_MAX ? RING_FIRST : RING_LEAST_MEDIUM;
+    return (uint32_t)min_size(capacity_max(c), max_size(least, remote_serves(c) ? remote_batch(c) : 0));
 }
 
 static size_t array_size(uint32_t capacity) { return (SENTINELS + capacity) * sizeof(void *); }

@@ -156,7 +156,7 @@ void *realloc_slow(void *block, size_t size)
     }
     if (UNLIKELY(size > PTRDIFF_MAX))
         return out_of_memory();
-    if (size_fits(have, size) && !checking())
+    if (checking() ? size == have : size_fits(have, size))
         return block;
     if (have > CLASS_MAX_SIZE && size > CLASS_MAX_SIZE) {
         if (large_resize(block, size))

@@ -8,7 +8,8 @@
 enum {
     GROW_FIRST = 2,              /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
     GROW_MAX = 32,
-    RETENTION_HALF_LIFE = 500,   /* milliseconds */
+    HALF_LIFE_MIN = 500,         /* milliseconds, of the recent peak */
+    HALF_LIFE_MAX = 8000,
     RETENTION_STEP = 20,         /* milliseconds between looks */
     RETENTION_FLOOR = 64         /* dirty units that are always kept: 4 MiB */
 };
@@ -20,6 +21,9 @@ static struct {
     size_t dirty_units;           /* [lock] */
     size_t peak_units;            /* [lock] recent peak of used_units, fading */
     uint64_t faded_at;            /* [lock] when the peak last faded, milliseconds */
+    uint64_t half_life;           /* [lock] of the peak, milliseconds; 0 before the first use */
+    uint64_t judged_at;           /* [lock] when the half-life was last changed, milliseconds */
+    size_t regretted_units;       /* [lock] purged, and needed again since then */
     char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
 } heap;
 
@@ -80,17 +84,21 @@ static bool slab_take(struct superslab *slab, uint32_t mask)
     uint32_t dirty = slab->dirty & mask;
     slab->used |= mask;
     slab->dirty &= ~mask;
+    heap.regretted_units += count_bits(slab->purged & mask);
+    slab->purged &= ~mask;
     heap.used_units += count_bits(mask);
     heap.dirty_units -= count_bits(dirty);
     slab_refile(slab, old_set);
     return dirty == 0;
 }
 
-static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty)
+/* Marks units as free; of these, `dirty` are dirty and `purged` went back to the system. */
+static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty, uint32_t purged)
 {
     HAK_ASSERT((slab->used & mask) == mask && (dirty & ~mask) == 0);
     unsigned old_set = slab_set(slab);
     slab->dirty |= dirty;
+    slab->purged |= purged;
     slab->used &= ~mask;
     heap.used_units -= count_bits(mask);
     heap.dirty_units += count_bits(dirty);
@@ -170,7 +178,7 @@ static void slab_enter(uint32_t number, char *base)
 {
     struct superslab *slab = slab_at(number);
     store_relaxed(&slab->base, base);
-    slab->used = slab->dirty = 0;
+    slab->used = slab->dirty = slab->purged = 0;
     if (number >= load_relaxed(&heap.slab_count))
         store_release(&heap.slab_count, number + 1); /* pairs with span_slab_count */
     else
@@ -249,16 +257,33 @@ struct run span_alloc(size_t units, size_t align_units)
     return run;
 }
 
+/* Purging what is needed again soon costs more than anything else here: a fault is worth hundreds of calls. So the half-life
+ * doubles when more than an eighth of what is in use was purged and then needed again while it passed, and halves when nothing was. */
+static void judge_half_life(uint64_t now)
+{
+    if (heap.half_life == 0)
+        heap.half_life = HALF_LIFE_MIN;
+    if (now - heap.judged_at < heap.half_life)
+        return;
+    if (heap.regretted_units > heap.used_units / 8)
+        heap.half_life = min_size(heap.half_life * 2, HALF_LIFE_MAX);
+    else if (heap.regretted_units == 0)
+        heap.half_life = max_size(heap.half_life / 2, HALF_LIFE_MIN);
+    heap.judged_at = now;
+    heap.regretted_units = 0;
+}
+
 /* Lets the recent peak fade towards what is in use. Linear within a half-life, which is near enough. */
 static size_t retained_units(void)
 {
     uint64_t now = os_milliseconds();
     uint64_t elapsed = now - heap.faded_at;
     size_t above = heap.peak_units > heap.used_units ? heap.peak_units - heap.used_units : 0;
+    judge_half_life(now);
     if (elapsed >= RETENTION_STEP) {
-        uint64_t halves = elapsed / RETENTION_HALF_LIFE;
+        uint64_t halves = elapsed / heap.half_life;
         above = halves >= 32 ? 0 : above >> halves;
-        above -= min_size(above, above * (elapsed % RETENTION_HALF_LIFE) / (2 * RETENTION_HALF_LIFE) + 1);
+        above -= min_size(above, above * (elapsed % heap.half_life) / (2 * heap.half_life) + 1);
         heap.faded_at = now;
     }
     heap.peak_units = heap.used_units + above;
@@ -272,7 +297,7 @@ bool span_free(struct run run, size_t units)
         heap.peak_units = heap.used_units;
     for (size_t i = 0; i < run_slabs(run, units); i++) {
         uint32_t mask = run_mask(run, units, i);
-        slab_put(slab_at(run.slab->number + (uint32_t)i), mask, mask);
+        slab_put(slab_at(run.slab->number + (uint32_t)i), mask, mask, 0);
     }
     return heap.dirty_units > RETENTION_FLOOR && heap.dirty_units > retained_units() * 5 / 4;
 }
@@ -325,7 +350,7 @@ static size_t slab_purge(struct superslab *slab)
         int error = os_purge(start, (size_t)units << UNIT_SHIFT);
         if (!lock_acquire())
             return purged;
-        slab_put(slab, mask, error ? mask : 0);
+        slab_put(slab, mask, error ? mask : 0, error ? 0 : mask);
         if (error)
             break;
         purged += (size_t)units << UNIT_SHIFT;
@@ -376,7 +401,7 @@ bool span_unmap_free(void)
         map_give_up(slab_unit_start(slab, 0), SUPERSLAB_SIZE);
         heap.dirty_units -= count_bits(slab->dirty);
         heap.mapped_slabs--;
-        slab->dirty = 0;
+        slab->dirty = slab->purged = 0;
         store_relaxed(&slab->base, NULL);
         slabset_remove(whole, n);
         slabset_add(SET_GONE, n);
@@ -411,6 +436,7 @@ void span_after_fork(void)
         }
         /* Whether a unit that a vanished thread had in hand was written to is not known: all free ones are dirty. */
         slab->dirty = ~slab->used;
+        slab->purged = 0;
         heap.mapped_slabs++;
         heap.used_units += count_bits(slab->used);
         heap.dirty_units += count_bits(slab->dirty);
@@ -427,5 +453,5 @@ bool span_slab_is_valid(const struct superslab *slab)
     bool filed_right = true;
     for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_LONGEST_RUN + SUPERSLAB_UNITS; set++)
         filed_right &= slabset_has(set, slab->number) == (set == slab_set(slab));
-    return filed_right && (slab->used & slab->dirty) == 0 && ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
+    return filed_right && (slab->used & (slab->dirty | slab->purged)) == 0 && ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
 }

@@ -5,7 +5,8 @@
  * has how long a free run is derived from it (and can be derived again: span_after_fork).
  *
  * Free runs keep their memory for a while (they are dirty) and give it back according to recent demand: as much is kept
- * as was in use at the recent peak, which fades by half every RETENTION_HALF_LIFE of activity. Purging is done by whoever
+ * as was in use at the recent peak, which fades by half in half a second, or more slowly while purged memory is soon needed
+ * again. Purging is done by whoever
  * frees, outside the lock, whole superslabs first.
  *
  * Functions that say so are called with the address-space lock held. */

@@ -33,6 +33,8 @@ static void gather_classes(struct class_use use[static CLASS_SLOTS])
         u->depot = remote_count(c);
         for (struct cache *cache = thread_caches(); cache; cache = cache->next)
             u->ring += ring_count(cache, c);
+        /* Other threads' rings are as of their last slow path, and may have lost blocks since. */
+        u->ring = u->ring < minus(u->blocks, u->free + u->depot) ? u->ring : minus(u->blocks, u->free + u->depot);
         u->live = minus(u->blocks, u->free + u->depot + u->ring);
     }
 }
