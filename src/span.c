@@ -8,7 +8,7 @@
 enum {
     GROW_FIRST = 2,              /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
     GROW_MAX = 32,
-    HALF_LIFE_MIN = 500,         /* milliseconds, of the recent peak */
+    HALF_LIFE_MIN = 500,         /* milliseconds, of dirty memory that is not used again */
     HALF_LIFE_MAX = 8000,
     RETENTION_STEP = 20,         /* milliseconds between looks */
     RETENTION_FLOOR = 64         /* dirty units that are always kept: 4 MiB */
@@ -19,9 +19,9 @@ static struct {
     size_t mapped_slabs;          /* [lock] */
     size_t used_units;            /* [lock] */
     size_t dirty_units;           /* [lock] */
-    size_t peak_units;            /* [lock] recent peak of used_units, fading */
-    uint64_t faded_at;            /* [lock] when the peak last faded, milliseconds */
-    uint64_t half_life;           /* [lock] of the peak, milliseconds; 0 before the first use */
+    size_t fading_units;          /* [lock] how much of the dirty memory may stay: falls as time passes */
+    uint64_t faded_at;            /* [lock] when that last fell, milliseconds */
+    uint64_t half_life;           /* [lock] in which it falls by half, milliseconds; 0 before the first use */
     uint64_t judged_at;           /* [lock] when the half-life was last changed, milliseconds */
     size_t regretted_units;       /* [lock] purged, and needed again since then */
     char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
@@ -88,6 +88,7 @@ static bool slab_take(struct superslab *slab, uint32_t mask)
     slab->purged &= ~mask;
     heap.used_units += count_bits(mask);
     heap.dirty_units -= count_bits(dirty);
+    heap.fading_units -= min_size(heap.fading_units, count_bits(dirty));
     slab_refile(slab, old_set);
     return dirty == 0;
 }
@@ -102,6 +103,7 @@ static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty, uint
     slab->used &= ~mask;
     heap.used_units -= count_bits(mask);
     heap.dirty_units += count_bits(dirty);
+    heap.fading_units += count_bits(dirty);
     slab_refile(slab, old_set);
 }
 
@@ -273,28 +275,26 @@ static void judge_half_life(uint64_t now)
     heap.regretted_units = 0;
 }
 
-/* Lets the recent peak fade towards what is in use. Linear within a half-life, which is near enough. */
+/* How many dirty units may stay now. Linear within a half-life, which is near enough. */
 static size_t retained_units(void)
 {
     uint64_t now = os_milliseconds();
     uint64_t elapsed = now - heap.faded_at;
-    size_t above = heap.peak_units > heap.used_units ? heap.peak_units - heap.used_units : 0;
     judge_half_life(now);
     if (elapsed >= RETENTION_STEP) {
+        size_t units = heap.fading_units;
         uint64_t halves = elapsed / heap.half_life;
-        above = halves >= 32 ? 0 : above >> halves;
-        above -= min_size(above, above * (elapsed % heap.half_life) / (2 * heap.half_life) + 1);
+        units = halves >= 32 ? 0 : units >> halves;
+        units -= min_size(units, units * (elapsed % heap.half_life) / (2 * heap.half_life) + 1);
+        heap.fading_units = units;
         heap.faded_at = now;
     }
-    heap.peak_units = heap.used_units + above;
-    return above + RETENTION_FLOOR;
+    return heap.fading_units + RETENTION_FLOOR;
 }
 
 bool span_free(struct run run, size_t units)
 {
     HAK_ASSERT(lock_is_held());
-    if (heap.used_units > heap.peak_units)
-        heap.peak_units = heap.used_units;
     for (size_t i = 0; i < run_slabs(run, units); i++) {
         uint32_t mask = run_mask(run, units, i);
         slab_put(slab_at(run.slab->number + (uint32_t)i), mask, mask, 0);
@@ -378,14 +378,14 @@ static size_t purge_down_to(size_t (*keep_units)(size_t), size_t argument)
     return purged;
 }
 
-static size_t keep_recent(size_t unused)
+static size_t keep_fading(size_t unused)
 {
     (void)unused;
     return retained_units();
 }
 static size_t keep_exactly(size_t units) { return units; }
 
-size_t span_purge_excess(void) { return purge_down_to(keep_recent, 0); }
+size_t span_purge_excess(void) { return purge_down_to(keep_fading, 0); }
 size_t span_purge(size_t keep_bytes) { return purge_down_to(keep_exactly, keep_bytes >> UNIT_SHIFT); }
 
 bool span_unmap_free(void)
@@ -443,6 +443,7 @@ void span_after_fork(void)
         if (slab_set(slab) > SET_LONGEST_RUN)
             slabset_add(slab_set(slab), n);
     }
+    heap.fading_units = heap.dirty_units;
     heap.hint = NULL;
 }
 

@@ -4,9 +4,8 @@
  * through superslabs of consecutive numbers and addresses. The truth is the `used` mask of each superslab; which superslab
  * has how long a free run is derived from it (and can be derived again: span_after_fork).
  *
- * Free runs keep their memory for a while (they are dirty) and give it back according to recent demand: as much is kept
- * as was in use at the recent peak, which fades by half in half a second, or more slowly while purged memory is soon needed
- * again. Purging is done by whoever
+ * Free runs keep their memory for a while (they are dirty), because it may be needed again soon: what stays of it falls by half
+ * in half a second, or more slowly while purged memory turns out to be needed again. Purging is done by whoever
  * frees, outside the lock, whole superslabs first.
  *
  * Functions that say so are called with the address-space lock held. */
@@ -28,14 +27,14 @@ INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.un
  * fits best; grows the heap when there is none. slab is NULL when memory is out. Under the lock. */
 struct run span_alloc(size_t units, size_t align_units);
 
-/* Takes back a run, or the rear part of one. Under the lock. Returns true when there is more dirty memory than recent
- * demand justifies: the caller should call span_purge_excess once it has released the lock. */
+/* Takes back a run, or the rear part of one. Under the lock. Returns true when there is more dirty memory than may
+ * stay: the caller should call span_purge_excess once it has released the lock. */
 bool span_free(struct run run, size_t units);
 
 /* Makes a run of `units` longer in place, up to `new_units`. False when what follows is not free. Under the lock. */
 bool span_extend(struct run run, size_t units, size_t new_units);
 
-/* Gives dirty free memory back to the system until at most what recent demand justifies, or at most `keep_bytes`,
+/* Gives dirty free memory back to the system until what may stay, or at most `keep_bytes`,
  * remains. Returns the bytes that went back. Not under the lock. */
 size_t span_purge_excess(void);
 size_t span_purge(size_t keep_bytes);
