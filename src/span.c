@@ -88,7 +88,6 @@ static bool slab_take(struct superslab *slab, uint32_t mask)
     slab->purged &= ~mask;
     heap.used_units += count_bits(mask);
     heap.dirty_units -= count_bits(dirty);
-    heap.fading_units -= min_size(heap.fading_units, count_bits(dirty));
     slab_refile(slab, old_set);
     return dirty == 0;
 }
@@ -103,7 +102,6 @@ static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty, uint
     slab->used &= ~mask;
     heap.used_units -= count_bits(mask);
     heap.dirty_units += count_bits(dirty);
-    heap.fading_units += count_bits(dirty);
     slab_refile(slab, old_set);
 }
 
@@ -123,9 +121,12 @@ static size_t run_slabs(struct run run, size_t units)
 
 static bool run_take(struct run run, size_t units)
 {
+    size_t dirty = heap.dirty_units;
     bool zeroed = true;
     for (size_t i = 0; i < run_slabs(run, units); i++)
         zeroed &= slab_take(slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
+    /* What is in use again is not among what fades. */
+    heap.fading_units -= min_size(heap.fading_units, dirty - heap.dirty_units);
     return zeroed;
 }
 
@@ -295,6 +296,7 @@ static size_t retained_units(void)
 bool span_free(struct run run, size_t units)
 {
     HAK_ASSERT(lock_is_held());
+    heap.fading_units += units;
     for (size_t i = 0; i < run_slabs(run, units); i++) {
         uint32_t mask = run_mask(run, units, i);
         slab_put(slab_at(run.slab->number + (uint32_t)i), mask, mask, 0);
