@@ -1,0 +1,65 @@
+# A thin front for CMake: `make help` lists the commands. Everything is built below $(BUILD).
+
+# Another compiler (CC=clang; CMake finds it and CXX in the environment) has a directory of its own.
+BUILD ?= build$(if $(filter default,$(origin CC)),,/$(notdir $(firstword $(CC))))
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+CMAKE_ARGS ?=
+CTEST_ARGS ?=
+RELEASE = $(BUILD)/release
+DEBUG = $(BUILD)/debug
+
+configure = cmake -S . -B $(1) -DCMAKE_BUILD_TYPE=$(2) $(3) $(CMAKE_ARGS) >/dev/null
+# Without MAKEFLAGS and MAKELEVEL, because the make that CMake starts is no part of this one: it counts its own jobs.
+compile = env -u MAKEFLAGS -u MAKELEVEL cmake --build $(1) -j$(JOBS)
+ctest = ctest --test-dir $(1) -j2 --output-on-failure $(CTEST_ARGS)
+
+# What `make run` runs. python3 by its own path, since a wrapper of that name would be one more program, with one more
+# table; and with malloc for its small objects too, which it otherwise takes from arenas of its own.
+CMD ?= env PYTHONMALLOC=malloc "$$(python3 -c 'import sys; print(sys.executable)')" bench/run_json.py
+
+.PHONY: all test run install single-file clean help
+
+all:
+	@tools/setup build
+	@$(call configure,$(RELEASE),Release)
+	@$(call compile,$(RELEASE))
+
+# In debug without the tests that take minutes because of what other programs do.
+test:
+	@tools/setup build run test
+	@$(call configure,$(RELEASE),Release,-DHAK_TESTS=ON)
+	@$(call compile,$(RELEASE))
+	@$(call configure,$(DEBUG),Debug,-DHAK_TESTS=ON)
+	@$(call compile,$(DEBUG))
+	@$(call ctest,$(RELEASE))
+	@$(call ctest,$(DEBUG)) -LE 'real|lab'
+
+run: all
+	@tools/setup run
+	$(RELEASE)/hakmem run --stats -- $(CMD)
+
+install:
+	@tools/setup build
+	@$(call configure,$(RELEASE),Release,-DCMAKE_INSTALL_PREFIX=$(PREFIX))
+	@$(call compile,$(RELEASE))
+	@DESTDIR=$(DESTDIR) cmake --install $(RELEASE)
+
+single-file:
+	@tools/setup build run
+	@$(call configure,$(RELEASE),Release)
+	@$(call compile,$(RELEASE)) --target single-file
+	@echo "written: $(RELEASE)/single-file/hakmem.c and hakmem.h"
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo "make                  build the library and the command, in $(RELEASE)"
+	@echo "make test             build and run all tests, release and debug"
+	@echo "make run              run python3 on a large JSON document under hakmem and show the statistics"
+	@echo "make run CMD='...'    run any other command that way"
+	@echo "make install          install below PREFIX=$(PREFIX), inside DESTDIR= if given"
+	@echo "make single-file      write the library as one C file, for programs that compile it in"
+	@echo "make clean            remove $(BUILD)"
+	@echo "variables: BUILD=$(BUILD) JOBS=$(JOBS) CC= CXX= CMAKE_ARGS='-DHAK_WERROR=ON ...' CTEST_ARGS='-R name ...'"

@@ -1,0 +1,90 @@
+# What is built to be used: the shared and the static library, the single file, the tool and the manual pages, and where
+# `install` puts them. Included by CMakeLists.txt, which has read the table of symbols.
+
+# ---- The library: one object, linked in two ways ---------------------------------------------------------------------
+
+add_library(hakmem_object OBJECT src/all.c)
+set_target_properties(hakmem_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_link_libraries(hakmem_object PRIVATE hakmem_codegen)
+
+# Names without a version: a preloaded malloc has to match references to every version and to none.
+set(exports ${PROJECT_BINARY_DIR}/exports.map)
+list(JOIN symbols ";\n    " symbol_lines)
+file(CONFIGURE OUTPUT ${exports} CONTENT "{\nglobal:\n    ${symbol_lines};\nlocal:\n    *;\n};\n")
+
+add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object>)
+set_target_properties(hakmem PROPERTIES
+    LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${exports})
+target_link_options(hakmem PRIVATE
+    -Wl,--version-script=${exports} -Wl,-z,nodelete,-z,now,-z,relro,-z,defs -Wl,--as-needed)
+# A linker that leaves out what a program does not call itself would leave malloc to libc; so it would below, in the
+# archive, without the reference that -u makes.
+target_link_options(hakmem INTERFACE -Wl,--no-as-needed)
+
+# In the archive, names that the shared library hides must not clash with a program's own.
+set(static_object ${PROJECT_BINARY_DIR}/hakmem.o)
+add_custom_command(OUTPUT ${static_object}
+    COMMAND ${CMAKE_OBJCOPY} --localize-hidden $<TARGET_OBJECTS:hakmem_object> ${static_object}
+    DEPENDS hakmem_object $<TARGET_OBJECTS:hakmem_object> COMMENT "Hiding internal names in hakmem.o" VERBATIM)
+add_library(hakmem-static STATIC ${static_object})
+set_target_properties(hakmem-static PROPERTIES LINKER_LANGUAGE C OUTPUT_NAME hakmem)
+target_link_options(hakmem-static INTERFACE -Wl,-u,malloc)
+
+foreach(library IN ITEMS hakmem hakmem-static)
+    add_library(hakmem::${library} ALIAS ${library})
+    target_include_directories(${library} INTERFACE
+        $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endforeach()
+
+# ---- The single file, for programs that compile the allocator in -----------------------------------------------------
+
+set(single ${PROJECT_BINARY_DIR}/single-file)
+add_custom_command(OUTPUT ${single}/hakmem.c
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${single}
+    COMMAND python3 ${PROJECT_SOURCE_DIR}/tools/amalgamate.py --depfile ${single}/hakmem.c.d
+        -I ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src/all.c ${single}/hakmem.c
+    DEPENDS ${PROJECT_SOURCE_DIR}/tools/amalgamate.py ${PROJECT_SOURCE_DIR}/LICENSE
+    DEPFILE ${single}/hakmem.c.d COMMENT "Writing single-file/hakmem.c" VERBATIM)
+add_custom_command(OUTPUT ${single}/hakmem.h
+    COMMAND ${CMAKE_COMMAND} -E copy ${PROJECT_SOURCE_DIR}/include/hakmem.h ${single}/hakmem.h
+    DEPENDS ${PROJECT_SOURCE_DIR}/include/hakmem.h VERBATIM)
+add_custom_target(single-file DEPENDS ${single}/hakmem.c ${single}/hakmem.h)
+
+# ---- The tool --------------------------------------------------------------------------------------------------------
+
+add_executable(hakmem-tool tools/hakmem.c)
+set_target_properties(hakmem-tool PROPERTIES OUTPUT_NAME hakmem)
+target_include_directories(hakmem-tool PRIVATE include src)
+target_link_libraries(hakmem-tool PRIVATE hakmem_warnings)
+target_compile_definitions(hakmem-tool PRIVATE
+    HAK_LIBRARY="$<TARGET_SONAME_FILE_NAME:hakmem>"
+    HAK_LIBDIR="${CMAKE_INSTALL_FULL_LIBDIR}" HAK_MULTIARCH="${CMAKE_LIBRARY_ARCHITECTURE}")
+
+# ---- The manual pages: their lists of symbols, options and messages come from the tables -----------------------------
+
+hak_manual_lists()
+foreach(page IN ITEMS hakmem.1 hakmem.3)
+    configure_file(docs/man/${page}.in man/${page} @ONLY)
+endforeach()
+
+# ---- Installation ----------------------------------------------------------------------------------------------------
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/hakmem)
+foreach(name IN ITEMS LIBDIR INCLUDEDIR)
+    cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_${name} BASE_DIRECTORY "\${prefix}" OUTPUT_VARIABLE PC_${name})
+endforeach()
+configure_file(hakmem.pc.in hakmem.pc @ONLY)
+configure_package_config_file(cmake/hakmemConfig.cmake.in hakmemConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(hakmemConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+
+install(TARGETS hakmem hakmem-static hakmem-tool EXPORT hakmemTargets
+    RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES include/hakmem.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${PROJECT_BINARY_DIR}/man/hakmem.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${PROJECT_BINARY_DIR}/man/hakmem.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+install(FILES ${PROJECT_BINARY_DIR}/hakmem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_BINARY_DIR}/hakmemConfig.cmake ${PROJECT_BINARY_DIR}/hakmemConfigVersion.cmake
+    DESTINATION ${package_dir})
+install(EXPORT hakmemTargets NAMESPACE hakmem:: DESTINATION ${package_dir})

@@ -1,0 +1,20 @@
+/* borders.h - the sizes at which the library's blocks change: every usable size up to a limit, as hak_good_size tells.
+ * SPDX-License-Identifier: MIT */
+#ifndef HAKMEM_TEST_BORDERS_H
+#define HAKMEM_TEST_BORDERS_H
+
+#include "hakmem.h"
+#include "support.h"
+
+/* The next usable size above `size`; above 64 KiB it is at least a sixteenth larger, or there would be thousands. */
+static inline size_t border_after(size_t size)
+{
+    size_t next = hak_good_size(size + 1);
+    must(next > size, "hak_good_size(%zu) is expected above %zu, is %zu", size + 1, size, next);
+    return size < 64 * KIB ? next : hak_good_size(next + size / 16);
+}
+
+/* for (every usable size from the least to `limit`) */
+#define FOR_EACH_BORDER(size, limit) for (size_t size = hak_good_size(1); size <= (limit); size = border_after(size))
+
+#endif

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Tests of the command: command.py HAKMEM, the path of the built tool. The library lies beside it."""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOOL = pathlib.Path(sys.argv.pop()).resolve()
+LIBRARY = "libhakmem.so.0"
+
+
+def run(*arguments, tool=TOOL, **options):
+    """The finished `hakmem arguments...`; environment=NAME:VALUE adds to ours."""
+    environment = {**os.environ, **options.pop("environment", {})}
+    command = [str(tool), *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+class Directory(unittest.TestCase):
+    """A test with a directory of its own."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name).resolve()
+
+    def script(self, name, text):
+        path = self.directory / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    def compiled(self, name, *options):
+        source = self.script(name + ".c", "int main(void) { return 3; }")
+        subprocess.run(["cc", *options, str(source), "-o", str(self.directory / name)], check=True)
+        return self.directory / name
+
+
+class Usage(unittest.TestCase):
+    def wrong(self, arguments, status, line):
+        result = run(*arguments)
+        self.assertEqual((result.returncode, result.stdout), (status, ""))
+        self.assertEqual(result.stderr.splitlines()[0], "hakmem: " + line)
+        self.assertLessEqual(len(result.stderr.splitlines()), 2)
+
+    def test_no_command(self):
+        self.wrong([], 2, "no command given")
+        self.wrong(["fly"], 2, "no command 'fly'")
+        self.wrong(["--fly"], 2, "no option '--fly'")
+
+    def test_wrong_options_of_run(self):
+        self.wrong(["run"], 125, "run: no program given")
+        self.wrong(["run", "--"], 125, "run: no program given")
+        self.wrong(["run", "--stat", "true"], 125, "run: no option '--stat'")
+        self.wrong(["run", "--set"], 125, "run: --set takes NAME=VALUE")
+        self.wrong(["run", "--set", "stats", "true"], 125, "--set takes NAME=VALUE, not 'stats'")
+        self.wrong(["run", "--set", "chek=1", "true"], 125, "--set: no option 'chek'; the nearest is 'check'")
+        self.wrong(["run", "--set=realloczero=1", "true"], 125,
+                   "--set: no option 'realloczero'; the nearest is 'realloc_zero'")
+
+    def test_help_and_version(self):
+        self.assertIn("hakmem run ls -l", run("run", "--help").stdout)
+        self.assertIn("--help", run("--help").stdout)
+        self.assertRegex(run("--version").stdout, r"^hakmem \d+\.\d+\.\d+\n$")
+        for arguments in (["run", "--help"], ["--help"], ["--version"]):
+            self.assertEqual((run(*arguments).returncode, run(*arguments).stderr), (0, ""))
+
+    def test_unwritable_output_is_an_error(self):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            result = subprocess.run([TOOL, "--help"], stdout=full, stderr=subprocess.PIPE, check=False)
+        self.assertEqual(result.returncode, 125)
+
+
+class Status(Directory):
+    def test_the_programs_own(self):
+        self.assertEqual(run("run", "true").returncode, 0)
+        self.assertEqual(run("run", "sh", "-c", "exit 125").returncode, 125)
+        self.assertEqual(run("run", "sh", "-c", "kill -TERM $$").returncode, -signal.SIGTERM)
+
+    def test_not_found(self):
+        result = run("run", "./no such program")
+        self.assertEqual(result.returncode, 127)
+        self.assertEqual(result.stderr, "hakmem: cannot run './no such program': No such file or directory\n")
+
+    def test_not_executable(self):
+        self.assertEqual(run("run", self.directory).returncode, 126)
+
+    def test_interrupt_reaches_the_program(self):
+        with subprocess.Popen([TOOL, "run", "sleep", "60"]) as process:
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(timeout=10), -signal.SIGINT)
+
+
+class Preload(Directory):
+    def variable(self, name, *options, **keywords):
+        return run("run", *options, "sh", "-c", f'printf %s "${name}"', **keywords)
+
+    def test_the_library_serves_the_program(self):
+        result = run("run", "--stats", "true")
+        self.assertEqual((result.returncode, result.stdout), (0, ""))
+        self.assertIn("hakmem", result.stderr)
+        self.assertIn(LIBRARY, run("run", "cat", "/proc/self/maps").stdout)
+
+    def test_before_other_libraries(self):
+        self.assertEqual(self.variable("LD_PRELOAD").stdout, f"{TOOL.parent}/{LIBRARY}")
+        result = self.variable("LD_PRELOAD", environment={"LD_PRELOAD": "libc.so.6 libm.so.6"})
+        self.assertEqual(result.stdout, f"{TOOL.parent}/{LIBRARY}:libc.so.6 libm.so.6")
+
+    def test_options_become_variables(self):
+        self.assertEqual(self.variable("HAKMEM_CHECK", "--check").stdout, "1")
+        self.assertEqual(self.variable("HAKMEM_CHECK", "--set", "check=off").stdout, "off")
+        self.assertEqual(self.variable("HAKMEM_CHECK", "--set=check=1", "--set=check=0").stdout, "0")
+
+    def test_arguments_unchanged(self):
+        result = run("run", "--", "printf", "<%s>", "a b", "", "--stats", "*", "$x\n")
+        self.assertEqual(result.stdout, "<a b><><--stats><*><$x\n>")
+
+    def test_relative_path_and_standard_input(self):
+        result = run("run", "./copy", cwd=self.script("copy", "#!/bin/sh\ncat\n").parent, input="text")
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "text", ""))
+
+
+class Place(Directory):
+    """Where the tool finds the library; copies of both, in a directory of the test's own."""
+
+    def place(self, tool, library):
+        for source, directory in ((TOOL, tool), (TOOL.parent / LIBRARY, library)):
+            (self.directory / directory).mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, self.directory / directory)
+        result = run("run", "sh", "-c", "printf %s $LD_PRELOAD", tool=self.directory / tool / "hakmem")
+        return result.returncode, result.stdout, result.stderr
+
+    def test_beside_and_in_lib(self):
+        self.assertEqual(self.place("together", "together"), (0, f"{self.directory}/together/{LIBRARY}", ""))
+        self.assertEqual(self.place("a/bin", "a/lib"), (0, f"{self.directory}/a/lib/{LIBRARY}", ""))
+
+    def test_through_a_link(self):
+        (self.directory / "link").symlink_to(TOOL)
+        result = run("run", "sh", "-c", "printf %s $LD_PRELOAD", tool=self.directory / "link")
+        self.assertEqual(result.stdout, f"{TOOL.parent}/{LIBRARY}")
+
+    def test_path_that_cannot_be_preloaded(self):
+        status, output, errors = self.place("with blank", "with blank")
+        self.assertEqual((status, output), (125, ""))
+        self.assertIn("no way to write a blank or colon", errors)
+
+
+class Warning(Directory):
+    """Programs that no library can be preloaded into run nevertheless, and the tool says what is the matter."""
+
+    def warned(self, program, name, why):
+        result = run("run", program)
+        self.assertEqual(result.returncode, 3)
+        self.assertEqual(result.stderr, f"hakmem: warning: {name} {why}: hakmem cannot be preloaded into it, "
+                                        "and it keeps its own malloc\n")
+
+    def test_static(self):
+        for option in ("-static", "-static-pie"):
+            program = self.compiled("program", option)
+            self.warned(program, program, "is statically linked")
+
+    def test_script_of_a_static_interpreter(self):
+        interpreter = self.compiled("interpreter", "-static")
+        self.warned(self.script("script", f"#! {interpreter} -x\n"), interpreter, "is statically linked")
+
+    def test_none_for_a_dynamic_program(self):
+        for options in ([], ["-no-pie"]):
+            result = run("run", self.compiled("program", *options))
+            self.assertEqual((result.returncode, result.stderr), (3, ""))
+
+    @unittest.skipUnless(os.getuid() == 0, "only root can make a program of another user's")
+    def test_setuid(self):
+        program = self.compiled("program")
+        os.chown(program, 65534, 65534)
+        program.chmod(0o4755)
+        self.warned(program, program, "runs with other rights than yours (setuid, setgid or file capabilities)")
+
+
+if __name__ == "__main__":
+    unittest.main()

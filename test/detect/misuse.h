@@ -1,0 +1,30 @@
+/* misuse.h - a misuse and the line it must end in. The program misuse_probe runs one of them and tells the test
+ * beforehand which address it is about to misuse.
+ * SPDX-License-Identifier: MIT */
+#ifndef HAKMEM_TEST_MISUSE_H
+#define HAKMEM_TEST_MISUSE_H
+
+#include <stddef.h>
+
+enum misuse_error {
+#define X(id, what, advice) MISUSE_##id,
+#define W(id, what)
+#include "errors.def"
+#undef X
+#undef W
+};
+
+struct misuse {
+    const char *name; /* of the probe */
+    void (*body)(void);
+    const char *call; /* the function that the message must name */
+    enum misuse_error error;
+};
+
+/* The misuses that every run detects, and those that HAKMEM_CHECK=1 adds. */
+extern const struct misuse misuses_always[];
+extern const size_t misuses_always_count;
+extern const struct misuse misuses_checked[];
+extern const size_t misuses_checked_count;
+
+#endif

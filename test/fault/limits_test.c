@@ -1,0 +1,289 @@
+/* limits_test.c - memory and mappings run out: NULL and ENOMEM, nothing else, and all capacity is back after the frees.
+ * SPDX-License-Identifier: MIT */
+#include "churn.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SECONDS = 60 };
+
+struct limited {
+    int resource;
+    size_t limit;
+    const char *what;
+    const char *size;
+};
+
+static void limited_body(void *argument)
+{
+    const struct limited *limited = argument;
+    struct rlimit limit = {limited->limit, limited->limit};
+    must(syscall(SYS_prlimit64, 0, limited->resource, &limit, NULL) == 0, "prlimit: %s", strerror(errno));
+    char *const arguments[] = {(char *)LIMITED_PROGRAM, (char *)limited->what, (char *)limited->size, NULL};
+    execv(arguments[0], arguments);
+    _exit(127);
+}
+
+/* Runs limited_program under a limit and reads up to five numbers that it prints. */
+static void limited_run(const struct limited *limited, size_t *numbers, size_t count)
+{
+    struct child_result result;
+    char what[128];
+    child_run(limited_body, (void *)limited, SECONDS, &result);
+    snprintf(what, sizeof what, "limited_program %s %s under a limit of %zu MiB of %s", limited->what,
+             limited->size != NULL ? limited->size : "", limited->limit / MIB,
+             limited->resource == RLIMIT_AS ? "address space" : "data");
+    must_end_well(&result, what);
+    char *at = result.out;
+    for (size_t i = 0; i < count; i++) {
+        char *end;
+        numbers[i] = strtoull(at, &end, 10);
+        must(end != at, "%s: expected %zu numbers, saw '%s'", what, count, result.out);
+        at = end;
+    }
+}
+
+/* How much of the limit can be had in 1 MiB blocks. The program itself, its libraries and stack take some MiB of it. */
+static void test_blocks_under_address_space_limits(void **state)
+{
+    (void)state;
+    static const struct {
+        int resource;
+        size_t limit, least;
+    } rows[] = {{RLIMIT_AS, 64, 50},
+                {RLIMIT_AS, 128, 110},
+                {RLIMIT_AS, 512, 436},
+                {RLIMIT_DATA, 64, 54},
+                {RLIMIT_DATA, 512, 436}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct limited limited = {rows[i].resource, rows[i].limit * MIB, "blocks", "1048576"};
+        size_t counts[3];
+        limited_run(&limited, counts, 3);
+        must(counts[0] >= rows[i].least, "limit of %zu MiB of %s: expected at least %zu blocks of 1 MiB, got %zu",
+             rows[i].limit, rows[i].resource == RLIMIT_AS ? "address space" : "data", rows[i].least, counts[0]);
+    }
+}
+
+/* Out of memory, free all, again: the second and third time must bring at least 95 % of the first. */
+static void test_cycles_bring_full_capacity_back(void **state)
+{
+    (void)state;
+    static const struct limited rows[] = {
+        {RLIMIT_AS, 400 * MIB, "blocks", "70000"},    {RLIMIT_AS, 400 * MIB, "blocks", "1000"},
+        {RLIMIT_AS, 400 * MIB, "mixed", NULL},        {RLIMIT_AS, 400 * MIB, "blocks", "1048576"},
+        {RLIMIT_AS, 400 * MIB, "blocks", "50000000"}, {RLIMIT_DATA, 200 * MIB, "mixed", NULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        size_t got[3];
+        limited_run(&rows[i], got, 3);
+        for (size_t k = 1; k < 3; k++) {
+            must(got[k] * 100 >= got[0] * 95, "%s %s under %zu MiB: cycle 1 got %zu, cycle %zu only %zu", rows[i].what,
+                 rows[i].size != NULL ? rows[i].size : "", rows[i].limit / MIB, got[0], k + 1, got[k]);
+        }
+    }
+}
+
+/* The fill itself must be good: at most 15 % of the limit lost to the program and to the allocator. */
+static void test_small_blocks_use_what_there_is(void **state)
+{
+    (void)state;
+    static const char *const sizes[] = {"1000", "70000"};
+    static const size_t bytes[] = {1000, 70000};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct limited limited = {RLIMIT_AS, 400 * MIB, "blocks", sizes[i]};
+        size_t counts[3];
+        limited_run(&limited, counts, 3);
+        /* A block takes what its class has. */
+        size_t used = counts[0] * (bytes[i] == 1000 ? 1024 : 81920);
+        must(used >= 340 * MIB, "blocks of %s bytes under 400 MiB: %zu of them are %zu MiB, expected at least 340",
+             sizes[i], counts[0], used / MIB);
+    }
+}
+
+static void test_one_kind_after_another(void **state)
+{
+    (void)state;
+    struct limited limited = {RLIMIT_AS, 400 * MIB, "kinds", NULL};
+    size_t bytes[5];
+    limited_run(&limited, bytes, 5);
+    must(bytes[3] * 100 >= bytes[1] * 95, "70 KB blocks after 1 MiB blocks: %zu MiB, the first time %zu",
+         bytes[3] / MIB, bytes[1] / MIB);
+    must(bytes[4] * 100 >= bytes[0] * 95, "1 KB blocks after 70 KB blocks: %zu MiB, the first time %zu", bytes[4] / MIB,
+         bytes[0] / MIB);
+    must(bytes[2] >= 340 * MIB, "1 MiB blocks after 1 and 70 KB blocks: %zu MiB, expected at least 340",
+         bytes[2] / MIB);
+}
+
+static void test_workload_at_the_limit(void **state)
+{
+    (void)state;
+    static const struct limited rows[] = {{RLIMIT_AS, 64 * MIB, "churn", "60000000"},
+                                          {RLIMIT_AS, 128 * MIB, "churn", "120000000"},
+                                          {RLIMIT_DATA, 64 * MIB, "churn", "60000000"}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        size_t got[2];
+        limited_run(&rows[i], got, 2);
+        must(got[0] > 1000, "a workload under %zu MiB: only %zu operations were served", rows[i].limit / MIB, got[0]);
+        must(got[1] > 0, "a workload under %zu MiB was never refused memory: nothing was tested", rows[i].limit / MIB);
+    }
+}
+
+/* ---- Too many mappings ------------------------------------------------------------------------------------------- */
+
+static size_t map_count_limit(void)
+{
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+    size_t limit = 65530;
+    if (file != NULL) {
+        must(fscanf(file, "%zu", &limit) == 1, "/proc/sys/vm/max_map_count is unreadable");
+        fclose(file);
+    }
+    return limit;
+}
+
+/* Takes every mapping that the process may have: pages of one region, every other one with other rights. */
+static void exhaust_mappings_body(void *argument)
+{
+    size_t limit = (size_t)argument;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    static struct churn churn;
+    static void *large[40];
+    churn_begin(&churn, 4, 3 * MIB);
+    churn_steps(&churn, 2000);
+    for (size_t i = 0; i < COUNT_OF(large); i++) {
+        large[i] = malloc(i % 2 == 0 ? 2 * MIB : 35 * MIB);
+        must(large[i] != NULL, "malloc failed before the mappings were taken");
+        memset(large[i], 1, 4096);
+    }
+    char *region = mmap(NULL, (limit + 2) * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(region != MAP_FAILED, "a region of %zu pages cannot be mapped: %s", limit, strerror(errno));
+    size_t taken = 1;
+    while (taken < limit && mprotect(region + taken * page, page, PROT_READ) == 0) {
+        taken += 2;
+    }
+    must(taken < limit, "the limit of %zu mappings was not reached", limit);
+    churn.may_fail = true;
+    for (size_t i = 0; i < COUNT_OF(large); i++) {
+        errno = 4242;
+        free(large[i]);
+        must(errno == 4242, "free without mappings changed errno to %d", errno);
+    }
+    churn_steps(&churn, 6000);
+    malloc_trim(0);
+    churn_steps(&churn, 2000);
+    munmap(region, (limit + 2) * page);
+    churn.may_fail = false;
+    churn_steps(&churn, 4000);
+    churn_end(&churn);
+    malloc_trim(0);
+    size_t rest = process_anonymous();
+    must(rest < 24 * MIB, "all was freed after the mappings were back: expected RSS below 24 MiB, saw %zu KiB",
+         rest / KIB);
+}
+
+static void test_no_mappings_left(void **state)
+{
+    (void)state;
+    struct child_result result;
+    size_t limit = map_count_limit();
+    if (limit > 2000000) {
+        skip_because("vm.max_map_count is %zu: too many mappings to exhaust", limit);
+        skip();
+    }
+    child_run(exhaust_mappings_body, (void *)limit, SECONDS, &result);
+    must_end_well(&result, "a process that has taken all its mappings");
+}
+
+/* ---- Locked memory ----------------------------------------------------------------------------------------------- */
+
+/* Locked memory cannot be given back, so nothing of it becomes zero by itself. */
+static void locked_body(void *argument)
+{
+    (void)argument;
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        printf("skip: mlockall: %s", strerror(errno));
+        fflush(stdout);
+        return;
+    }
+    for (size_t size = 100; size <= 8 * MIB; size *= 3) {
+        void *blocks[16];
+        for (size_t round = 0; round < 3; round++) {
+            for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+                blocks[i] = calloc(1, size);
+                must(blocks[i] != NULL, "calloc(1, %zu) in locked memory failed", size);
+                must(bytes_check(blocks[i], size, 0) == size, "calloc(1, %zu) in locked memory is not zero", size);
+                memset(blocks[i], 0xA5, size);
+            }
+            for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+                free(blocks[i]);
+            }
+            malloc_trim(0);
+        }
+    }
+    churn_run(6, 3 * MIB, 2000);
+}
+
+static void test_locked_memory(void **state)
+{
+    (void)state;
+    struct child_result result;
+    child_run(locked_body, NULL, SECONDS, &result);
+    if (strncmp(result.out, "skip: ", 6) == 0) {
+        skip_because("%s", result.out + 6);
+        skip();
+    }
+    must_end_well(&result, "calloc under mlockall(MCL_CURRENT | MCL_FUTURE)");
+}
+
+/* ---- Address space that is only reserved ------------------------------------------------------------------------- */
+
+/* The size after `name` in /proc/self/status, in bytes. */
+static size_t status_read(const char *name)
+{
+    char line[256];
+    size_t size = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    must(file != NULL, "/proc/self/status cannot be opened");
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, name, strlen(name)) == 0) {
+            size = strtoull(line + strlen(name), NULL, 10) * KIB;
+        }
+    }
+    fclose(file);
+    return size;
+}
+
+/* Writable private mappings count fully where overcommit is strict, and all mappings under ulimit -v. */
+static void test_a_small_program_reserves_little(void **state)
+{
+    (void)state;
+    size_t data = status_read("VmData:");
+    size_t total = status_read("VmSize:");
+    must(data <= 48 * MIB, "writable memory of a small program: expected at most 48 MiB, saw %zu KiB", data / KIB);
+    must(total <= 64 * MIB, "address space of a small program: expected at most 64 MiB, saw %zu KiB", total / KIB);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_small_program_reserves_little),
+        cmocka_unit_test(test_blocks_under_address_space_limits),
+        cmocka_unit_test(test_cycles_bring_full_capacity_back),
+        cmocka_unit_test(test_small_blocks_use_what_there_is),
+        cmocka_unit_test(test_one_kind_after_another),
+        cmocka_unit_test(test_workload_at_the_limit),
+        cmocka_unit_test(test_no_mappings_left),
+        cmocka_unit_test(test_locked_memory),
+    };
+    return RUN_TESTS(tests);
+}

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""What the built library looks like from outside, as readelf sees it: exported names, thread-local storage, what it
+needs and what it must not have.
+
+    elf_test.py --library libhakmem.so --archive libhakmem.a --table src/symbols.def --golden symbols.txt [--update]
+
+--update writes the golden list anew from what the library exports.
+SPDX-License-Identifier: MIT"""
+import argparse
+import re
+import subprocess
+import sys
+
+TLS_BYTES_MAX = 64
+
+# Functions that a preloaded malloc must not call by name: another library may replace them and allocate in turn, or
+# they allocate themselves.
+FORBIDDEN_IMPORTS = {
+    "dlsym", "dlopen", "getenv", "secure_getenv", "sysconf", "syscall", "abort", "raise", "printf", "sbrk", "brk",
+    "mmap", "mmap64", "munmap", "mremap", "madvise", "mprotect", "open", "open64", "openat", "read", "write", "close",
+    "pthread_mutex_lock", "__tls_get_addr", "malloc", "free", "calloc", "realloc",
+}
+
+failures = []
+
+
+def expect(condition, message):
+    if not condition:
+        failures.append(message)
+
+
+def expect_same(what, seen, wanted):
+    expect(seen == wanted, f"{what}: missing {sorted(wanted - seen)}, too many {sorted(seen - wanted)}")
+
+
+def readelf(*arguments):
+    return subprocess.run(["readelf", "-W", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def table_names(path):
+    """The names of the X(name) rows of a table."""
+    with open(path, encoding="utf-8") as file:
+        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
+    return sorted(re.findall(r"X\((\w+)\)", text))
+
+
+def symbols(listing):
+    """(name, type, binding, visibility, is defined) of each symbol in a listing of readelf."""
+    pattern = r"^\s*\d+: [0-9a-f]+\s+\w+ (\w+)\s+(\w+)\s+(\w+)\s+(?:\[.*\]\s+)?(\w+)(?: (\S+))?"
+    for kind, binding, visibility, section, name in re.findall(pattern, listing, re.MULTILINE):
+        if name and kind not in ("SECTION", "FILE"):
+            yield name, kind, binding, visibility, section != "UND"
+
+
+def check_names(options):
+    exported = {name: (kind, binding)
+                for name, kind, binding, _, defined in symbols(readelf("--dyn-syms", options.library)) if defined}
+    names = sorted(exported)
+    if options.update:
+        with open(options.golden, "w", encoding="utf-8") as file:
+            file.write("".join(name + "\n" for name in names))
+    with open(options.golden, encoding="utf-8") as file:
+        golden = file.read().split()
+    table = table_names(options.table)
+    for what, wanted in ((options.table, table), (options.golden, golden)):
+        expect_same(f"exported names, compared with {what}", set(names), set(wanted))
+    for name in names:
+        expect("@" not in name, f"{name}: exported names carry no version")
+        expect(exported[name] == ("FUNC", "GLOBAL"), f"{name}: expected a global function, saw {exported[name]}")
+    archived = {name for name, _, binding, visibility, defined in symbols(readelf("--syms", options.archive))
+                if defined and binding != "LOCAL"}
+    expect_same(f"global names of {options.archive}", archived, set(names))
+
+
+def check_imports(options):
+    listing = readelf("--dyn-syms", options.library)
+    imported = {name.split("@")[0] for name, _, _, _, defined in symbols(listing) if not defined}
+    bad = sorted(imported & FORBIDDEN_IMPORTS)
+    expect(not bad, f"the library calls {bad} by name: other libraries may replace them and call malloc")
+
+
+def check_dynamic(options):
+    dynamic = readelf("--dynamic", options.library)
+    needed = re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
+    soname = re.findall(r"\(SONAME\).*\[(.*)\]", dynamic)
+    flags = " ".join(re.findall(r"\(FLAGS(?:_1)?\)\s+(.*)", dynamic))
+    expect(needed == ["libc.so.6"], f"NEEDED: expected only libc.so.6, saw {needed}")
+    expect(soname == ["libhakmem.so.0"], f"SONAME: expected libhakmem.so.0, saw {soname}")
+    expect("NODELETE" in flags, f"flags: expected NODELETE (dlclose must not unmap running code), saw '{flags}'")
+    expect("NOW" in flags, f"flags: expected NOW (no lazy binding within malloc), saw '{flags}'")
+    for tag in ("TEXTREL", "RPATH", "RUNPATH"):
+        expect(tag not in dynamic, f"the dynamic section has {tag}")
+
+
+def check_segments(options):
+    pattern = r"^\s+(\w+)\s+0x\w+ 0x\w+ 0x\w+ 0x\w+ 0x(\w+) ([RWE ]{3})"
+    segments = re.findall(pattern, readelf("--segments", options.library), re.MULTILINE)
+    tls = [int(memory, 16) for kind, memory, _ in segments if kind == "TLS"]
+    stack = [flags for kind, _, flags in segments if kind == "GNU_STACK"]
+    expect(len(tls) == 1 and 0 < tls[0] <= TLS_BYTES_MAX, f"TLS: expected 1 to {TLS_BYTES_MAX} bytes, saw {tls}")
+    expect(len(stack) == 1 and "E" not in stack[0], f"GNU_STACK: expected no executable stack, saw {stack}")
+    expect(any(kind == "GNU_RELRO" for kind, _, _ in segments), "expected a GNU_RELRO segment")
+    for kind, _, flags in segments:
+        expect(kind != "LOAD" or not ("W" in flags and "E" in flags), f"a segment is writable and executable: {flags}")
+
+
+def check_relocations(options):
+    relocations = set(re.findall(r"R_\w+", readelf("--relocs", options.library)))
+    # On aarch64 the initial-exec model's relocation is called TLS_TPREL.
+    bad = sorted(name for name in relocations if re.search(r"DTPMOD|DTPOFF|DTPREL|TLSDESC|IRELATIV", name))
+    expect(not bad, f"relocations that may call malloc or resolvers from within malloc: {bad}")
+    initial_exec = any(re.search(r"TPOFF|TPREL", name) for name in relocations)
+    expect(initial_exec, f"expected a relocation of initial-exec TLS, saw {sorted(relocations)}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("library", "archive", "table", "golden"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--update", action="store_true")
+    options = parser.parse_args()
+    for check in (check_names, check_imports, check_dynamic, check_segments, check_relocations):
+        check(options)
+    for failure in failures:
+        print("elf_test:", failure)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Writes copies of sources for the models: as they are checked, or with one deliberate defect that a model must find.
+
+usage: defects.py list                        one line for each defect: name|model|source|property that it breaks
+       defects.py write NAME SOURCE OUTPUT    NAME is a defect's, or "none"
+
+SPDX-License-Identifier: MIT
+"""
+import re
+import sys
+
+# What makes a model smaller and changes nothing that it checks: source, text, replacement.
+REDUCTIONS = [("lock.c", "SPINS = 100,", "SPINS = 1,")]
+
+NOT_LOST = "no page with free blocks stays FULL"
+ONE_HOLDER = "a page has one holder"
+RACE = "no two threads race for memory that is not atomic"
+WAITING = "no thread waits for ever"
+
+# Name, model, source, text that stands there once (spaces and line ends do not matter), replacement, property.
+DEFECTS = [
+    ("full_without_second_look", "page", "page.c",
+     "if (!bitmap_is_empty(page->free, info) && cas_seq(&page->state, &full, PAGE_LISTED))",
+     "if (false && cas_seq(&page->state, &full, PAGE_LISTED))", NOT_LOST),
+    ("full_stored_with_release", "page", "page.c",
+     "store_seq(&page->state, PAGE_FULL);", "store_release(&page->state, PAGE_FULL);", NOT_LOST),
+    ("freed_without_look_at_state", "page", "page.c",
+     "if (load_seq(&page->state) == PAGE_FULL && cas_seq(&page->state, &full, PAGE_LISTED)) page_list(page);",
+     "(void)full;", NOT_LOST),
+    ("listed_by_both", "page", "page.c",
+     "if (load_seq(&page->state) == PAGE_FULL && cas_seq(&page->state, &full, PAGE_LISTED))",
+     "if (load_seq(&page->state) == full)", ""),
+    ("claimed_by_both", "page", "page.c",
+     "if (!(fetch_and_seq(&slab->listed, ~bit) & bit))", "if (!fetch_and_seq(&slab->listed, ~bit) && false)", ""),
+    ("hint_without_second_look", "page", "page.c",
+     "page = slab_claim(slab_at(n), class_id); if (page) { slabset_add(set, n); return page; }", "",
+     "the set of its class leads to a listed page"),
+    ("class_not_looked_at_again", "page", "page.c",
+     "if (page->class_id == class_id) return page;", "return page;", ""),
+    ("empty_without_second_look", "page", "page.c",
+     "page_enlist(page); if (bitmap_is_full(page->free, info)) unit_retire(slab, unit);", "page_enlist(page); (void)info; (void)slab; (void)unit;",
+     "a page whose blocks are all free is unmade"),
+    ("unmade_while_trimmed", "page", "page.c",
+     "bool full = bitmap_is_full(page->free, info), purge = false;", "bool full = true, purge = false;", ""),
+    ("taken_without_acquire", "page", "page.c",
+     "return mask ? fetch_and_acquire(word, ~mask) & mask : 0;",
+     "return mask ? atomic_fetch_and_explicit(word, ~mask, memory_order_relaxed) & mask : 0;", RACE),
+    ("given_back_without_release", "page", "page.c",
+     "fetch_or_seq(&page->free[item.word], item.mask);",
+     "atomic_fetch_or_explicit(&page->free[item.word], item.mask, memory_order_acquire);", RACE),
+    ("taken_twice", "page", "page.c",
+     "return mask ? fetch_and_acquire(word, ~mask) & mask : 0;", "return fetch_and_acquire(word, ~mask), mask;", ""),
+
+    ("removed_without_second_look", "slabset", "slabset.c",
+     "if (load_seq(members) != 0)", "if (false)", "what is in the set is found"),
+    ("summary_before_word", "slabset", "slabset.c",
+     "fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS);",
+     "summary_set(set, group); fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS); return;",
+     "what is in the set is found"),
+
+    ("full_before_written", "depot", "remote.c",
+     "store_relaxed(&batch->count, count);",
+     "fetch_or_release(&depot->full, bit); store_relaxed(&batch->count, count);", ""),
+    ("full_without_release", "depot", "remote.c",
+     "fetch_or_release(&depot->full, bit);",
+     "atomic_fetch_or_explicit(&depot->full, bit, memory_order_relaxed);", RACE),
+    ("free_before_read", "depot", "remote.c",
+     "unsigned count = load_relaxed(&batch->count);",
+     "atomic_fetch_and_explicit(&depot->claimed, ~bit, memory_order_release); unsigned count = load_relaxed(&batch->count);", ""),
+    ("claimed_without_acquire", "depot", "remote.c",
+     "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) & bit)",
+     "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_relaxed) & bit)", RACE),
+    ("emptied_by_both", "depot", "remote.c",
+     "if (!(fetch_and_acquire(&depot->full, ~bit) & bit))", "if (!fetch_and_acquire(&depot->full, ~bit) && false)", ""),
+    ("written_by_both", "depot", "remote.c",
+     "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) & bit)",
+     "if (!atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) && false)", ""),
+
+    ("released_without_wake", "lock", "lock.c", "os_wake_one(&lock_word);", "(void)0;", WAITING),
+    ("woken_takes_uncontended", "lock", "lock.c",
+     "if (lock_try(0, self | CONTENDED))", "if (lock_try(0, self))", WAITING),
+    ("sleeps_unannounced", "lock", "lock.c",
+     "if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED)) continue; os_wait(&lock_word, seen | CONTENDED,",
+     "os_wait(&lock_word, seen,", WAITING),
+    ("released_without_release", "lock", "lock.c",
+     "exchange_release(&lock_word, 0)", "exchange_acquire(&lock_word, 0)", RACE),
+    ("taken_over_by_both", "lock", "lock.c",
+     "lock_try(seen | CONTENDED, self | CONTENDED))",
+     "(store_seq(&lock_word, self | CONTENDED), true))", ""),
+    ("taken_from_the_living", "lock", "lock.c",
+     "!os_thread_exists(seen & ~CONTENDED) &&", "", RACE),
+]
+
+
+def replaced(source, text, old, new):
+    pattern = r"\s+".join(re.escape(word) for word in old.split())
+    result, count = re.subn(pattern, lambda _: new, text)
+    if count != 1:
+        sys.exit(f"test/model/defects.py: in {source} this stands {count} times, not once; bring the table up to date:\n  {old}")
+    return result
+
+
+def write(name, path, output):
+    source = path.rsplit("/", 1)[-1]
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    for reduced, old, new in REDUCTIONS:
+        if reduced == source:
+            text = replaced(source, text, old, new)
+    for defect, _, where, old, new, _ in DEFECTS:
+        if defect == name and where == source:
+            text = replaced(source, text, old, new)
+    with open(output, "w", encoding="utf-8") as file:
+        file.write(f'#line 1 "{path}"\n{text}')
+
+
+def main(arguments):
+    if arguments == ["list"]:
+        for name, model, source, _, _, violated in DEFECTS:
+            print(f"{name}|{model}|{source}|{violated}")
+    elif len(arguments) == 4 and arguments[0] == "write":
+        write(*arguments[1:])
+    else:
+        sys.exit(__doc__)
+
+
+main(sys.argv[1:])

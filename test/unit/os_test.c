@@ -1,0 +1,311 @@
+/* os_test.c - the system calls keep what os.h promises, and never touch errno.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os.h"
+
+enum { UNTOUCHED = 4242 };
+
+static int errno_set(void **state)
+{
+    (void)state;
+    errno = UNTOUCHED;
+    return 0;
+}
+
+static int errno_check(void **state)
+{
+    (void)state;
+    return errno == UNTOUCHED ? 0 : -1;
+}
+
+static void *map(size_t size, size_t align)
+{
+    void *start = NULL;
+    int error = os_map(size, align, NULL, &start);
+    must(error == 0, "os_map(%zu, %zu): %s", size, align, strerror(error));
+    must((uintptr_t)start % align == 0, "os_map(%zu, %zu): saw %p", size, align, start);
+    return start;
+}
+
+static void test_page_size(void **state)
+{
+    (void)state;
+    assert_int_equal(os_page_size(), sysconf(_SC_PAGESIZE));
+    assert_int_equal(UNIT_SIZE % os_page_size(), 0);
+}
+
+static void test_map_is_aligned_zero_and_given_back(void **state)
+{
+    (void)state;
+    size_t before = process_mappings();
+    for (size_t align = 1; align <= GIB; align *= 2)
+        for (size_t size = os_page_size(); size <= 4 * MIB; size *= 4) {
+            unsigned char *start = map(size, align);
+            assert_int_equal(bytes_check(start, size, 0), size);
+            start[0] = start[size - 1] = 1;
+            assert_int_equal(os_unmap(start, size), 0);
+        }
+    must(process_mappings() <= before + 1, "%zu mappings became %zu", before, process_mappings());
+}
+
+static void test_map_honours_a_free_hint(void **state)
+{
+    (void)state;
+    void *here, *start = map(4 * MIB, MIB);
+    assert_int_equal(os_unmap(start, 4 * MIB), 0);
+    assert_int_equal(os_map(MIB, MIB, (char *)start + 2 * MIB, &here), 0);
+    assert_ptr_equal(here, (char *)start + 2 * MIB);
+    assert_int_equal(os_unmap(here, MIB), 0);
+}
+
+static void test_map_refuses_the_impossible(void **state)
+{
+    (void)state;
+    void *start;
+    assert_int_equal(os_map((size_t)1 << 62, 1, NULL, &start), ENOMEM);
+    assert_int_equal(os_map(os_page_size(), (size_t)1 << 62, NULL, &start), ENOMEM);
+    assert_int_equal(os_map((size_t)1 << 62, (size_t)1 << 63, NULL, &start), ENOMEM);
+}
+
+static void test_unmap_of_a_part(void **state)
+{
+    (void)state;
+    size_t page = os_page_size();
+    char *start = map(3 * page, page);
+    memset(start, 7, 3 * page);
+    assert_int_equal(os_unmap(start + page, page), 0);
+    assert_int_equal(bytes_check(start, page, 7), page);
+    assert_int_equal(bytes_check(start + 2 * page, page, 7), page);
+    assert_int_equal(os_unmap(start, page), 0);
+    assert_int_equal(os_unmap(start + 2 * page, page), 0);
+}
+
+static void test_purge_frees_memory_and_zeroes(void **state)
+{
+    (void)state;
+    char *start = map(64 * MIB, MIB);
+    memset(start, 7, 64 * MIB);
+    size_t full = process_rss();
+    assert_int_equal(os_purge(start + MIB, 62 * MIB), 0);
+    size_t rest = process_rss();
+    must(rest + 60 * MIB < full, "RSS fell from %zu to %zu", full, rest);
+    assert_int_equal(bytes_check(start, MIB, 7), MIB);
+    assert_int_equal(bytes_check(start + MIB, 62 * MIB, 0), 62 * MIB);
+    assert_int_equal(bytes_check(start + 63 * MIB, MIB, 7), MIB);
+    assert_int_equal(os_unmap(start, 64 * MIB), 0);
+    assert_int_not_equal(os_purge(start + 1, os_page_size()), 0);
+}
+
+static void test_resize_in_place(void **state)
+{
+    (void)state;
+    char *start = map(4 * MIB, MIB);
+    memset(start, 7, MIB);
+    assert_int_equal(os_resize(start, 4 * MIB, MIB), 0);
+    assert_int_equal(os_resize(start, MIB, 3 * MIB), 0);
+    assert_int_equal(bytes_check(start, MIB, 7), MIB);
+    assert_int_equal(bytes_check(start + MIB, 2 * MIB, 0), 2 * MIB);
+    /* What follows is in use: it has to fail, and not to move. */
+    void *behind;
+    assert_int_equal(os_map(MIB, MIB, start + 3 * MIB, &behind), 0);
+    if (behind == start + 3 * MIB)
+        assert_int_equal(os_resize(start, 3 * MIB, 4 * MIB), ENOMEM);
+    assert_int_equal(bytes_check(start, MIB, 7), MIB);
+    assert_int_equal(os_unmap(behind, MIB), 0);
+    assert_int_equal(os_unmap(start, 3 * MIB), 0);
+}
+
+static void test_move_keeps_contents(void **state)
+{
+    (void)state;
+    char *start = map(MIB, MIB), *target = map(2 * MIB, MIB);
+    pattern_fill(start, MIB, 5);
+    memset(target, 9, 2 * MIB);
+    assert_int_equal(os_move(start, MIB, 2 * MIB, target), 0);
+    assert_int_equal(pattern_check(target, MIB, 5), MIB);
+    assert_int_equal(bytes_check(target + MIB, MIB, 0), MIB);
+    assert_int_equal(os_unmap(target, 2 * MIB), 0);
+}
+
+static void test_wiped_on_fork(void **state)
+{
+    (void)state;
+    void *word;
+    assert_int_equal(os_map_wiped_on_fork(&word), 0);
+    *(volatile uint32_t *)word = 77;
+    pid_t child = child_fork(10);
+    if (child == 0)
+        _exit(*(volatile uint32_t *)word == 0 ? 0 : 1);
+    child_join(child, "a word that is wiped on fork");
+    assert_int_equal(*(volatile uint32_t *)word, 77);
+    assert_int_equal(os_unmap(word, os_page_size()), 0);
+}
+
+/* ---- Waiting, time, threads ---------------------------------------------------------------------------------------- */
+
+static _Atomic(uint32_t) g_word;
+static double g_woken_at;
+
+static void *wait_on_word(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&g_word) == 1)
+        os_wait(&g_word, 1, 5000);
+    g_woken_at = clock_seconds();
+    return NULL;
+}
+
+static void test_wait_and_wake(void **state)
+{
+    (void)state;
+    double start = clock_seconds();
+    atomic_store(&g_word, 1);
+    os_wait(&g_word, 2, 5000);
+    assert_true(clock_seconds() - start < 2);
+    os_wait(&g_word, 1, 30);
+    assert_true(clock_seconds() - start >= 0.025);
+
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, wait_on_word, NULL), 0);
+    sleep_milliseconds(50);
+    start = clock_seconds();
+    atomic_store(&g_word, 0);
+    os_wake_one(&g_word);
+    pthread_join(thread, NULL);
+    must(g_woken_at - start < 2, "woken after %.1f s", g_woken_at - start);
+}
+
+static void test_clock(void **state)
+{
+    (void)state;
+    uint64_t start = os_milliseconds(), last = start;
+    for (unsigned i = 0; i < 10; i++) {
+        sleep_milliseconds(10);
+        uint64_t now = os_milliseconds();
+        assert_true(now >= last);
+        last = now;
+    }
+    assert_in_range(last - start, 90, 5000);
+}
+
+static void *tell_id(void *id)
+{
+    *(uint32_t *)id = os_thread_id();
+    must(os_thread_exists(*(uint32_t *)id), "a running thread does not exist");
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    uint32_t id = 0;
+    assert_int_equal(os_process_id(), getpid());
+    assert_int_equal(os_thread_id(), gettid());
+    assert_true(os_thread_exists(os_thread_id()));
+    assert_false(os_thread_exists((uint32_t)getppid()));
+    assert_int_equal(pthread_create(&thread, NULL, tell_id, &id), 0);
+    pthread_join(thread, NULL);
+    assert_int_not_equal(id, os_thread_id());
+    for (unsigned i = 0; i < 100 && os_thread_exists(id); i++)
+        sleep_milliseconds(10); /* the kernel ends a thread a little after its join */
+    assert_false(os_thread_exists(id));
+}
+
+/* ---- Files, the end ------------------------------------------------------------------------------------------------------ */
+
+enum { MUCH = 1 << 20 };
+
+static void *drain(void *fd)
+{
+    static char text[MUCH + 1];
+    size_t have = 0;
+    ssize_t got;
+    while ((got = read(*(int *)fd, text + have, min_size(sizeof text - have, 7777))) > 0)
+        have += (size_t)got;
+    must(have == MUCH && pattern_check(text, MUCH, 3) == MUCH, "of %d bytes through a pipe, %zu arrived", MUCH, have);
+    return NULL;
+}
+
+static void test_write_writes_all(void **state)
+{
+    (void)state;
+    static char text[MUCH];
+    int fds[2];
+    pthread_t thread;
+    assert_int_equal(pipe(fds), 0);
+    pattern_fill(text, MUCH, 3);
+    assert_int_equal(pthread_create(&thread, NULL, drain, &fds[0]), 0);
+    os_write(fds[1], text, MUCH);
+    close(fds[1]);
+    pthread_join(thread, NULL);
+    close(fds[0]);
+    errno = UNTOUCHED;
+    os_write(fds[1], "nobody there", 12);
+    os_write(-1, "nobody there", 12);
+    assert_int_equal(os_duplicate(987654), -1);
+}
+
+static void test_duplicate(void **state)
+{
+    (void)state;
+    int file = file_make();
+    int copy = os_duplicate(file);
+    char text[8];
+    assert_true(copy >= 100);
+    assert_int_equal(fcntl(copy, F_GETFD), FD_CLOEXEC);
+    os_write(copy, "same", 4);
+    file_read(file, text, sizeof text);
+    assert_string_equal(text, "same");
+    close(copy);
+    close(file);
+}
+
+static void do_abort(void *argument)
+{
+    (void)argument;
+    os_abort();
+}
+
+static void test_abort(void **state)
+{
+    (void)state;
+    static struct child_result result;
+    child_run(do_abort, NULL, 10, &result);
+    must(WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGABRT, "%s", child_ending(&result));
+    errno = UNTOUCHED;
+    assert_false(os_is_privileged());
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, errno_set, errno_check)
+    const struct CMUnitTest tests[] = {
+        TEST(test_page_size),
+        TEST(test_map_is_aligned_zero_and_given_back),
+        TEST(test_map_honours_a_free_hint),
+        TEST(test_map_refuses_the_impossible),
+        TEST(test_unmap_of_a_part),
+        TEST(test_purge_frees_memory_and_zeroes),
+        TEST(test_resize_in_place),
+        TEST(test_move_keeps_contents),
+        TEST(test_wiped_on_fork),
+        cmocka_unit_test(test_wait_and_wake),
+        TEST(test_clock),
+        cmocka_unit_test(test_threads),
+        TEST(test_write_writes_all),
+        TEST(test_duplicate),
+        TEST(test_abort),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

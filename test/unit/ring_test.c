@@ -1,0 +1,518 @@
+/* ring_test.c - a thread's rings: how they open, fill, grow, flush and end, and what a young ring watches for. Every test runs
+ * in a thread of its own, whose cache is new or has been closed.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "hakmem.h"
+#include "map.h"
+#include "options.h"
+#include "remote.h"
+#include "ring.h"
+
+enum { MANY = 6000, PROBATION = 64 };
+
+static const size_t g_sizes[] = {1, 20, 100, 512, 1024, 1280, 3000, 8192, 20000, 32768, 50000, 262144, 1048576};
+
+static struct cache *cache(void) { return cache_self; }
+static size_t level(unsigned c) { return ring_count(cache_self, c); }
+static void must_be_valid(void) { must(cache_is_valid(cache_self), "the cache is not valid"); }
+
+static void run_steadily(void *body)
+{
+    hak_free(hak_malloc(5000)); /* for a cache; no test uses this class */
+    cache()->sweep_at = UINT64_MAX;
+    (*(void (**)(void *))body)(NULL);
+    cache()->sweep_at = 0;
+}
+
+/* Runs the body in a new thread whose idle rings are not looked for, whatever time it takes. */
+static void in_steady_thread(void (*body)(void *)) { in_thread(run_steadily, &body); }
+
+/* How many of a class to take in a test: some megabytes. */
+static size_t many(unsigned c) { return max_size(20, min_size(MANY, 8 * MIB / class_size(c))); }
+
+/* Free in its page, or the page is gone. */
+static bool is_free_in_page(const void *block)
+{
+    enum error_id error;
+    return !page_check_block(block, &error);
+}
+
+/* ---- Refill -------------------------------------------------------------------------------------------------------------- */
+
+static void refill(void *unused)
+{
+    (void)unused;
+    static void *blocks[MANY];
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        unsigned c = class_of(g_sizes[i]);
+        size_t count = many(c), refills = 0, last_refill = 0;
+        for (size_t k = 0; k < count; k++) {
+            size_t before = level(c);
+            blocks[k] = hak_malloc(g_sizes[i]);
+            must(blocks[k] && map_class(blocks[k]) == c, "malloc(%zu): class %u", g_sizes[i], map_class(blocks[k]));
+            must_be_valid();
+            if (before > 0) {
+                must(level(c) == before - 1, "class %u: %zu blocks in the ring became %zu", c, before, level(c));
+                continue;
+            }
+            size_t got = level(c) + 1, capacity = cache()->ring[c].capacity;
+            must(got <= capacity, "class %u: a refill of %zu with a capacity of %zu", c, got, capacity);
+            must(refills++ > 0 || got <= 4, "class %u: the first refill was of %zu", c, got);
+            must(got <= max_size(2 * last_refill, 4), "class %u: a refill of %zu after %zu", c, got, last_refill);
+            last_refill = max_size(last_refill, got);
+        }
+        must(last_refill >= cache()->ring[c].capacity / 2 || class_size(c) > 32768,
+             "class %u: refills grew to %zu only, of %u slots", c, last_refill, cache()->ring[c].capacity);
+        for (size_t k = 0; k < count; k++)
+            hak_free(blocks[k]);
+    }
+}
+
+static void test_refill(void **state)
+{
+    (void)state;
+    in_steady_thread(refill);
+}
+
+/* The block freed last is the first to be had. */
+static void order(void *unused)
+{
+    (void)unused;
+    void *blocks[16];
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        size_t count = g_sizes[i] > 300000 ? 2 : 8;
+        for (size_t k = 0; k < count; k++)
+            blocks[k] = hak_malloc(g_sizes[i]);
+        for (size_t k = 0; k < count; k++)
+            hak_free(blocks[k]);
+        for (size_t k = count; k-- > 0;) {
+            void *again = hak_malloc(g_sizes[i]);
+            must(again == blocks[k] || g_sizes[i] > 300000, "size %zu: expected the block freed last", g_sizes[i]);
+        }
+        for (size_t k = 0; k < count; k++)
+            hak_free(blocks[k]);
+    }
+}
+
+static void test_last_in_first_out(void **state)
+{
+    (void)state;
+    in_steady_thread(order);
+}
+
+/* ---- Growth and flush ---------------------------------------------------------------------------------------------------------- */
+
+/* With a ring that is full and cannot grow, the next free passes the older half on, oldest first. */
+static void flush_once(unsigned c, void *next)
+{
+    static void *before[1024];
+    struct ring *ring = &cache()->ring[c];
+    size_t capacity = ring->capacity, passed = (capacity + 1) / 2, depot = remote_count(c);
+    uint64_t to_depot = load_relaxed(&cache()->counters.flushed_to_depot);
+    uint64_t to_pages = load_relaxed(&cache()->counters.flushed_to_pages);
+    for (size_t i = 0; i < capacity; i++)
+        before[i] = ring->slot[1 + i];
+    hak_free(next);
+    must(level(c) == capacity - passed + 1, "class %u: %zu of %zu blocks stayed", c, level(c), capacity);
+    for (size_t i = passed; i < capacity; i++)
+        must(ring->slot[1 + i - passed] == before[i], "class %u: the newer half is not what stayed", c);
+    must(ring->slot[level(c)] == next, "class %u: the block freed last is not on top", c);
+    to_depot = load_relaxed(&cache()->counters.flushed_to_depot) - to_depot;
+    to_pages = load_relaxed(&cache()->counters.flushed_to_pages) - to_pages;
+    must(to_depot + to_pages == passed, "class %u: %zu blocks passed on, %zu counted", c, passed,
+         (size_t)(to_depot + to_pages));
+    must(remote_count(c) == depot + to_depot, "class %u: %zu blocks in the depot", c, remote_count(c));
+    must(to_depot == 0 || remote_serves(c), "class %u: passed to the depot", c);
+    size_t in_pages = 0;
+    for (size_t i = 0; i < passed; i++)
+        in_pages += is_free_in_page(before[i]);
+    must(in_pages == to_pages, "class %u: %zu blocks are back in their pages, expected %zu", c, in_pages, (size_t)to_pages);
+}
+
+static void growth(void *unused)
+{
+    (void)unused;
+    static void *blocks[MANY];
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        unsigned c = class_of(g_sizes[i]);
+        size_t count = many(c), flushes = 0;
+        uint32_t most = 0;
+        for (size_t k = 0; k < count; k++)
+            blocks[k] = hak_malloc(g_sizes[i]);
+        const struct ring *ring = &cache()->ring[c];
+        for (size_t k = 0; k < count; k++) {
+            uint32_t capacity = ring->capacity;
+            size_t before = level(c);
+            bool full = before == capacity;
+            if (full && flushes > 0) {
+                flush_once(c, blocks[k]);
+            } else {
+                hak_free(blocks[k]);
+                must(full || level(c) == before + 1, "class %u: %zu blocks became %zu", c, before, level(c));
+            }
+            must_be_valid();
+            flushes += full && ring->capacity == capacity;
+            must(ring->capacity >= capacity && ring->capacity <= 2 * capacity + 2, "class %u: capacity %u after %u", c,
+                 ring->capacity, capacity);
+            must(ring->capacity == capacity || flushes == 0, "class %u: grew after a flush", c);
+            most = ring->capacity;
+        }
+        must(flushes > 0, "class %u: %zu frees never filled the ring of %u", c, count, most);
+        must(most <= 512, "class %u: a capacity of %u", c, most);
+        must((size_t)most * class_size(c) <= 256 * KIB || most <= 64 || class_size(c) > 32 * KIB,
+             "class %u: a ring of %zu bytes", c, most * class_size(c));
+        must((size_t)most * class_size(c) <= 2 * MIB + 64 * KIB, "class %u: a ring of %zu bytes", c, most * class_size(c));
+    }
+}
+
+static void test_growth_and_flush(void **state)
+{
+    (void)state;
+    in_steady_thread(growth);
+}
+
+/* ---- Idle rings ---------------------------------------------------------------------------------------------------------------- */
+
+/* Slow calls, which are what looks at the clock: calloc of blocks that are known to be zero passes the rings by. */
+static void be_slow(void)
+{
+    for (unsigned i = 0; i < 100; i++)
+        ring_malloc_zeroed(class_of(16));
+}
+
+static void idle(void *unused)
+{
+    (void)unused;
+    void *blocks[8];
+    unsigned c = class_of(300);
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        blocks[i] = hak_malloc(300);
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        hak_free(blocks[i]);
+    void *newest = hak_malloc(300);
+    hak_free(newest);
+    cache()->sweep_at = 0;
+    be_slow(); /* the first look: where the ring's top is */
+    size_t expected = level(c);
+    must(expected >= COUNT_OF(blocks), "a ring lost its blocks at once");
+    be_slow();
+    must(level(c) == expected, "a ring lost blocks within an interval");
+    for (; expected > 1; expected /= 2) {
+        sleep_milliseconds(270);
+        be_slow();
+        must(level(c) == expected / 2, "an idle ring of %zu blocks has %zu after an interval", expected, level(c));
+        must(cache()->ring[c].slot[level(c)] == newest, "the blocks freed last are not those that stayed");
+        must_be_valid();
+    }
+    must(cache()->page[c] != NULL, "a ring with a block has no page any more");
+    for (unsigned i = 0; i < 2; i++) {
+        sleep_milliseconds(270);
+        be_slow();
+    }
+    must(level(c) == 0 && cache()->page[c] == NULL, "an idle ring's page is still held");
+
+    /* A ring that is used between any two looks keeps its blocks. */
+    blocks[0] = hak_malloc(300);
+    expected = level(c);
+    for (unsigned i = 0; i < 3; i++) {
+        sleep_milliseconds(270);
+        if (i % 2)
+            blocks[0] = hak_malloc(300);
+        else
+            hak_free(blocks[0]);
+        size_t before = level(c);
+        be_slow();
+        must(level(c) == before, "a ring in use lost blocks");
+    }
+    hak_collect();
+}
+
+static void test_idle_rings_are_emptied(void **state)
+{
+    (void)state;
+    in_steady_thread(idle);
+}
+
+/* ---- Watching ------------------------------------------------------------------------------------------------------------------ */
+
+static bool is_open(unsigned c) { return cache()->limit[c] == cache()->ring[c].slot + cache()->ring[c].capacity; }
+static bool is_watched(unsigned c) { return cache()->limit[c] == cache()->ring[c].slot; }
+
+static void probation(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        unsigned c = class_of(g_sizes[i]);
+        must(cache()->ring[c].slot == NULL, "class %u: the ring is open before its first use", c);
+        for (unsigned k = 0; k < PROBATION; k++) {
+            void *block = hak_malloc(g_sizes[i]);
+            must(is_watched(c), "class %u: not watched after %u frees", c, k);
+            hak_free(block);
+            must_be_valid();
+        }
+        must(is_open(c), "class %u: not open after %u frees", c, PROBATION);
+    }
+}
+
+static void test_young_rings_are_watched(void **state)
+{
+    (void)state;
+    in_steady_thread(probation);
+}
+
+static void open_ring(size_t size)
+{
+    for (unsigned k = 0; k < PROBATION; k++)
+        hak_free(hak_malloc(size));
+}
+
+/* A second free with other frees between the two; `size` bytes each. */
+struct between {
+    size_t size, frees;
+    bool open; /* a ring that is not watched any more */
+};
+
+static void free_twice(void *argument)
+{
+    const struct between *between = argument;
+    void *blocks[64];
+    if (between->open)
+        open_ring(between->size);
+    for (size_t i = 0; i <= between->frees; i++)
+        blocks[i] = hak_malloc(between->size);
+    for (size_t i = 0; i <= between->frees; i++)
+        hak_free(blocks[i]);
+    hak_free(blocks[0]);
+}
+
+static void test_second_free_is_found(void **state)
+{
+    (void)state;
+    struct between between;
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        size_t slots = g_sizes[i] > 300000 ? 1 : 5;
+        for (between.frees = 0; between.frees <= slots; between.frees++) {
+            between.size = g_sizes[i];
+            between.open = between.frees < 2;
+            if (between.open)
+                must_die_of(ERROR_DOUBLE_FREE, "free", hak_good_size(between.size), free_twice, &between);
+            between.open = false;
+            must_die_of(ERROR_DOUBLE_FREE, "free", hak_good_size(between.size), free_twice, &between);
+        }
+    }
+    between = (struct between){64, 40, false};
+    must_die_of(ERROR_DOUBLE_FREE, "free", 64, free_twice, &between);
+}
+
+static void free_interior(void *argument)
+{
+    char *block = hak_malloc(*(size_t *)argument);
+    hak_free(block + 16);
+}
+
+static void free_in_two_threads(void *argument)
+{
+    void *block = hak_malloc(*(size_t *)argument);
+    hak_free(block);
+    hak_collect();
+    in_thread(hak_free, block);
+}
+
+static void test_misuse_is_found(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        size_t size = g_sizes[i], good = hak_good_size(size);
+        if (good > 16)
+            must_die_of(ERROR_INTERIOR, "free", good, free_interior, &size);
+    }
+    size_t size = 64;
+    void *keeps_the_page = hak_malloc(size);
+    if (!UNDER_TSAN) /* a thread behind fork */
+        must_die_of(ERROR_DOUBLE_FREE, "free", 64, free_in_two_threads, &size);
+    hak_free(keeps_the_page);
+    hak_collect();
+}
+
+/* ---- Counted -------------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t counted_mallocs(void)
+{
+    const struct ring_counters *counters = &cache()->counters;
+    return load_relaxed(&counters->ring_mallocs) + load_relaxed(&counters->refills_from_depot) +
+           load_relaxed(&counters->refills_from_pages);
+}
+
+static void count_calls(void *unused)
+{
+    (void)unused;
+    static void *blocks[MANY];
+    void *early = hak_malloc(64);
+    option_values[OPTION_STATS] = 1;
+    cache_veil(cache_self);
+    must_be_valid();
+    uint64_t mallocs = 0, frees = 0, mallocs_before = counted_mallocs();
+    uint64_t frees_before = load_relaxed(&cache()->counters.ring_frees);
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        unsigned c = class_of(g_sizes[i]);
+        size_t count = many(c) / 4;
+        for (size_t k = 0; k < count; k++)
+            blocks[k] = hak_malloc(g_sizes[i]);
+        must_be_valid();
+        for (size_t k = 0; k < count; k++)
+            hak_free(blocks[k]);
+        must_be_valid();
+        mallocs += count;
+        frees += count;
+        must(level(c) == load_relaxed(&cache()->ring[c].level), "class %u: the level is not exact", c);
+    }
+    hak_free(early);
+    uint64_t counted = counted_mallocs() - mallocs_before;
+    must(counted == mallocs, "%zu of %zu allocations were counted", (size_t)counted, (size_t)mallocs);
+    counted = load_relaxed(&cache()->counters.ring_frees) - frees_before;
+    must(counted == frees + 1, "%zu of %zu frees were counted", (size_t)counted, (size_t)frees + 1);
+}
+
+static void test_counted(void **state)
+{
+    (void)state;
+    static struct child_result result;
+    child_run(count_calls, NULL, 60, &result);
+    must_end_well(&result, "counting calls");
+}
+
+/* ---- Zeroed blocks ---------------------------------------------------------------------------------------------------------------- */
+
+static void zeroed(void *unused)
+{
+    (void)unused;
+    hak_trim(0); /* memory that was given back is known to be zero when it comes again */
+    uint64_t known = load_relaxed(&cache()->counters.zeroed_blocks);
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        unsigned c = class_of(g_sizes[i]);
+        void *blocks[8];
+        for (size_t k = 0; k < COUNT_OF(blocks); k++) {
+            blocks[k] = ring_malloc_zeroed(c);
+            if (!blocks[k])
+                blocks[k] = hak_calloc(1, g_sizes[i]);
+            must(bytes_check(blocks[k], g_sizes[i], 0) == g_sizes[i], "class %u: not zero", c);
+            memset(blocks[k], 0xee, class_size(c));
+        }
+        for (size_t k = 0; k < COUNT_OF(blocks); k++)
+            hak_free(blocks[k]);
+        must(ring_malloc_zeroed(c) == NULL, "class %u: a ring with blocks was passed over", c);
+        void *block = hak_calloc(3, g_sizes[i] / 3 + 1);
+        must(bytes_check(block, g_sizes[i], 0) == g_sizes[i], "class %u: a used block is not zero", c);
+        hak_free(block);
+        must_be_valid();
+    }
+    must(load_relaxed(&cache()->counters.zeroed_blocks) > known, "no block was known to be zero");
+}
+
+static void test_zeroed(void **state)
+{
+    (void)state;
+    in_steady_thread(zeroed);
+}
+
+/* ---- Without a cache, and its end ----------------------------------------------------------------------------------------------------- */
+
+/* As in a signal handler that interrupted a slow path: the rings must not be touched. */
+static void busy(void *unused)
+{
+    (void)unused;
+    void *first = hak_malloc(100);
+    unsigned c = class_of(100);
+    size_t before = level(c);
+    cache()->busy = true;
+    void *block = ring_malloc(c);
+    must(block && block != first && level(c) == before, "a busy cache gave a block");
+    must(ring_malloc_zeroed(class_of(4000)) == NULL, "a busy cache gave a zeroed block");
+    ring_free(block, c, "free");
+    must(level(c) == before && is_free_in_page(block), "a busy cache took a block");
+    ring_collect();
+    must(level(c) == before, "a busy cache was emptied");
+    cache()->busy = false;
+    must_be_valid();
+    hak_free(first);
+}
+
+static void test_busy(void **state)
+{
+    (void)state;
+    in_steady_thread(busy);
+}
+
+static void use_everything(void *unused)
+{
+    (void)unused;
+    static void *blocks[100];
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        size_t count = class_size(c) > 100000 ? 5 : COUNT_OF(blocks);
+        for (size_t i = 0; i < count; i++)
+            blocks[i] = hak_malloc(class_size(c));
+        for (size_t i = 0; i < count; i++)
+            hak_free(blocks[i]);
+    }
+    must_be_valid();
+}
+
+static void must_have_nothing_live(const char *when)
+{
+    struct page_totals totals[CLASS_SLOTS];
+    remote_flush();
+    page_count(totals);
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
+        must(totals[c].free_blocks == totals[c].pages * class_info[c].blocks, "%s: class %u: %zu of %zu blocks are free", when,
+             c, totals[c].free_blocks, totals[c].pages * class_info[c].blocks);
+    heap_must_be_valid(when);
+}
+
+static void collect(void *unused)
+{
+    use_everything(unused);
+    ring_collect();
+    must_be_valid();
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
+        must(level(c) == 0 && cache()->page[c] == NULL, "class %u: something is left after a collect", c);
+    must_have_nothing_live("after a collect");
+    use_everything(unused);
+}
+
+static void test_collect(void **state)
+{
+    (void)state;
+    in_steady_thread(collect);
+}
+
+static void test_close_returns_everything(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        in_thread(use_everything, NULL);
+        must_have_nothing_live("after a thread's end");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refill),
+        cmocka_unit_test(test_last_in_first_out),
+        cmocka_unit_test(test_growth_and_flush),
+        cmocka_unit_test(test_idle_rings_are_emptied),
+        cmocka_unit_test(test_young_rings_are_watched),
+        cmocka_unit_test(test_second_free_is_found),
+        cmocka_unit_test(test_misuse_is_found),
+        cmocka_unit_test(test_counted),
+        cmocka_unit_test(test_zeroed),
+        cmocka_unit_test(test_busy),
+        cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_close_returns_everything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,472 @@
+/* span_test.c - runs of units against a naive model of units: what a run is made of, that the lowest best fit is chosen,
+ * that "zeroed" is true to memory, and that memory goes back. Nothing else in this program uses the heap.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lock.h"
+#include "meta.h"
+#include "span.h"
+
+enum {
+    SLABS = 1024,    /* most superslabs that the model knows */
+    RUNS = 300,      /* most runs alive */
+    MOST_UNITS = 3000 /* most units alive: 188 MiB */
+};
+
+/* ---- The model ---------------------------------------------------------------------------------------------------------- */
+
+static uint32_t g_used[SLABS]; /* units of each superslab that are in a run */
+static uint32_t g_slabs;       /* superslabs known */
+static size_t g_units;         /* units in runs */
+
+static struct live {
+    struct run run;
+    size_t units;
+    uint64_t seed;
+} g_live[RUNS];
+static size_t g_count;
+
+static char *slab_base(uint32_t n) { return slab_unit_start(slab_at(n), 0); }
+
+/* The i-th unit behind a run's first. */
+static uint32_t *unit_word(struct run run, size_t i, uint32_t *bit)
+{
+    size_t unit = run.unit + i;
+    *bit = (uint32_t)1 << unit % SUPERSLAB_UNITS;
+    size_t n = run.slab->number + unit / SUPERSLAB_UNITS;
+    must(n < SLABS, "superslab %zu is beyond the model", n);
+    return &g_used[n];
+}
+
+static bool unit_is_used(struct run run, size_t i)
+{
+    uint32_t bit;
+    return *unit_word(run, i, &bit) & bit;
+}
+
+static void units_set(struct run run, size_t from, size_t to, bool used)
+{
+    for (size_t i = from; i < to; i++) {
+        uint32_t bit, *word = unit_word(run, i, &bit);
+        must(!(*word & bit) == used, "unit %zu of a run is in another run too", i);
+        *word ^= bit;
+    }
+    g_units += used ? to - from : from - to;
+}
+
+static unsigned longest_free(uint32_t n)
+{
+    unsigned longest = 0, length = 0;
+    for (unsigned unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        length = g_used[n] >> unit & 1 ? 0 : length + 1;
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+static bool is_free(uint32_t n, unsigned unit, size_t units)
+{
+    for (size_t i = 0; i < units; i++)
+        if (g_used[n] >> (unit + i) & 1)
+            return false;
+    return true;
+}
+
+/* In the superslab whose longest free run is the shortest that will do, of the lowest number, the lowest unit. */
+static struct run model_find_in_slab(size_t units, size_t align)
+{
+    struct run best = {.slab = NULL};
+    unsigned best_length = SUPERSLAB_UNITS + 1;
+    for (uint32_t n = 0; n < g_slabs; n++)
+        for (unsigned unit = 0; slab_base(n) && unit + units <= SUPERSLAB_UNITS; unit += (unsigned)align)
+            if (is_free(n, unit, units)) {
+                if (longest_free(n) < best_length) {
+                    best_length = longest_free(n);
+                    best = (struct run){.slab = slab_at(n), .unit = unit};
+                }
+                break;
+            }
+    return best;
+}
+
+/* The lowest superslab with the alignment that begins enough neighbours that are all free. */
+static struct run model_find_slabs(size_t units, size_t align)
+{
+    size_t count = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
+    for (uint32_t n = 0; n + count <= g_slabs; n++) {
+        size_t have = 0;
+        while (have < count && slab_base(n + (uint32_t)have) && g_used[n + have] == 0 &&
+               slab_base(n + (uint32_t)have) == slab_base(n) + (have << SUPERSLAB_SHIFT))
+            have++;
+        if (have == count && ((uintptr_t)slab_base(n) & ((align << UNIT_SHIFT) - 1)) == 0)
+            return (struct run){.slab = slab_at(n)};
+    }
+    return (struct run){.slab = NULL};
+}
+
+static struct run model_find(size_t units, size_t align)
+{
+    return units <= SUPERSLAB_UNITS && align <= SUPERSLAB_UNITS ? model_find_in_slab(units, align)
+                                                                 : model_find_slabs(units, align);
+}
+
+/* Every superslab is valid and its units are those of the model; the sums are right. Under the lock. */
+static void must_be_valid(const char *when)
+{
+    struct span_stats stats;
+    size_t used = 0, dirty = 0, mapped = 0;
+    g_slabs = span_slab_count();
+    must(g_slabs <= SLABS, "%u superslabs are more than the model knows", g_slabs);
+    for (uint32_t n = 0; n < g_slabs; n++) {
+        const struct superslab *slab = slab_at(n);
+        must(span_slab_is_valid(slab), "%s: superslab %u is not valid", when, n);
+        must(slab->used == g_used[n], "%s: superslab %u: expected units %08x, saw %08x", when, n, g_used[n], slab->used);
+        used += count_bits(slab->used);
+        dirty += count_bits(slab->dirty);
+        mapped += slab_base(n) != NULL;
+    }
+    span_stats(&stats);
+    must(used == g_units, "%s: %zu units used, expected %zu", when, used, g_units);
+    must(stats.used == used << UNIT_SHIFT && stats.dirty == dirty << UNIT_SHIFT &&
+             stats.mapped == mapped << SUPERSLAB_SHIFT && stats.clean == stats.mapped - stats.used - stats.dirty,
+         "%s: statistics: mapped %zu, used %zu, dirty %zu, clean %zu; units used %zu, dirty %zu, superslabs %zu", when,
+         stats.mapped, stats.used, stats.dirty, stats.clean, used, dirty, mapped);
+}
+
+/* ---- Contents ------------------------------------------------------------------------------------------------------------ */
+
+/* One word in each page of memory, at changing places, stands for its contents. */
+static uint64_t *probe(struct run run, size_t page)
+{
+    return (uint64_t *)(void *)(run_start(run) + page * 4096 + page * 8 % 4096);
+}
+
+static void run_fill(struct run run, size_t from, size_t to, uint64_t seed)
+{
+    for (size_t page = from * 16; page < to * 16; page++)
+        *probe(run, page) = seed + page;
+}
+
+static void run_check(struct run run, size_t units, uint64_t seed)
+{
+    for (size_t page = 0; page < units * 16; page++)
+        must(*probe(run, page) == seed + page, "page %zu of a run of %zu units was changed", page, units);
+}
+
+/* Whether the probes read as zero. Every word that this program ever wrote in a superslab is at one of 512 places. */
+static bool run_is_zero(struct run run, size_t units)
+{
+    for (size_t page = 0; page < units * 16; page++) {
+        const uint64_t *words = (const uint64_t *)(void *)(run_start(run) + page * 4096);
+        for (size_t i = 0; i < 512; i++)
+            if (words[i] != 0)
+                return false;
+    }
+    return true;
+}
+
+/* ---- Operations ------------------------------------------------------------------------------------------------------------- */
+
+static void lock_and_check(const char *when)
+{
+    heap_lock();
+    must_be_valid(when);
+}
+
+static void live_alloc(size_t units, size_t align, uint64_t seed)
+{
+    heap_lock();
+    struct run expected = model_find(units, align);
+    uint32_t known = g_slabs;
+    struct run run = span_alloc(units, align);
+    must(run.slab, "span_alloc(%zu, %zu) refused", units, align);
+    must(((uintptr_t)run_start(run) & ((align << UNIT_SHIFT) - 1)) == 0, "span_alloc(%zu, %zu): saw %p", units, align,
+         (void *)run_start(run));
+    if (expected.slab)
+        must(run.slab == expected.slab && run.unit == expected.unit,
+             "span_alloc(%zu, %zu): expected superslab %u unit %u, saw %u unit %u", units, align, expected.slab->number,
+             expected.unit, run.slab->number, run.unit);
+    else
+        must(run.slab->number >= known || g_used[run.slab->number] == 0,
+             "span_alloc(%zu, %zu): superslab %u, unit %u does not fit", units, align, run.slab->number, run.unit);
+    units_set(run, 0, units, true);
+    must_be_valid("after span_alloc");
+    lock_release();
+    must(!run.zeroed || run_is_zero(run, units), "a run of %zu units is said to be zero and is not", units);
+    run_fill(run, 0, units, seed);
+    g_live[g_count++] = (struct live){run, units, seed};
+}
+
+/* Frees the units from `keep` on. */
+static void live_shrink(struct live *live, size_t keep)
+{
+    run_check(live->run, live->units, live->seed);
+    size_t unit = live->run.unit + keep;
+    struct run rear = {.slab = slab_at(live->run.slab->number + (uint32_t)(unit / SUPERSLAB_UNITS)),
+                       .unit = (uint32_t)(unit % SUPERSLAB_UNITS)};
+    heap_lock();
+    span_free(rear, live->units - keep);
+    units_set(live->run, keep, live->units, false);
+    must_be_valid("after span_free");
+    lock_release();
+    live->units = keep;
+    if (keep == 0)
+        *live = g_live[--g_count];
+}
+
+static void live_extend(struct live *live, size_t new_units)
+{
+    heap_lock();
+    bool can = true;
+    for (size_t i = live->units; i < new_units && can; i++) {
+        uint32_t n = live->run.slab->number + (uint32_t)((live->run.unit + i) / SUPERSLAB_UNITS);
+        can = n < g_slabs && slab_base(n) &&
+              slab_base(n) == slab_base(live->run.slab->number) + ((size_t)(n - live->run.slab->number) << SUPERSLAB_SHIFT) &&
+              !unit_is_used(live->run, i);
+    }
+    bool done = span_extend(live->run, live->units, new_units);
+    must(done == can, "span_extend from %zu to %zu: expected %d, saw %d", live->units, new_units, can, done);
+    if (done)
+        units_set(live->run, live->units, new_units, true);
+    must_be_valid("after span_extend");
+    lock_release();
+    if (done) {
+        run_fill(live->run, live->units, new_units, live->seed);
+        live->units = new_units;
+    }
+    run_check(live->run, live->units, live->seed);
+}
+
+static void purge_to(size_t keep)
+{
+    struct span_stats before, after;
+    heap_lock();
+    span_stats(&before);
+    lock_release();
+    size_t purged = span_purge(keep);
+    lock_and_check("after span_purge");
+    span_stats(&after);
+    lock_release();
+    must(after.dirty <= keep || after.dirty == 0, "span_purge(%zu) left %zu bytes dirty", keep, after.dirty);
+    must(purged == before.dirty - after.dirty, "span_purge(%zu): dirty from %zu to %zu, and says %zu", keep, before.dirty,
+         after.dirty, purged);
+}
+
+static void unmap_free(void)
+{
+    bool any = false;
+    for (uint32_t n = 0; n < g_slabs; n++)
+        any |= slab_base(n) && g_used[n] == 0;
+    must(span_unmap_free() == any, "span_unmap_free: expected %d", any);
+    lock_and_check("after span_unmap_free");
+    for (uint32_t n = 0; n < g_slabs; n++)
+        must(slab_base(n) == NULL || g_used[n] != 0, "superslab %u is free and still mapped", n);
+    lock_release();
+}
+
+static size_t random_units(uint64_t *random)
+{
+    switch (random_next(random) % 8) {
+    case 0:
+        return 1 + random_next(random) % 150;
+    case 1:
+        return 32;
+    default:
+        return 1 + random_next(random) % 32;
+    }
+}
+
+static void random_step(uint64_t *random)
+{
+    uint64_t choice = random_next(random) % 100;
+    struct live *live = g_count ? &g_live[random_next(random) % g_count] : NULL;
+    size_t units = random_units(random);
+    if (choice < 45 && g_count < RUNS && g_units + units <= MOST_UNITS) {
+        size_t align = random_next(random) % 4 ? 1 : (size_t)1 << random_next(random) % 8;
+        live_alloc(units, align, random_next(random));
+    } else if (choice < 85 && live) {
+        live_shrink(live, choice < 70 ? 0 : random_next(random) % live->units);
+    } else if (choice < 95 && live) {
+        live_extend(live, live->units + 1 + random_next(random) % (choice < 90 ? 4 : 60));
+    } else if (choice < 99) {
+        purge_to((random_next(random) % 64) << UNIT_SHIFT);
+    } else {
+        unmap_free();
+    }
+}
+
+static void free_everything(void)
+{
+    while (g_count > 0)
+        live_shrink(&g_live[0], 0);
+}
+
+/* ---- Tests ------------------------------------------------------------------------------------------------------------------- */
+
+static void test_random_operations(void **state)
+{
+    (void)state;
+    enum { STEPS = UNDER_TSAN ? 1500 : 5000 };
+    uint64_t random = 4711;
+    for (size_t step = 0; step < STEPS; step++)
+        random_step(&random);
+    free_everything();
+    purge_to(0);
+}
+
+static void test_alignment(void **state)
+{
+    (void)state;
+    for (size_t align = 1; align <= (64 * MIB) >> UNIT_SHIFT; align *= 2)
+        for (size_t units = 1; units <= 100; units = units * 3 + 1)
+            live_alloc(units, align, align);
+    free_everything();
+    unmap_free();
+}
+
+static void test_unmapped_numbers_are_used_again(void **state)
+{
+    (void)state;
+    unmap_free();
+    for (size_t round = 0; round < 20; round++) {
+        for (size_t i = 0; i < 20; i++)
+            live_alloc(32, 1, i);
+        uint32_t known = g_slabs;
+        free_everything();
+        unmap_free();
+        for (size_t i = 0; i < 20; i++)
+            live_alloc(32, 1, i);
+        must(g_slabs <= known + 4, "round %zu: %u numbers grew to %u", round, known, g_slabs);
+        free_everything();
+    }
+}
+
+/* Groups of superslabs are made of metadata, which is not zero when it was used for something else before. */
+static void test_groups_from_used_metadata(void **state)
+{
+    (void)state;
+    heap_lock();
+    for (size_t size = 64; size < 16384; size += 64) {
+        void *block = meta_alloc(META_OTHER, size);
+        memset(block, 0xff, size);
+        meta_free(META_OTHER, block, size);
+    }
+    lock_release();
+    uint32_t wanted = (g_slabs / GROUP_SLABS + 2) * GROUP_SLABS;
+    while (g_slabs < wanted)
+        live_alloc(600, 1, g_slabs);
+    for (unsigned set = 0; set < SET_COUNT; set++)
+        for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1))
+            must(n < g_slabs, "set %u has superslab %u of %u", set, n, g_slabs);
+    free_everything();
+    unmap_free();
+}
+
+static void test_too_much(void **state)
+{
+    (void)state;
+    heap_lock();
+    assert_null(span_alloc((size_t)1 << 40, 1).slab);
+    assert_null(span_alloc(SIZE_MAX >> UNIT_SHIFT, 1).slab);
+    must_be_valid("after a refusal");
+    lock_release();
+}
+
+/* What frees memory does: a unit is used and freed, and a purge is made when one is asked for. */
+static void be_active(void)
+{
+    heap_lock();
+    struct run run = span_alloc(1, 1);
+    bool purge = span_free(run, 1);
+    lock_release();
+    if (purge)
+        span_purge_excess();
+}
+
+static size_t dirty_bytes(void)
+{
+    struct span_stats stats;
+    heap_lock();
+    span_stats(&stats);
+    lock_release();
+    return stats.dirty;
+}
+
+/* After a peak of 200 MiB, all is kept at first, for the program may need it again; then it fades away, whether the
+ * process is active at every moment or now and then. */
+static void retention(unsigned pause_milliseconds)
+{
+    for (size_t i = 0; i < 100; i++)
+        live_alloc(32, 1, i);
+    size_t rss = process_rss();
+    while (g_count > 0)
+        live_shrink(&g_live[g_count - 1], 0);
+    be_active();
+    size_t at_once = dirty_bytes();
+    must(at_once >= 100 * MIB, "%zu bytes are kept of 200 MiB that were needed just now", at_once);
+    for (double end = clock_seconds() + 4; clock_seconds() < end;) {
+        be_active();
+        sleep_milliseconds(pause_milliseconds);
+    }
+    size_t late = dirty_bytes(), late_rss = process_rss();
+    must(late <= 16 * MIB, "%zu bytes are still kept 4 s after a peak of 200 MiB", late);
+    must(late_rss + 150 * MIB < rss, "RSS fell from %zu to %zu only", rss, late_rss);
+    lock_and_check("after fading");
+    lock_release();
+}
+
+static void test_retention_of_a_busy_process(void **state)
+{
+    (void)state;
+    retention(1);
+}
+
+static void test_retention_of_a_slow_process(void **state)
+{
+    (void)state;
+    retention(400);
+}
+
+/* The truth is the used masks: all else can be thrown away. */
+static void test_after_fork(void **state)
+{
+    (void)state;
+    uint64_t random = 99;
+    for (size_t step = 0; step < 300; step++)
+        random_step(&random);
+    pid_t child = child_fork(20);
+    if (child == 0) {
+        heap_lock();
+        for (uint32_t n = 0; n < span_slab_count(); n++)
+            for (unsigned set = SET_LONGEST_RUN + 1; set < SET_COUNT; set++)
+                (random_next(&random) % 2 ? slabset_add : slabset_remove)(set, n);
+        span_after_fork();
+        must_be_valid("after span_after_fork");
+        lock_release();
+        for (size_t step = 0; step < 300; step++)
+            random_step(&random);
+        free_everything();
+        _exit(0);
+    }
+    child_join(child, "span_after_fork");
+    free_everything();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        /* First: where purged memory was needed again, as in the others, it fades more slowly. */
+        cmocka_unit_test(test_retention_of_a_busy_process),
+        cmocka_unit_test(test_retention_of_a_slow_process),
+        cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_alignment),
+        cmocka_unit_test(test_unmapped_numbers_are_used_again),
+        cmocka_unit_test(test_groups_from_used_metadata),
+        cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_after_fork),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

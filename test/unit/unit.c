@@ -1,0 +1,163 @@
+/* unit.c - see unit.h.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lock.h"
+#include "map.h"
+#include "span.h"
+
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
+
+static int g_file = -1, g_stderr = -1;
+
+int file_make(void)
+{
+    int fd = memfd_create("captured", MFD_CLOEXEC);
+    must(fd >= 0, "memfd_create: %s", strerror(errno));
+    return fd;
+}
+
+void file_read(int fd, char *text, size_t capacity)
+{
+    ssize_t length = pread(fd, text, capacity - 1, 0);
+    must(length >= 0, "pread: %s", strerror(errno));
+    text[length] = 0;
+}
+
+void stderr_capture(void)
+{
+    g_file = file_make();
+    g_stderr = dup(STDERR_FILENO);
+    dup2(g_file, STDERR_FILENO);
+}
+
+void stderr_release(char *text, size_t capacity)
+{
+    dup2(g_stderr, STDERR_FILENO);
+    close(g_stderr);
+    file_read(g_file, text, capacity);
+    close(g_file);
+}
+
+/* ---- Children ------------------------------------------------------------------------------------------------------ */
+
+void error_line(char *line, size_t capacity, enum error_id id, const char *call, const void *address, size_t block_size)
+{
+    static const struct {
+        const char *what, *advice;
+    } texts[] = {
+#define X(name, what, advice) [ERROR_##name] = {what, advice},
+#define W(name, what)
+#include "errors.def"
+#undef X
+#undef W
+    };
+    char size_class[40] = "";
+    if (block_size > 0)
+        snprintf(size_class, sizeof size_class, ", size class %zu B", block_size);
+    snprintf(line, capacity, "hakmem: fatal: %s(0x%zx): %s%s; %s\n", call, (size_t)(uintptr_t)address, texts[id].what,
+             size_class, texts[id].advice);
+}
+
+void must_die_of(enum error_id id, const char *call, size_t block_size, void (*body)(void *), void *argument)
+{
+    static struct child_result result;
+    char expected[512];
+    unsigned long long address = 0;
+    child_run(body, argument, 20, &result);
+    const char *open = strchr(result.err, '(');
+    if (open)
+        sscanf(open, "(%llx)", &address);
+    error_line(expected, sizeof expected, id, call, (void *)(uintptr_t)address, block_size);
+    bool aborted = !result.timed_out && WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGABRT;
+    must(aborted && strcmp(result.err, expected) == 0, "expected SIGABRT and the line\n%ssaw %s and\n%s", expected,
+         child_ending(&result), result.err);
+}
+
+pid_t child_fork(unsigned seconds)
+{
+    /* ThreadSanitizer has to hear of a fork; it knows only fork. */
+    pid_t child = UNDER_TSAN ? fork() : _Fork();
+    must(child >= 0, "fork: %s", strerror(errno));
+    if (child == 0)
+        alarm(seconds);
+    return child;
+}
+
+void child_join(pid_t child, const char *what)
+{
+    struct child_result result = {.status = 0};
+    must(waitpid(child, &result.status, 0) == child, "waitpid: %s", strerror(errno));
+    must(WIFEXITED(result.status) && WEXITSTATUS(result.status) == 0, "%s: the child ended with %s", what,
+         child_ending(&result));
+}
+
+/* ---- Threads --------------------------------------------------------------------------------------------------------- */
+
+struct call {
+    void (*body)(void *);
+    void *argument;
+};
+
+static void *call_run(void *argument)
+{
+    const struct call *call = argument;
+    call->body(call->argument);
+    return NULL;
+}
+
+void in_thread(void (*body)(void *), void *argument)
+{
+    pthread_t thread;
+    struct call call = {body, argument};
+    must(pthread_create(&thread, NULL, call_run, &call) == 0, "pthread_create failed");
+    pthread_join(thread, NULL);
+}
+
+void sleep_milliseconds(unsigned milliseconds)
+{
+    struct timespec rest = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    while (nanosleep(&rest, &rest) != 0)
+        continue;
+}
+
+/* ---- The heap ---------------------------------------------------------------------------------------------------------- */
+
+void heap_lock(void) { must(lock_acquire(), "the lock is held by this thread already"); }
+
+void heap_each_page(void (*visit)(struct page *, void *), void *argument)
+{
+    heap_lock();
+    for (uint32_t n = 0; n < span_slab_count(); n++)
+        for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+            char *start = slab_unit_start(slab_at(n), unit);
+            struct page *page = start ? map_page(start) : NULL;
+            if (page && class_is_paged(map_class(start)) && page->start == start)
+                visit(page, argument);
+        }
+    lock_release();
+}
+
+static void page_must_be_valid(struct page *page, void *when)
+{
+    must(page_is_valid(page), "%s: the page of class %u at %p is not valid", (const char *)when, page->class_id,
+         (void *)page->start);
+}
+
+void heap_must_be_valid(const char *when)
+{
+    heap_lock();
+    for (uint32_t n = 0; n < span_slab_count(); n++)
+        must(span_slab_is_valid(slab_at(n)), "%s: superslab %u is not valid", when, n);
+    lock_release();
+    heap_each_page(page_must_be_valid, (void *)(uintptr_t)when);
+}

@@ -1,0 +1,70 @@
+/* unit.h - what the unit tests share: cmocka, captured output, children that are to die with a message, and walks over the
+ * whole heap that verify it.
+ * SPDX-License-Identifier: MIT */
+#ifndef HAKMEM_TEST_UNIT_H
+#define HAKMEM_TEST_UNIT_H
+
+#include "support.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/types.h>
+
+#include <cmocka.h>
+
+#include "error.h"
+#include "page.h"
+
+/* Whether the program runs under ThreadSanitizer, which costs a factor of ten and forbids some things. */
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+enum { UNDER_TSAN = 1 };
+#else
+enum { UNDER_TSAN = 0 };
+#endif
+
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
+
+/* What is written to file descriptor 2 between the two goes to `text`, terminated. */
+void stderr_capture(void);
+void stderr_release(char *text, size_t capacity);
+
+/* A file in memory, and what was written to it so far. */
+int file_make(void);
+void file_read(int fd, char *text, size_t capacity);
+
+/* ---- Children ------------------------------------------------------------------------------------------------------ */
+
+/* Runs body(argument) in a child. It has to end it by SIGABRT, with nothing on stderr but the line of `id`: said by `call` of any
+ * address, with the size class's block size if that is not 0. */
+void must_die_of(enum error_id id, const char *call, size_t block_size, void (*body)(void *), void *argument);
+
+/* The line that error_fatal is to write. */
+void error_line(char *line, size_t capacity, enum error_id id, const char *call, const void *address, size_t block_size);
+
+/* A child in which no fork handler ran; as fork(2). The child has to end itself by _exit, and dies after `seconds`. */
+pid_t child_fork(unsigned seconds);
+/* Waits for it; fails unless it ended with status 0. */
+void child_join(pid_t child, const char *what);
+
+/* ---- Threads --------------------------------------------------------------------------------------------------------- */
+
+/* Runs body(argument) in a new thread and waits for its end. */
+void in_thread(void (*body)(void *), void *argument);
+
+void sleep_milliseconds(unsigned milliseconds);
+
+/* ---- The heap ---------------------------------------------------------------------------------------------------------- */
+
+/* Takes the address-space lock, which nobody may hold. */
+void heap_lock(void);
+
+/* Calls visit for each page of blocks, under the lock. */
+void heap_each_page(void (*visit)(struct page *page, void *argument), void *argument);
+
+/* Verifies every invariant of every superslab and page. No other thread may be in the allocator. */
+void heap_must_be_valid(const char *when);
+
+#endif

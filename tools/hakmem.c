@@ -1,0 +1,375 @@
+/* hakmem - the command. `hakmem run program` runs a program on libhakmem by preloading it.
+ *
+ * The program replaces this process, so that its exit status, its signals and its terminal are its own. A command is a
+ * row of `commands`; the options for --set are the rows of src/options.def.
+ * SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "hakmem.h"
+
+/* As env(1) and timeout(1) have them, so that a program's own status can be told from ours. */
+enum { STATUS_USAGE = 2, STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
+
+/* One line on stderr, and perhaps a second one that says where help is; returns `status`. */
+__attribute__((format(printf, 3, 4))) static int complain(int status, const char *hint, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("hakmem: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    if (hint)
+        fprintf(stderr, "%s\n", hint);
+    return status;
+}
+
+/* Output that nobody received is a failure too. */
+static int finish_output(void)
+{
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return complain(STATUS_FAILED, NULL, "cannot write to standard output: %s", strerror(errno));
+    return 0;
+}
+
+/* ---- The library's options --------------------------------------------------------------------------------------- */
+
+static const struct option_row {
+    const char *name, *variable, *doc;
+    unsigned long long value, min, max;
+} option_rows[] = {
+#define X(id, name, kind, value, min, max, doc) {name, "HAKMEM_" #id, doc, value, min, max},
+#include "options.def"
+#undef X
+};
+enum { OPTION_ROWS = sizeof option_rows / sizeof option_rows[0] };
+
+/* Levenshtein's distance; both words are shorter than 32 letters, or are taken for far apart. */
+static unsigned edit_distance(const char *a, const char *b)
+{
+    enum { LONGEST = 32 };
+    unsigned row[LONGEST];
+    unsigned columns = (unsigned)strlen(b);
+    if (strlen(a) >= LONGEST || columns >= LONGEST)
+        return UINT_MAX;
+    for (unsigned j = 0; j <= columns; j++)
+        row[j] = j;
+    for (; *a; a++) {
+        unsigned diagonal = row[0]++;
+        for (unsigned j = 1; j <= columns; j++) {
+            unsigned substituted = diagonal + (*a != b[j - 1]);
+            unsigned lengthened = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = substituted < lengthened ? substituted : lengthened;
+        }
+    }
+    return row[columns];
+}
+
+static const struct option_row *option_nearest(const char *name)
+{
+    const struct option_row *best = &option_rows[0];
+    for (size_t i = 1; i < OPTION_ROWS; i++)
+        if (edit_distance(name, option_rows[i].name) < edit_distance(name, best->name))
+            best = &option_rows[i];
+    return best;
+}
+
+/* Puts "name=value" into the environment; a status. The library itself judges the value, when the program starts. */
+static int option_set(const char *assignment)
+{
+    size_t length = strcspn(assignment, "=");
+    if (assignment[length] == '\0')
+        return complain(STATUS_FAILED, NULL, "--set takes NAME=VALUE, not '%s'", assignment);
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name), assignment);
+    const struct option_row *row = option_nearest(name);
+    if (strcmp(row->name, name) != 0)
+        return complain(STATUS_FAILED, "'hakmem run --help' lists all names",
+                        "--set: no option '%s'; the nearest is '%s'", name, row->name);
+    if (setenv(row->variable, assignment + length + 1, 1) != 0)
+        return complain(STATUS_FAILED, NULL, "cannot set %s: %s", row->variable, strerror(errno));
+    return 0;
+}
+
+/* ---- The library's place ----------------------------------------------------------------------------------------- */
+
+/* Where libhakmem may be, in this order; a relative place begins at the directory that holds this program: the build
+ * directory, an installed tree wherever it was moved, and at last the directory it was configured for. */
+static const char *const library_places[] = {".", ("../lib/" HAK_MULTIARCH), "../lib", "../lib64", HAK_LIBDIR};
+enum { LIBRARY_PLACES = sizeof library_places / sizeof library_places[0] };
+
+/* Fills `path` with the library's absolute path; a status. */
+static int library_find(char path[static PATH_MAX])
+{
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+
+    for (size_t i = 0; i < LIBRARY_PLACES; i++) {
+        bool is_absolute = library_places[i][0] == '/';
+        if (!is_absolute && !slash)
+            continue;
+        char place[PATH_MAX], directory[PATH_MAX];
+        const char *base = is_absolute ? "" : self;
+        int place_length = snprintf(place, sizeof place, "%s/%s", base, library_places[i]);
+        /* The directory without dots and links, but the library's own link, which stays right after an upgrade. */
+        if (place_length >= PATH_MAX || !realpath(place, directory))
+            continue;
+        int path_length = snprintf(path, PATH_MAX, "%s/%s", directory, HAK_LIBRARY);
+        if (path_length < PATH_MAX && access(path, R_OK) == 0)
+            return 0;
+    }
+    return complain(STATUS_FAILED, NULL, "%s is neither beside %s/hakmem, nor in ../lib from there, nor in %s",
+                    HAK_LIBRARY, slash ? self : "", HAK_LIBDIR);
+}
+
+/* Makes the dynamic linker load the library first, before what is preloaded already; a status. */
+static int library_preload(void)
+{
+    char path[PATH_MAX];
+    int status = library_find(path);
+    if (status != 0)
+        return status;
+    if (strpbrk(path, " :"))
+        return complain(STATUS_FAILED, NULL,
+                        "'%s' cannot be preloaded: LD_PRELOAD has no way to write a blank or colon in a path", path);
+    const char *others = getenv("LD_PRELOAD");
+    bool has_others = others && *others;
+    char *list;
+    if (asprintf(&list, "%s%s%s", path, has_others ? ":" : "", has_others ? others : "") < 0 ||
+        setenv("LD_PRELOAD", list, 1) != 0)
+        return complain(STATUS_FAILED, NULL, "cannot set LD_PRELOAD: %s", strerror(errno));
+    free(list);
+    return 0;
+}
+
+/* ---- Programs that cannot be preloaded --------------------------------------------------------------------------- */
+
+/* The file that execvp would take for `program`; false when there is none. */
+static bool program_find(const char *program, char path[static PATH_MAX])
+{
+    if (strchr(program, '/'))
+        return snprintf(path, PATH_MAX, "%s", program) < PATH_MAX;
+    const char *place = getenv("PATH");
+    if (!place)
+        place = "/bin:/usr/bin";
+    for (;; place++) {
+        size_t length = strcspn(place, ":");
+        int path_length = snprintf(path, PATH_MAX, "%.*s%s%s", (int)length, place, length > 0 ? "/" : "", program);
+        if (path_length < PATH_MAX && access(path, X_OK) == 0)
+            return true;
+        place += length;
+        if (*place == '\0')
+            return false;
+    }
+}
+
+/* Whether the program gets rights that the caller lacks: the dynamic linker then ignores LD_PRELOAD. */
+static bool gains_rights(int fd)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return false;
+    return ((info.st_mode & S_ISUID) && info.st_uid != getuid()) ||
+           ((info.st_mode & S_ISGID) && (info.st_mode & S_IXGRP) && info.st_gid != getgid()) ||
+           (getuid() != 0 && fgetxattr(fd, "security.capability", NULL, 0) > 0);
+}
+
+/* Whether the ELF file names a dynamic linker; also true when that cannot be found out. */
+static bool has_interpreter(int fd, const Elf64_Ehdr *header)
+{
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        Elf64_Phdr segment;
+        off_t offset = (off_t)(header->e_phoff + (Elf64_Off)i * header->e_phentsize);
+        if (pread(fd, &segment, sizeof segment, offset) != (ssize_t)sizeof segment || segment.p_type == PT_INTERP)
+            return true;
+    }
+    return false;
+}
+
+/* What keeps the library out of an ELF file, as the end of a sentence about it; NULL when nothing does. */
+static const char *elf_obstacle(int fd, const Elf64_Ehdr *header)
+{
+    Elf64_Ehdr self;
+    int self_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    bool known = self_fd >= 0 && pread(self_fd, &self, sizeof self, 0) == (ssize_t)sizeof self;
+    if (self_fd >= 0)
+        close(self_fd);
+    if (known && (header->e_ident[EI_CLASS] != self.e_ident[EI_CLASS] || header->e_machine != self.e_machine))
+        return "is built for another architecture than hakmem";
+    if (gains_rights(fd))
+        return "runs with other rights than yours (setuid, setgid or file capabilities)";
+    if (!has_interpreter(fd, header))
+        return "is statically linked";
+    return NULL;
+}
+
+/* The same for any program. A script is judged by its interpreter, whose path replaces its own. */
+static const char *program_obstacle(char path[static PATH_MAX])
+{
+    for (int level = 0; level < 4; level++) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return NULL;
+        union {
+            Elf64_Ehdr elf;
+            char text[256];
+        } head = {.text = ""};
+        ssize_t length = pread(fd, &head, sizeof head.text - 1, 0);
+        const char *obstacle = NULL;
+        if (length >= (ssize_t)sizeof head.elf && memcmp(head.elf.e_ident, ELFMAG, SELFMAG) == 0)
+            obstacle = elf_obstacle(fd, &head.elf);
+        close(fd);
+        if (obstacle || strncmp(head.text, "#!", 2) != 0)
+            return obstacle;
+        const char *interpreter = head.text + 2 + strspn(head.text + 2, " \t");
+        snprintf(path, PATH_MAX, "%.*s", (int)strcspn(interpreter, " \t\n"), interpreter);
+    }
+    return NULL;
+}
+
+static void program_warn(const char *program)
+{
+    char path[PATH_MAX];
+    const char *obstacle = program_find(program, path) ? program_obstacle(path) : NULL;
+    if (obstacle)
+        complain(0, NULL, "warning: %s %s: hakmem cannot be preloaded into it, and it keeps its own malloc", path,
+                 obstacle);
+}
+
+/* ---- hakmem run -------------------------------------------------------------------------------------------------- */
+
+static int run_help(void)
+{
+    puts("usage: hakmem run [OPTION...] [--] PROGRAM [ARGUMENT...]\n"
+         "\n"
+         "Runs PROGRAM, and every program that it starts, with hakmem in place of malloc: libhakmem is put in front\n"
+         "of LD_PRELOAD.\n"
+         "\n"
+         "options:\n"
+         "  --stats           same as --set stats=1: a table of statistics on stderr at exit\n"
+         "  --check           same as --set check=1: stop at the first misuse of memory that can be found\n"
+         "  --set NAME=VALUE  set an option of the library; may be repeated\n"
+         "  -h, --help        show this text\n"
+         "\n"
+         "names for --set:");
+    for (size_t i = 0; i < OPTION_ROWS; i++) {
+        const struct option_row *row = &option_rows[i];
+        printf("  %-16s  %s (%llu to %llu, default %llu)\n", row->name, row->doc, row->min, row->max, row->value);
+    }
+    puts("\n"
+         "exit status:\n"
+         "  that of PROGRAM; 127 when it is not found, 126 when it cannot be executed, 125 when hakmem itself fails\n"
+         "\n"
+         "examples:\n"
+         "  hakmem run ls -l\n"
+         "  hakmem run --stats -- python3 script.py --its --options\n"
+         "  hakmem run --set check=1 make test");
+    return finish_output();
+}
+
+/* Options that are short for --set. */
+static const struct run_flag {
+    const char *option, *assignment;
+} run_flags[] = {{"--stats", "stats=1"}, {"--check", "check=1"}};
+enum { RUN_FLAGS = sizeof run_flags / sizeof run_flags[0] };
+
+static const char run_hint[] = "try 'hakmem run --help'";
+
+/* Handles the option at the head of *arguments and moves past it; a status. */
+static int run_option(char ***arguments)
+{
+    const char *option = *(*arguments)++;
+    for (size_t i = 0; i < RUN_FLAGS; i++)
+        if (strcmp(option, run_flags[i].option) == 0)
+            return option_set(run_flags[i].assignment);
+    if (strncmp(option, "--set=", 6) == 0)
+        return option_set(option + 6);
+    if (strcmp(option, "--set") != 0)
+        return complain(STATUS_FAILED, run_hint, "run: no option '%s'", option);
+    if (!**arguments)
+        return complain(STATUS_FAILED, run_hint, "run: --set takes NAME=VALUE");
+    return option_set(*(*arguments)++);
+}
+
+static int command_run(char **arguments)
+{
+    while (*arguments && (*arguments)[0] == '-') {
+        if (strcmp(*arguments, "--help") == 0 || strcmp(*arguments, "-h") == 0)
+            return run_help();
+        if (strcmp(*arguments, "--") == 0) {
+            arguments++;
+            break;
+        }
+        int status = run_option(&arguments);
+        if (status != 0)
+            return status;
+    }
+    const char *program = *arguments;
+    if (!program)
+        return complain(STATUS_FAILED, run_hint, "run: no program given");
+    int status = library_preload();
+    if (status != 0)
+        return status;
+    program_warn(program);
+    execvp(program, arguments);
+    return complain(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, NULL, "cannot run '%s': %s", program,
+                    strerror(errno));
+}
+
+/* ---- Commands ---------------------------------------------------------------------------------------------------- */
+
+static const struct command {
+    const char *name, *summary;
+    int (*run)(char **arguments);
+} commands[] = {
+    {"run", "run a program on hakmem", command_run},
+};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static int help(void)
+{
+    puts("usage: hakmem COMMAND [ARGUMENT...]\n"
+         "       hakmem --help | --version\n"
+         "\n"
+         "commands:");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
+    puts("\n"
+         "'hakmem COMMAND --help' shows a command's options and examples; see also hakmem(1).");
+    return finish_output();
+}
+
+int main(int argc, char **argv)
+{
+    static const char hint[] = "try 'hakmem --help'";
+    if (argc < 2)
+        return complain(STATUS_USAGE, hint, "no command given");
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return help();
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("hakmem %d.%d.%d\n", HAKMEM_VERSION_MAJOR, HAKMEM_VERSION_MINOR, HAKMEM_VERSION_PATCH);
+        return finish_output();
+    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argv + 2);
+    return complain(STATUS_USAGE, hint, "no %s '%s'", argv[1][0] == '-' ? "option" : "command", argv[1]);
+}
