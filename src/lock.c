@@ -10,7 +10,7 @@ enum {
 #define CONTENDED ((uint32_t)1 << 31) /* somebody sleeps; the other bits are the holder's thread id, 0 = free */
 
 static _Atomic(uint32_t) lock_word;
-static __thread uint32_t lock_thread_id; /* 0 = not known yet */
+static __thread uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
 
 static uint32_t thread_id(void)
 {

@@ -32,7 +32,6 @@ static void *const nothing[SENTINELS] = {NULL, NULL};
 #define CLOSED_64 CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8
 _Static_assert(CLASS_SLOTS == 64, "CLOSED_64 fills a cache");
 struct cache cache_none = {.top = {CLOSED_64}, .limit = {CLOSED_64}};
-struct cache cache_exited = {.top = {CLOSED_64}, .limit = {CLOSED_64}};
 __thread struct cache *cache_self __attribute__((tls_model("initial-exec"))) = &cache_none;
 
 /* ---- The veil ---------------------------------------------------------------------------------------------------------- */
@@ -217,7 +216,7 @@ static void count_direct(_Atomic(uint64_t) *counter) { fetch_add_relaxed(counter
 
 static COLD void *direct_malloc(unsigned c)
 {
-    count_direct(&cache_exited.counters.direct_mallocs);
+    count_direct(&cache_none.counters.direct_mallocs);
     for (;;) {
         struct page *page = page_acquire(c, PAGE_HELD_BRIEFLY);
         void *block;
@@ -393,7 +392,7 @@ void ring_free(void *block, unsigned c, const char *call)
 {
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache || !ring_open(cache, c))) {
-        count_direct(&cache_exited.counters.direct_frees);
+        count_direct(&cache_none.counters.direct_frees);
         page_return(&block, 1, call);
         if (cache)
             cache_leave(cache);

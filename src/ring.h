@@ -25,7 +25,7 @@
 #include "class.h"
 
 /* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while counted.
- * Direct ones are those without a cache; all threads count them in cache_exited's counters. */
+ * Direct ones are those without a cache; all threads count them in cache_none's counters. */
 #define RING_COUNTERS(X)    \
     X(ring_mallocs)         \
     X(ring_frees)           \
@@ -73,9 +73,8 @@ struct cache {
     struct cache *next_spare; /* [lock] caches without a thread */
 };
 
-/* What thread-local storage points to when the thread has no cache: every ring closed. One for threads that may get a cache,
- * one for those that have given theirs back. */
-extern struct cache cache_none, cache_exited;
+/* What thread-local storage points to when the thread has no cache (yet, or any more): every ring closed. */
+extern struct cache cache_none;
 extern __thread struct cache *cache_self __attribute__((tls_model("initial-exec")));
 
 /* The slow paths of malloc and free: the ring of the class is empty, or full, or veiled, or there is no cache. */

@@ -86,8 +86,8 @@ static void add_counters(struct stats *s)
     }
     if (locked)
         lock_release();
-    s->malloc_direct = load_relaxed(&cache_exited.counters.direct_mallocs);
-    s->free_direct = load_relaxed(&cache_exited.counters.direct_frees);
+    s->malloc_direct = load_relaxed(&cache_none.counters.direct_mallocs);
+    s->free_direct = load_relaxed(&cache_none.counters.direct_frees);
 }
 
 static void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])

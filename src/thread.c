@@ -27,6 +27,8 @@ static int report_fd = -1;           /* stderr as it was at the start: many prog
 static bool exit_key_made;           /* written by the constructor */
 static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
 
+static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
+
 struct cache *thread_caches(void) { return load_acquire(&caches); /* pairs with cache_get */ }
 
 /* ---- Process start ----------------------------------------------------------------------------------------------------- */
@@ -69,7 +71,7 @@ static __attribute__((constructor(101))) void process_constructor(void)
     pthread_atfork(NULL, NULL, fork_child);
     exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
     struct cache *cache = cache_self;
-    if (cache == &cache_none || cache == &cache_exited)
+    if (cache == &cache_none)
         return;
     /* The first calls came before the options could be read. */
     if (option(OPTION_CHECK)) {
@@ -162,9 +164,9 @@ static COLD struct cache *cache_attach(void)
 struct cache *thread_cache(void)
 {
     struct cache *cache = cache_self;
-    if (LIKELY(cache != &cache_none && cache != &cache_exited))
+    if (LIKELY(cache != &cache_none))
         return cache;
-    return cache == &cache_none && !option(OPTION_CHECK) ? cache_attach() : NULL;
+    return thread_ended || option(OPTION_CHECK) ? NULL : cache_attach();
 }
 
 /* Destructors of other keys, and libc's own clean-up, still allocate and free afterwards: without a cache. */
@@ -172,7 +174,8 @@ static void thread_exit(void *argument)
 {
     struct cache *cache = argument;
     thread_check_fork();
-    cache_self = &cache_exited;
+    cache_self = &cache_none;
+    thread_ended = true;
     cache_close(cache);
     if (lock_acquire()) {
         cache_put(cache);
@@ -185,7 +188,7 @@ static void thread_exit(void *argument)
 /* Threads without caches leave traces only in the counts of direct calls. */
 static bool was_alone(const struct cache *self)
 {
-    const struct ring_counters *direct = &cache_exited.counters;
+    const struct ring_counters *direct = &cache_none.counters;
     if (load_relaxed(&direct->direct_mallocs) != 0 || load_relaxed(&direct->direct_frees) != 0)
         return false;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
@@ -199,7 +202,7 @@ static bool was_alone(const struct cache *self)
  * What vanished threads had in their rings, and what was in the depot, is lost to the child. */
 COLD void thread_repair(void)
 {
-    struct cache *self = cache_self == &cache_none || cache_self == &cache_exited ? NULL : cache_self;
+    struct cache *self = cache_self == &cache_none ? NULL : cache_self;
     store_relaxed(thread_fork_word, 1);
     lock_after_fork();
     /* A lock that this very thread holds means that a signal handler forked in the middle of a slow path: then what it

@@ -73,13 +73,13 @@ static pthread_key_t g_late_key;
 
 static void late(void *block)
 {
-    if (cache_self != &cache_exited) { /* too early: wait for the next round of destructors */
+    if (cache_self != &cache_none) { /* too early: wait for the next round of destructors */
         pthread_setspecific(g_late_key, block);
         return;
     }
     hak_free(block);
     char *other = hak_malloc(3000);
-    must(other != NULL && cache_self == &cache_exited, "a thread at its end cannot allocate, or has a cache again");
+    must(other != NULL && cache_self == &cache_none, "a thread at its end cannot allocate, or has a cache again");
     memset(other, 1, 3000);
     other = hak_realloc(other, 2 * MIB);
     must(bytes_check(other, 3000, 1) == 3000, "realloc at a thread's end lost contents");
