@@ -531,6 +531,9 @@ static void page_adopt(struct page *page, void *argument)
     bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
     if (held)
         return;
+    /* What a vanished thread took and wrote to may be marked as free and never touched: the copies are not of one moment. */
+    page->zeroed = false;
+    store_relaxed(&page->virgin, class_info[page->class_id].blocks);
     if (bitmap_is_empty(page->free, &class_info[page->class_id]))
         store_seq(&page->state, PAGE_FULL);
     else

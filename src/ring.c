@@ -425,7 +425,9 @@ static void ring_close(struct cache *cache, unsigned c)
 
 void cache_open(struct cache *cache, uint32_t id)
 {
-    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
+    for (unsigned c = 0; c < CLASS_SLOTS; c++)
+        cache->top[c] = cache->limit[c] = CLOSED;
+    for (unsigned c = 0; c <= CLASS_LAST; c++) {
         ring_close(cache, c);
         cache->page[c] = NULL;
     }

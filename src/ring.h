@@ -59,8 +59,8 @@ struct page;
 struct cache {
     void **top[CLASS_SLOTS];   /* the fast path's */
     void **limit[CLASS_SLOTS]; /* a push at or above it is slow */
-    struct ring ring[CLASS_SLOTS];
-    struct page *page[CLASS_SLOTS]; /* the page this cache refills from; held */
+    struct ring ring[CLASS_LAST + 1];
+    struct page *page[CLASS_LAST + 1]; /* the page this cache refills from; held */
     struct ring_counters counters;
     uint64_t sweep_at;      /* milliseconds: when to look for idle rings again */
     size_t reach;           /* bytes of blocks that the rings could hold */
@@ -74,6 +74,7 @@ struct cache {
 };
 
 /* What thread-local storage points to when the thread has no cache (yet, or any more): every ring closed. */
+_Static_assert(sizeof(struct cache) <= 4096, "a thread's cache is one page of memory");
 extern struct cache cache_none;
 extern __thread struct cache *cache_self __attribute__((tls_model("initial-exec")));
 

@@ -282,6 +282,7 @@ static size_t retained_units(void)
     uint64_t now = os_milliseconds();
     uint64_t elapsed = now - heap.faded_at;
     judge_half_life(now);
+    heap.fading_units = min_size(heap.fading_units, heap.dirty_units); /* some went by other ways */
     if (elapsed >= RETENTION_STEP) {
         size_t units = heap.fading_units;
         uint64_t halves = elapsed / heap.half_life;
@@ -390,25 +391,29 @@ static size_t keep_exactly(size_t units) { return units; }
 size_t span_purge_excess(void) { return purge_down_to(keep_fading, 0); }
 size_t span_purge(size_t keep_bytes) { return purge_down_to(keep_exactly, keep_bytes >> UNIT_SHIFT); }
 
+/* Gone first and unmapped then: the child of a fork in between loses address space, and does not use what is not there. */
+static bool slab_unmap(struct superslab *slab)
+{
+    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
+    char *base = slab_unit_start(slab, 0);
+    slabset_remove(whole, slab->number);
+    slabset_add(SET_GONE, slab->number);
+    store_relaxed(&slab->base, NULL);
+    map_give_up(base, SUPERSLAB_SIZE);
+    heap.dirty_units -= count_bits(slab->dirty);
+    slab->dirty = slab->purged = 0;
+    heap.mapped_slabs--;
+    return os_unmap(base, SUPERSLAB_SIZE) == 0; /* too many mappings: its address space is lost */
+}
+
 bool span_unmap_free(void)
 {
     bool any = false;
     if (!lock_acquire())
         return false;
     unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
-    for (uint32_t n = slabset_next(whole, 0); n != SLAB_NONE; n = slabset_next(whole, n + 1)) {
-        struct superslab *slab = slab_at(n);
-        if (os_unmap(slab_unit_start(slab, 0), SUPERSLAB_SIZE))
-            continue;
-        map_give_up(slab_unit_start(slab, 0), SUPERSLAB_SIZE);
-        heap.dirty_units -= count_bits(slab->dirty);
-        heap.mapped_slabs--;
-        slab->dirty = slab->purged = 0;
-        store_relaxed(&slab->base, NULL);
-        slabset_remove(whole, n);
-        slabset_add(SET_GONE, n);
-        any = true;
-    }
+    for (uint32_t n = slabset_next(whole, 0); n != SLAB_NONE; n = slabset_next(whole, n + 1))
+        any |= slab_unmap(slab_at(n));
     heap.hint = NULL;
     lock_release();
     return any;
