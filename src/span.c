@@ -403,7 +403,10 @@ static bool slab_unmap(struct superslab *slab)
     heap.dirty_units -= count_bits(slab->dirty);
     slab->dirty = slab->purged = 0;
     heap.mapped_slabs--;
-    return os_unmap(base, SUPERSLAB_SIZE) == 0; /* too many mappings: its address space is lost */
+    if (os_unmap(base, SUPERSLAB_SIZE) == 0)
+        return true;
+    os_purge(base, SUPERSLAB_SIZE); /* too many mappings: only its address space is lost */
+    return false;
 }
 
 bool span_unmap_free(void)
