@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "workloads.h"
 
-/* ---- A document ----------------------------------------------------------------------------------------------------------------- */
+/* ---- A document -------------------------------------------------------------------------------------------------- */
 
 enum { RECORDS = 500, FIRST_CAPACITY = 4, DEPTH_MAX = 2 };
 
@@ -146,7 +146,7 @@ const struct workload documents = {
     .run = documents_run,
 };
 
-/* ---- Requests -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Requests ---------------------------------------------------------------------------------------------------- */
 
 enum { REQUEST_MIN = 50, REQUEST_DOUBLINGS = 6, REQUEST_MAX = REQUEST_MIN << REQUEST_DOUBLINGS };
 enum { GAP_NS = 500000, LONG_GAP_NS = 20000000, REQUESTS_PER_LONG_GAP = 32 };

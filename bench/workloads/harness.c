@@ -14,7 +14,7 @@ struct run run;
 static pthread_barrier_t start_barrier;
 static atomic_uint measuring; /* workers whose steady state is not over */
 
-/* ---- Ends --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Ends -------------------------------------------------------------------------------------------------------- */
 
 void fail(const char *what)
 {
@@ -29,7 +29,7 @@ void content_wrong(const struct block *block, const char *what)
     _exit(3);
 }
 
-/* ---- Sizes, time and own memory ------------------------------------------------------------------------------------------------- */
+/* ---- Sizes, time and own memory ---------------------------------------------------------------------------------- */
 
 size_t size_draw_uneven(struct random *random, const struct sizes *sizes)
 {
@@ -71,7 +71,7 @@ void *own_alloc(size_t bytes)
     return memory;
 }
 
-/* ---- The measured part ------------------------------------------------------------------------------------------------------------ */
+/* ---- The measured part ------------------------------------------------------------------------------------------- */
 
 static void usage_add(struct usage *usage, int who)
 {
@@ -107,7 +107,7 @@ void steady_end(void)
     rss_note(RSS_PEAK);
 }
 
-/* ---- Workers ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Workers ----------------------------------------------------------------------------------------------------- */
 
 static cpu_set_t allowed_cpus;
 
@@ -232,7 +232,7 @@ bool worker_waits(struct worker *worker)
     return phase_look(worker, clock_ns());
 }
 
-/* ---- Blocks ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
 void block_resize(struct worker *worker, struct block *block, size_t size)
 {

@@ -1,15 +1,16 @@
 /* harness.h - what all workloads of the bench lab share.
  *
- * A workload (a file of this directory) is a way to use malloc; a variant (a line of variants.c) is a workload with its
- * parameters. The program runs one variant and prints one line of JSON; the allocator is whichever LD_PRELOAD brings.
+ * A workload (a file of this directory) is a way to use malloc; a variant (a line of variants.c) is a workload with
+ * its parameters. The program runs one variant and prints one line of JSON; the allocator is whichever LD_PRELOAD
+ * brings.
  *
- * A workload's run function calls workers_run with the function that each worker (a thread; the first is the main thread)
- * executes: it makes its preparations, calls worker_start, and then repeats its work as long as worker_goes_on says so.
- * Each worker measures its own steady state, which begins when the warm-up is over.
+ * A workload's run function calls workers_run with the function that each worker (a thread; the first is the main
+ * thread) executes: it makes its preparations, calls worker_start, and then repeats its work as long as worker_goes_on
+ * says so. Each worker measures its own steady state, which begins when the warm-up is over.
  *
- * Blocks come from block_make and go through block_free. They are written when made, and compared when freed, so that an
- * allocator that hands out memory twice, or loses what is in it, is found out: exit status 3. What the harness needs for
- * itself comes from own_alloc, never from malloc, and is left out of all figures of memory.
+ * Blocks come from block_make and go through block_free. They are written when made, and compared when freed, so that
+ * an allocator that hands out memory twice, or loses what is in it, is found out: exit status 3. What the harness
+ * needs for itself comes from own_alloc, never from malloc, and is left out of all figures of memory.
  * SPDX-License-Identifier: MIT */
 #ifndef WORKLOADS_HARNESS_H
 #define WORKLOADS_HARNESS_H
@@ -24,7 +25,7 @@
 
 enum { CACHE_LINE = 64, MEMORY_PAGE = 4096 };
 
-/* ---- Random numbers: splitmix64, one draw for each decision ------------------------------------------------------------- */
+/* ---- Random numbers: splitmix64, one draw for each decision ------------------------------------------------------ */
 
 struct random {
     uint64_t state;
@@ -49,7 +50,7 @@ static inline bool random_percent(struct random *random, unsigned percent)
     return random_below(random, 100) < percent;
 }
 
-/* ---- Sizes --------------------------------------------------------------------------------------------------------------- */
+/* ---- Sizes ------------------------------------------------------------------------------------------------------- */
 
 enum sizes_kind {
     SIZES_UNIFORM, /* every size from min to max is as likely */
@@ -77,7 +78,7 @@ static inline size_t size_draw(struct random *random, const struct sizes *sizes)
     return size_draw_uneven(random, sizes);
 }
 
-/* ---- Workloads and variants ----------------------------------------------------------------------------------------------- */
+/* ---- Workloads and variants -------------------------------------------------------------------------------------- */
 
 struct workload {
     const char *name;
@@ -126,7 +127,7 @@ struct variant {
 /* Blocks that every worker certainly makes, in however short a time. */
 enum { BLOCKS_COUNTED = 1000 };
 
-/* ---- Blocks ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
 /* A block in the program's hands: what it needs to know of it to tell whether it still is as it was written. */
 struct block {
@@ -147,7 +148,7 @@ struct block_head {
     uint64_t word;
 };
 
-/* ---- Workers --------------------------------------------------------------------------------------------------------------- */
+/* ---- Workers ----------------------------------------------------------------------------------------------------- */
 
 struct latency;
 
@@ -197,7 +198,7 @@ static inline bool worker_goes_on(struct worker *worker, uint64_t operations)
 /* The same, for a worker that had nothing to do. */
 bool worker_waits(struct worker *worker);
 
-/* ---- The run ---------------------------------------------------------------------------------------------------------------- */
+/* ---- The run ----------------------------------------------------------------------------------------------------- */
 
 /* When the resident memory is taken. */
 #define RSS_POINTS(X)                                                                   \
@@ -252,7 +253,7 @@ void fail(const char *what) __attribute__((noreturn, cold));
 /* Ends the program with status 3. */
 void content_wrong(const struct block *block, const char *what) __attribute__((noreturn, cold));
 
-/* ---- Memory (rss.c) ----------------------------------------------------------------------------------------------------------- */
+/* ---- Memory (rss.c) ---------------------------------------------------------------------------------------------- */
 
 /* So many bytes belong to the harness. */
 void rss_subtract(size_t bytes);
@@ -267,7 +268,7 @@ void rss_settle(void);
 void rss_sleep(double seconds);
 void rss_print_json(void);
 
-/* ---- Latency (latency.c) -------------------------------------------------------------------------------------------------------- */
+/* ---- Latency (latency.c) ----------------------------------------------------------------------------------------- */
 
 enum timed_call { TIMED_MALLOC, TIMED_FREE, TIMED_CALLS };
 
@@ -281,7 +282,7 @@ double latency_print_json(void);
 
 void result_print(void);
 
-/* ---- Blocks, continued ------------------------------------------------------------------------------------------------------ */
+/* ---- Blocks, continued ------------------------------------------------------------------------------------------- */
 
 static inline void block_write(const struct block *block)
 {

@@ -1,5 +1,5 @@
-/* larson.c - a server whose threads live for a while and hand what they hold to their successors, as in the benchmark of
- * P. Larson and M. Krishnan (1998). A lane is an array of blocks with the thread that owns it at the moment.
+/* larson.c - a server whose threads live for a while and hand what they hold to their successors, as in the benchmark
+ * of P. Larson and M. Krishnan (1998). A lane is an array of blocks with the thread that owns it at the moment.
  * SPDX-License-Identifier: MIT */
 #include "workloads.h"
 

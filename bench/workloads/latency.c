@@ -1,5 +1,5 @@
-/* latency.c - the duration of every single malloc and free, by the cycle counter. Its rate is found by comparing it with
- * the clock at both ends of a run, and what reading it costs is subtracted.
+/* latency.c - the duration of every single malloc and free, by the cycle counter. Its rate is found by comparing it
+ * with the clock at both ends of a run, and what reading it costs is subtracted.
  * SPDX-License-Identifier: MIT */
 #include "harness.h"
 
@@ -90,7 +90,7 @@ void latency_free(struct latency *latency, void *data)
     latency_note(latency, TIMED_FREE, cycles_now() - begin);
 }
 
-/* ---- Output ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t calls_count(const struct latency *latency, enum timed_call call)
 {

@@ -1,5 +1,5 @@
-/* linked.c - linked structures that grow side by side, from several call sites whose allocations interleave, and are then
- * walked: how fast the walk is depends on where the allocator put neighbours.
+/* linked.c - linked structures that grow side by side, from several call sites whose allocations interleave, and are
+ * then walked: how fast the walk is depends on where the allocator put neighbours.
  * SPDX-License-Identifier: MIT */
 #include "workloads.h"
 
@@ -12,7 +12,7 @@ struct node {
     uint64_t tail;
 };
 
-/* One call site each: the functions differ in nothing else, and an allocator that looks at the caller sees them apart. */
+/* One call site each, so that an allocator that looks at its caller can tell the lists apart. */
 #define SITES(X) X(0, 48) X(1, 48) X(2, 48) X(3, 48) X(4, 64) X(5, 80) X(6, 96) X(7, 128)
 
 #define X(number, size)                                                                \

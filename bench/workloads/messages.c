@@ -21,7 +21,7 @@ static void rings_make(void)
     atomic_store(&producers_left, run.variant->producers);
 }
 
-/* ---- Producers ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Producers --------------------------------------------------------------------------------------------------- */
 
 /* To the consumers in turn; to the next one with room when the one in turn is behind. */
 static bool message_send(struct ring *mine, struct block message, unsigned *turn)
@@ -49,7 +49,7 @@ static void producer_work(struct worker *worker)
     atomic_fetch_sub(&producers_left, 1);
 }
 
-/* ---- Consumers ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Consumers --------------------------------------------------------------------------------------------------- */
 
 /* What a consumer makes for itself: one small block for each message, kept for a while. */
 struct notes {
@@ -141,9 +141,9 @@ const struct workload messages = {
     .run = messages_run,
 };
 
-/* ---- The memory of a queue whose length does not change ---------------------------------------------------------------------------- */
+/* ---- The memory of a queue whose length does not change ---------------------------------------------------------- */
 
-/* While the producers are there, only from rings that are nearly full, so that as many messages live as there is room. */
+/* While the producers are there, only from rings that are nearly full, so that the number of live messages stays. */
 static bool is_due(struct ring *ring, bool is_last)
 {
     return ring_length(ring) > (is_last ? 0 : ring->capacity - ring->capacity / 40);

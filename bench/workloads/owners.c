@@ -7,7 +7,7 @@
 static struct block *blocks;
 static sem_t made, may_end;
 
-/* A thread of its own allocates all blocks of a round. Its calls are counted as those of worker 0, which waits for it. */
+/* A thread of its own makes all blocks of a round. Its calls count as those of worker 0, which waits meanwhile. */
 static void *owner_main(void *argument)
 {
     struct worker *worker = argument;

@@ -10,7 +10,7 @@
 
 enum { STATS = 256 };
 
-/* ---- Who served ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Who served -------------------------------------------------------------------------------------------------- */
 
 /* The functions of the family that workloads call, each with the object whose function answers. */
 static void objects_print(void)
@@ -47,7 +47,7 @@ static void layers_print(void)
     printf("}");
 }
 
-/* ---- What was measured ------------------------------------------------------------------------------------------------------------ */
+/* ---- What was measured ------------------------------------------------------------------------------------------- */
 
 /* Each worker's own rate, from its own steady state, added up: of all its time, or of the time it counted as busy. */
 static double rate_sum(void)
@@ -90,7 +90,7 @@ void result_print(void)
     double value = isnan(run.value) ? rate_sum() : run.value;
     if (run.variant->is_timed)
         value = latency_print_json();
-    printf(", \"value\": %.6g, \"service\": {", value);
+    printf(", \"value\": %.10g, \"service\": {", value);
     objects_print();
     layers_print();
     printf("}}\n");

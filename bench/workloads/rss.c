@@ -1,5 +1,5 @@
-/* rss.c - resident memory at the points of a run, and over time. Reads /proc with plain system calls into buffers of its
- * own: nothing here allocates.
+/* rss.c - resident memory at the points of a run, and over time. Reads /proc with plain system calls into buffers of
+ * its own: nothing here allocates.
  * SPDX-License-Identifier: MIT */
 #include "harness.h"
 
@@ -31,7 +31,7 @@ static long long own_bytes; /* of the harness, always resident */
 
 void rss_subtract(size_t bytes) { __atomic_fetch_add(&own_bytes, (long long)bytes, __ATOMIC_RELAXED); }
 
-/* ---- What the system says ---------------------------------------------------------------------------------------------------- */
+/* ---- What the system says ---------------------------------------------------------------------------------------- */
 
 static void file_read(const char *path, char *buffer, size_t size)
 {
@@ -73,7 +73,7 @@ void rss_note(enum rss_point point)
         run.rss[point] = field_read("/proc/self/smaps_rollup", "Rss:") - own_bytes;
 }
 
-/* ---- Over time ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Over time --------------------------------------------------------------------------------------------------- */
 
 static double seconds_since_start(uint64_t now)
 {
@@ -137,7 +137,7 @@ void rss_settle(void)
     }
 }
 
-/* ---- Output ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
 
 void rss_print_json(void)
 {

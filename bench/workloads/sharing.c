@@ -1,4 +1,5 @@
-/* sharing.c - false sharing: tiny blocks of different threads in one cache line, which then goes to and fro between CPUs.
+/* sharing.c - false sharing: tiny blocks of different threads in one cache line, which then goes to and fro between
+ * CPUs.
  * SPDX-License-Identifier: MIT */
 #include "workloads.h"
 
@@ -32,7 +33,7 @@ static void sharing_work(struct worker *worker)
     } while (worker_goes_on(worker, count));
 }
 
-/* The main thread is not one of the workers' number before workers_run: it makes what it gives away as a worker 0 apart. */
+/* Before the workers run, the main thread makes what it gives away; none of that enters the checksum. */
 static void sharing_run(void)
 {
     struct worker giver = {.counted = 0};

@@ -1,5 +1,5 @@
-/* slots.c - blocks come and go at random: an array of slots, of which one is picked and filled, or emptied if it is full.
- * The workloads made of it differ in sizes, in the number of slots and in the function that allocates.
+/* slots.c - blocks come and go at random: an array of slots, of which one is picked and filled, or emptied if it is
+ * full. The workloads made of it differ in sizes, in the number of slots and in the function that allocates.
  * SPDX-License-Identifier: MIT */
 #include "workloads.h"
 

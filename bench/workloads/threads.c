@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- Short threads --------------------------------------------------------------------------------------------------------------- */
+/* ---- Short threads ----------------------------------------------------------------------------------------------- */
 
 enum { CHURN_BLOCKS = 200, CHURN_LEFT = 50 };
 
@@ -65,7 +65,7 @@ const struct workload thread_churn = {
     .run = churn_run,
 };
 
-/* ---- A pool of threads that mostly wait ---------------------------------------------------------------------------------------------- */
+/* ---- A pool of threads that mostly wait -------------------------------------------------------------------------- */
 
 static sem_t *turns; /* of each thread */
 static sem_t turn_over;
@@ -143,7 +143,7 @@ const struct workload thread_pool = {
     .run = pool_run,
 };
 
-/* ---- Fork servers ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Fork servers ------------------------------------------------------------------------------------------------ */
 
 enum { CHILD_BLOCKS = 2000, CHILD_INHERITED = 500, CHILD_SECONDS = 20, THREAD_SLOTS = 1000, THREAD_BATCH = 16 };
 

@@ -4,28 +4,17 @@
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
-#define UNIFORM(from, to)                                 \
-    {                                                     \
-        .kind = SIZES_UNIFORM, .min = (from), .max = (to) \
-    }
-#define DOUBLINGS(from, to)                           \
-    {                                                 \
-        .kind = SIZES_LOG, .min = (from), .max = (to) \
-    }
-#define POWERS(from, to)                                 \
-    {                                                    \
-        .kind = SIZES_POWERS, .min = (from), .max = (to) \
-    }
-#define APP               \
-    {                     \
-        .kind = SIZES_APP \
-    }
 
 /* clang-format off */
 
+#define UNIFORM(from, to) {.kind = SIZES_UNIFORM, .min = (from), .max = (to)}
+#define DOUBLINGS(from, to) {.kind = SIZES_LOG, .min = (from), .max = (to)}
+#define POWERS(from, to) {.kind = SIZES_POWERS, .min = (from), .max = (to)}
+#define APP {.kind = SIZES_APP}
+
 #define REMOTE(lane, top, name, percent, all, uses) \
-    {.workload = &remote, .id = "remote-" lane "-" name, .title = lane " " name ", 4 threads", .use = (uses), .threads = 4, \
-     .sizes = UNIFORM(16, top), .live = 400, .remote_percent = (percent), .to_all = (all)}
+    {.workload = &remote, .id = "remote-" lane "-" name, .title = lane " " name ", 4 threads", .use = (uses), \
+     .threads = 4, .sizes = UNIFORM(16, top), .live = 400, .remote_percent = (percent), .to_all = (all)}
 
 #define REMOTE_LANE(lane, top, uses) \
     REMOTE(lane, top, "r0", 0, false, 0), \
@@ -51,8 +40,8 @@
      .sizes = range, .live = (blocks) / 4, .survivors = (whom), .extra_seconds = 1, .idles = true}
 
 const struct variant variants[] = {
-    {.workload = &larson, .id = "larson-mid-1", .title = "2 to 32 KiB, 1 thread", .use = USE_QUICK | USE_CHECK, .threads = 1,
-     .sizes = UNIFORM(2 * KIB, 32 * KIB), .live = 10000, .rounds = 10000, .extra_seconds = 0.3},
+    {.workload = &larson, .id = "larson-mid-1", .title = "2 to 32 KiB, 1 thread", .use = USE_QUICK | USE_CHECK,
+     .threads = 1, .sizes = UNIFORM(2 * KIB, 32 * KIB), .live = 10000, .rounds = 10000, .extra_seconds = 0.3},
     {.workload = &larson, .id = "larson-mid-4", .title = "2 to 32 KiB, 4 threads", .use = USE_QUICK, .threads = 4,
      .sizes = UNIFORM(2 * KIB, 32 * KIB), .live = 10000, .rounds = 10000, .extra_seconds = 0.6},
     {.workload = &larson, .id = "larson-small-2", .title = "8 to 1000 B, 2 threads", .use = USE_QUICK, .threads = 2,
@@ -70,8 +59,8 @@ const struct variant variants[] = {
     {.workload = &buffer_pool, .id = "locality-pool-4", .title = "4 threads, a pool each", .threads = 4,
      .sizes = UNIFORM(2 * KIB, 8 * KIB), .extra_seconds = 0.4},
     {.workload = &linked, .id = "locality-linked-fresh", .title = "fresh heap", .threads = 1},
-    {.workload = &linked, .id = "locality-linked-aged", .title = "aged heap", .use = USE_QUICK | USE_CHECK, .threads = 1,
-     .is_aged = true},
+    {.workload = &linked, .id = "locality-linked-aged", .title = "aged heap", .use = USE_QUICK | USE_CHECK,
+     .threads = 1, .is_aged = true},
     {.workload = &linked, .id = "locality-linked-built", .title = "aged heap, building counts too", .threads = 1,
      .is_aged = true, .counts_building = true},
 
@@ -81,8 +70,9 @@ const struct variant variants[] = {
     MESSAGES(1, 4, 0),
     {.workload = &messages, .id = "messages-mute-small", .title = "1:1, 16 B to 1 KiB, the consumer never allocates",
      .threads = 2, .producers = 1, .sizes = UNIFORM(16, KIB), .live = 1024},
-    {.workload = &messages, .id = "messages-mute-64k", .title = "1:1, 64 KiB, the consumer never allocates", .use = USE_QUICK,
-     .threads = 2, .producers = 1, .sizes = UNIFORM(64 * KIB, 64 * KIB), .live = 64, .touches_pages = true},
+    {.workload = &messages, .id = "messages-mute-64k", .title = "1:1, 64 KiB, the consumer never allocates",
+     .use = USE_QUICK, .threads = 2, .producers = 1, .sizes = UNIFORM(64 * KIB, 64 * KIB), .live = 64,
+     .touches_pages = true},
 
     REMOTE_LANE("guard", 2 * KIB, USE_QUICK),
     REMOTE_LANE("main", 32 * KIB, USE_QUICK | USE_CHECK),
@@ -99,8 +89,8 @@ const struct variant variants[] = {
     {.workload = &random_mixed, .id = "random-app-4", .title = "4,096 slots, sizes of a typical program, 4 threads",
      .threads = 4, .sizes = APP, .live = 4096},
 
-    {.workload = &growth, .id = "realloc-vectors", .title = "64 vectors, to 1 MiB at most", .use = USE_QUICK | USE_CHECK,
-     .threads = 1, .sizes = DOUBLINGS(KIB, MIB), .live = 64, .growth = GROW_DOUBLING},
+    {.workload = &growth, .id = "realloc-vectors", .title = "64 vectors, to 1 MiB at most",
+     .use = USE_QUICK | USE_CHECK, .threads = 1, .sizes = DOUBLINGS(KIB, MIB), .live = 64, .growth = GROW_DOUBLING},
     {.workload = &growth, .id = "realloc-huge", .title = "one vector, to 256 MiB", .threads = 1,
      .sizes = UNIFORM(256 * MIB, 256 * MIB), .live = 1, .growth = GROW_DOUBLING, .counted = 50, .extra_seconds = 0.3},
     {.workload = &growth, .id = "realloc-strings", .title = "256 strings, to 4 KiB at most", .threads = 1,
@@ -116,17 +106,18 @@ const struct variant variants[] = {
     {.workload = &aligned, .id = "aligned", .title = "4,096 slots, 16 B to 8 KiB", .use = USE_QUICK, .threads = 1,
      .sizes = DOUBLINGS(16, 8 * KIB), .live = 4096, .allocation = CALL_ALIGNED},
 
-    {.workload = &thread_churn, .id = "thread-churn-1", .title = "one at a time", .use = USE_QUICK | USE_CHECK, .threads = 1,
+    {.workload = &thread_churn, .id = "thread-churn-1", .title = "one at a time", .use = USE_QUICK | USE_CHECK,
+     .threads = 1, .sizes = UNIFORM(16, 2 * KIB)},
+    {.workload = &thread_churn, .id = "thread-churn-4", .title = "four at a time", .threads = 4,
      .sizes = UNIFORM(16, 2 * KIB)},
-    {.workload = &thread_churn, .id = "thread-churn-4", .title = "four at a time", .threads = 4, .sizes = UNIFORM(16, 2 * KIB)},
     {.workload = &fork_server, .id = "fork-server-1", .title = "1 thread", .use = USE_QUICK, .threads = 1, .sizes = APP,
      .live = 50000, .extra_seconds = 0.1},
     {.workload = &fork_server, .id = "fork-server-3", .title = "2 other threads allocate", .threads = 3, .sizes = APP,
      .live = 50000, .extra_seconds = 0.1},
     {.workload = &false_sharing, .id = "sharing-active-2", .title = "active, 2 threads", .threads = 2,
      .sizes = UNIFORM(8, 8), .live = 8},
-    {.workload = &false_sharing, .id = "sharing-passive-2", .title = "passive, 2 threads", .use = USE_QUICK, .threads = 2,
-     .sizes = UNIFORM(8, 8), .live = 8, .is_passive = true},
+    {.workload = &false_sharing, .id = "sharing-passive-2", .title = "passive, 2 threads", .use = USE_QUICK,
+     .threads = 2, .sizes = UNIFORM(8, 8), .live = 8, .is_passive = true},
     {.workload = &false_sharing, .id = "sharing-active-4", .title = "active, 4 threads", .threads = 4,
      .sizes = UNIFORM(8, 8), .live = 8},
     {.workload = &false_sharing, .id = "sharing-passive-4", .title = "passive, 4 threads", .threads = 4,
@@ -147,10 +138,10 @@ const struct variant variants[] = {
     {.workload = &fragmentation, .id = "day", .title = "half a second an hour", .use = USE_QUICK, .threads = 1,
      .seconds = 12, .extra_seconds = 1, .idles = true},
 
-    {.workload = &latency_random, .id = "latency-random-1", .title = "1 thread", .use = USE_QUICK, .threads = 1, .sizes = APP,
-     .live = 4096, .is_timed = true},
-    {.workload = &latency_random, .id = "latency-random-4", .title = "4 threads", .threads = 4, .sizes = APP, .live = 4096,
-     .is_timed = true},
+    {.workload = &latency_random, .id = "latency-random-1", .title = "1 thread", .use = USE_QUICK, .threads = 1,
+     .sizes = APP, .live = 4096, .is_timed = true},
+    {.workload = &latency_random, .id = "latency-random-4", .title = "4 threads", .threads = 4,
+     .sizes = APP, .live = 4096, .is_timed = true},
     {.workload = &latency_remote, .id = "latency-remote-4", .title = "16 B to 32 KiB, 4 threads", .use = USE_QUICK,
      .threads = 4, .sizes = UNIFORM(16, 32 * KIB), .live = 400, .remote_percent = 50, .to_all = true, .is_timed = true},
     {.workload = &latency_requests, .id = "latency-requests-1", .title = "1 thread", .use = USE_QUICK, .threads = 1,

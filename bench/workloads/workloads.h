@@ -1,5 +1,5 @@
-/* workloads.h - the workloads, by the file that defines them. To add one, define it, name it here, and give it variants in
- * variants.c: everything else (--list, the runner, the report) comes from there.
+/* workloads.h - the workloads, by the file that defines them. To add one, define it, name it here, and give it
+ * variants in variants.c: everything else (--list, the runner, the report) comes from there.
  * SPDX-License-Identifier: MIT */
 #ifndef WORKLOADS_WORKLOADS_H
 #define WORKLOADS_WORKLOADS_H

@@ -3,7 +3,7 @@
  *
  *   blocks SIZE  as many blocks of SIZE as there are, three times over; prints the three counts
  *   mixed        as many bytes in blocks of many sizes as there are, three times over; prints the three sums
- *   kinds        fills memory with 1 KB blocks, then with 70 KB, then 1 MB, then 70 KB, then 1 KB; prints the five sums
+ *   kinds        fills memory with blocks of 1 KB, then 70 KB, 1 MiB, 50 MiB, 70 KB, 1 KB; prints the six sums
  *   churn SIZE   a workload with blocks of up to SIZE; prints how often it was served and refused
  * SPDX-License-Identifier: MIT */
 #include "churn.h"
@@ -81,7 +81,7 @@ static void print_three(bool mixed)
 
 static void print_kinds(void)
 {
-    static const size_t sizes[] = {1000, 70000, MIB, 70000, 1000};
+    static const size_t sizes[] = {1000, 70000, MIB, 50 * MIB, 70000, 1000};
     size_t results[COUNT_OF(sizes)];
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         struct link *chain = NULL;
@@ -90,7 +90,9 @@ static void print_kinds(void)
         results[i] = fill(size_fixed, &chain, &count);
         empty(&chain);
     }
-    dprintf(STDOUT_FILENO, "%zu %zu %zu %zu %zu\n", results[0], results[1], results[2], results[3], results[4]);
+    for (size_t i = 0; i < COUNT_OF(results); i++) {
+        dprintf(STDOUT_FILENO, "%zu ", results[i]);
+    }
 }
 
 static void print_churn(void)

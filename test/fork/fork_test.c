@@ -136,6 +136,96 @@ static void test_clone_without_libc(void **state)
     case_run(forks_body, &forks, "120 times clone with 3 threads allocating");
 }
 
+enum { LARGE_SLOTS = 40 };
+
+struct large_block {
+    char *block;
+    size_t size;
+};
+
+/* Writes the first and the last bytes only: the time is to go into the allocator, which holds its lock for such blocks. */
+static void large_put(struct large_block *slot, uint64_t *random)
+{
+    slot->size = 40000 + random_size(random, 2 * MIB);
+    slot->block = malloc(slot->size);
+    must(slot->block != NULL, "malloc(%zu) failed", slot->size);
+    pattern_fill(slot->block, 64, (uint64_t)(uintptr_t)slot->block);
+    pattern_fill(slot->block + slot->size - 64, 64, (uint64_t)(uintptr_t)slot->block + 1);
+}
+
+static void large_free(struct large_block *slot)
+{
+    uint64_t seed = (uint64_t)(uintptr_t)slot->block;
+    must(slot->block == NULL || (pattern_check(slot->block, 64, seed) == 64 &&
+                                 pattern_check(slot->block + slot->size - 64, 64, seed + 1) == 64),
+         "a block of %zu bytes at %p was changed", slot->size, (void *)slot->block);
+    free(slot->block);
+    slot->block = NULL;
+}
+
+static void *large_churner(void *argument)
+{
+    struct large_block slots[LARGE_SLOTS] = {{NULL, 0}};
+    uint64_t random = (uint64_t)(size_t)argument;
+    while (!atomic_load(&g_stop)) {
+        struct large_block *slot = &slots[random_next(&random) % LARGE_SLOTS];
+        large_free(slot);
+        large_put(slot, &random);
+    }
+    for (size_t i = 0; i < LARGE_SLOTS; i++) {
+        large_free(&slots[i]);
+    }
+    return NULL;
+}
+
+/* Whatever the other threads were doing to the address space when fork copied it: the child's blocks are its own. */
+static void large_body(void *argument)
+{
+    struct large_block slots[LARGE_SLOTS] = {{NULL, 0}};
+    uint64_t random = 99;
+    pthread_t threads[CHURNERS];
+    atomic_store(&g_stop, false);
+    for (size_t i = 0; i < CHURNERS; i++) {
+        must(pthread_create(&threads[i], NULL, large_churner, (void *)(i + 1)) == 0, "pthread_create failed");
+    }
+    for (size_t i = 0; i < (size_t)argument; i++) {
+        for (size_t k = 0; k < LARGE_SLOTS; k++) {
+            large_free(&slots[k]);
+            large_put(&slots[k], &random);
+        }
+        pid_t child = fork();
+        must(child >= 0, "fork number %zu failed: %s", i, strerror(errno));
+        if (child == 0) {
+            alarm(CHILD_SECONDS);
+            struct large_block more[LARGE_SLOTS];
+            for (size_t k = 0; k < 3 * LARGE_SLOTS; k++) {
+                large_free(&slots[k % LARGE_SLOTS]);
+                large_put(&slots[k % LARGE_SLOTS], &random);
+            }
+            for (size_t k = 0; k < LARGE_SLOTS; k++) {
+                large_put(&more[k], &random);
+            }
+            for (size_t k = 0; k < LARGE_SLOTS; k++) {
+                large_free(&slots[k]);
+                large_free(&more[k]);
+            }
+            churn_run(i + 1, 5 * MIB, 20);
+            _exit(0);
+        }
+        child_wait(child, "a child of fork, 3 threads allocating large blocks");
+    }
+    for (size_t k = 0; k < LARGE_SLOTS; k++) {
+        large_free(&slots[k]);
+    }
+    churners_end(threads);
+}
+
+static void test_fork_with_large_blocks(void **state)
+{
+    (void)state;
+    case_run(large_body, (void *)100, "100 forks with 3 threads allocating large blocks");
+}
+
 /* ---- fork in a signal handler ------------------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t g_is_child;
@@ -568,6 +658,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_400_forks_with_busy_threads),
         cmocka_unit_test(test_fork_without_handlers),
+        cmocka_unit_test(test_fork_with_large_blocks),
         cmocka_unit_test(test_clone_without_libc),
         cmocka_unit_test(test_fork_in_signal_handler),
         cmocka_unit_test(test_fork_without_handlers_in_signal_handler),

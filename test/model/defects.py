@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes copies of sources for the models: as they are checked, or with one deliberate defect that a model must find.
 
-usage: defects.py list                        one line for each defect: name|model|source|property that it breaks
+usage: defects.py list                        one line for each defect: name|model|scenario|source|property
        defects.py write NAME SOURCE OUTPUT    NAME is a defect's, or "none"
 
 SPDX-License-Identifier: MIT
@@ -13,82 +13,120 @@ import sys
 REDUCTIONS = [("lock.c", "SPINS = 100,", "SPINS = 1,")]
 
 NOT_LOST = "no page with free blocks stays FULL"
-ONE_HOLDER = "a page has one holder"
 RACE = "no two threads race for memory that is not atomic"
 WAITING = "no thread waits for ever"
 
-# Name, model, source, text that stands there once (spaces and line ends do not matter), replacement, property.
+# Name, model, scenario that shows it, source, text that stands there once (spaces and line ends do not matter), replacement,
+# property that does not hold then.
 DEFECTS = [
-    ("full_without_second_look", "page", "page.c",
+    ("full_without_second_look", "page", "release_against_frees", "page.c",
      "if (!bitmap_is_empty(page->free, info) && cas_seq(&page->state, &full, PAGE_LISTED))",
-     "if (false && cas_seq(&page->state, &full, PAGE_LISTED))", NOT_LOST),
-    ("full_stored_with_release", "page", "page.c",
-     "store_seq(&page->state, PAGE_FULL);", "store_release(&page->state, PAGE_FULL);", NOT_LOST),
-    ("freed_without_look_at_state", "page", "page.c",
+     "if (false && cas_seq(&page->state, &full, PAGE_LISTED))",
+     NOT_LOST),
+    ("full_stored_with_release", "page", "release_against_frees", "page.c",
+     "store_seq(&page->state, PAGE_FULL); uint8_t full",
+     "store_release(&page->state, PAGE_FULL); uint8_t full",
+     NOT_LOST),
+    ("freed_without_look_at_state", "page", "release_against_frees", "page.c",
      "if (load_seq(&page->state) == PAGE_FULL && cas_seq(&page->state, &full, PAGE_LISTED)) page_list(page);",
-     "(void)full;", NOT_LOST),
-    ("listed_by_both", "page", "page.c",
+     "(void)full;",
+     NOT_LOST),
+    ("listed_by_both", "page", "full_against_frees_and_claim", "page.c",
      "if (load_seq(&page->state) == PAGE_FULL && cas_seq(&page->state, &full, PAGE_LISTED))",
-     "if (load_seq(&page->state) == full)", ""),
-    ("claimed_by_both", "page", "page.c",
-     "if (!(fetch_and_seq(&slab->listed, ~bit) & bit))", "if (!fetch_and_seq(&slab->listed, ~bit) && false)", ""),
-    ("hint_without_second_look", "page", "page.c",
-     "page = slab_claim(slab_at(n), class_id); if (page) { slabset_add(set, n); return page; }", "",
+     "if (load_seq(&page->state) == full)",
+     RACE),
+    ("claimed_by_both", "page", "release_against_claims", "page.c",
+     "if (!(fetch_and_seq(&slab->listed, ~bit) & bit))",
+     "if (!(load_seq(&slab->listed) & bit) || (fetch_and_seq(&slab->listed, ~bit), false))",
+     RACE),
+    ("hint_without_second_look", "page", "hint_out_of_date", "page.c",
+     "page = slab_claim(slab_at(n), class_id); if (page) { slabset_add(set, n); return page; }",
+     "",
      "the set of its class leads to a listed page"),
-    ("class_not_looked_at_again", "page", "page.c",
-     "if (page->class_id == class_id) return page;", "return page;", ""),
-    ("empty_without_second_look", "page", "page.c",
-     "page_enlist(page); if (bitmap_is_full(page->free, info)) unit_retire(slab, unit);", "page_enlist(page); (void)info; (void)slab; (void)unit;",
+    ("class_not_looked_at_again", "page", "unit_changes_class", "page.c",
+     "if (page->class_id == class_id) return page;",
+     "return page;",
+     "a page of the class asked for is acquired"),
+    ("empty_without_second_look", "page", "release_against_frees", "page.c",
+     "page_enlist(page); if (bitmap_is_full(page->free, info)) unit_retire(slab, unit);",
+     "page_enlist(page); (void)info, (void)slab, (void)unit;",
      "a page whose blocks are all free is unmade"),
-    ("unmade_while_trimmed", "page", "page.c",
-     "bool full = bitmap_is_full(page->free, info), purge = false;", "bool full = true, purge = false;", ""),
-    ("taken_without_acquire", "page", "page.c",
+    ("unmade_while_trimmed", "page", "trim_against_free", "page.c",
+     "bool full = bitmap_is_full(page->free, info), purge = false;",
+     "bool full = true, purge = false;",
+     RACE),
+    ("taken_by_both", "page", "trim_against_release", "page.c",
      "return mask ? fetch_and_acquire(word, ~mask) & mask : 0;",
-     "return mask ? atomic_fetch_and_explicit(word, ~mask, memory_order_relaxed) & mask : 0;", RACE),
-    ("given_back_without_release", "page", "page.c",
+     "return fetch_and_acquire(word, ~mask), mask;",
+     RACE),
+    ("taken_without_acquire", "page", "full_against_frees_and_claim", "page.c",
+     "return mask ? fetch_and_acquire(word, ~mask) & mask : 0;",
+     "return mask ? atomic_fetch_and_explicit(word, ~mask, memory_order_relaxed) & mask : 0;",
+     RACE),
+    ("given_back_without_release", "page", "release_against_frees", "page.c",
      "fetch_or_seq(&page->free[item.word], item.mask);",
-     "atomic_fetch_or_explicit(&page->free[item.word], item.mask, memory_order_acquire);", RACE),
-    ("taken_twice", "page", "page.c",
-     "return mask ? fetch_and_acquire(word, ~mask) & mask : 0;", "return fetch_and_acquire(word, ~mask), mask;", ""),
+     "atomic_fetch_or_explicit(&page->free[item.word], item.mask, memory_order_acquire);",
+     RACE),
 
-    ("removed_without_second_look", "slabset", "slabset.c",
-     "if (load_seq(members) != 0)", "if (false)", "what is in the set is found"),
-    ("summary_before_word", "slabset", "slabset.c",
+    ("removed_without_second_look", "slabset", "add_against_remove", "slabset.c",
+     "if (load_seq(members) != 0)",
+     "if (false)",
+     "what is in the set is found"),
+    ("summary_before_word", "slabset", "add_against_remove", "slabset.c",
      "fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS);",
      "summary_set(set, group); fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS); return;",
      "what is in the set is found"),
 
-    ("full_before_written", "depot", "remote.c",
+    ("full_before_written", "depot", "givers_and_takers", "remote.c",
      "store_relaxed(&batch->count, count);",
-     "fetch_or_release(&depot->full, bit); store_relaxed(&batch->count, count);", ""),
-    ("full_without_release", "depot", "remote.c",
+     "fetch_or_release(&depot->full, bit); store_relaxed(&batch->count, count);",
+     RACE),
+    ("full_without_release", "depot", "givers_and_takers", "remote.c",
      "fetch_or_release(&depot->full, bit);",
-     "atomic_fetch_or_explicit(&depot->full, bit, memory_order_relaxed);", RACE),
-    ("free_before_read", "depot", "remote.c",
+     "atomic_fetch_or_explicit(&depot->full, bit, memory_order_relaxed);",
+     RACE),
+    ("free_before_read", "depot", "slot_used_again_by_its_reader", "remote.c",
      "unsigned count = load_relaxed(&batch->count);",
-     "atomic_fetch_and_explicit(&depot->claimed, ~bit, memory_order_release); unsigned count = load_relaxed(&batch->count);", ""),
-    ("claimed_without_acquire", "depot", "remote.c",
+     "atomic_fetch_and_explicit(&depot->claimed, ~bit, memory_order_release); "
+     "unsigned count = load_relaxed(&batch->count);",
+     RACE),
+    ("claimed_without_acquire", "depot", "slots_used_again", "remote.c",
      "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) & bit)",
-     "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_relaxed) & bit)", RACE),
-    ("emptied_by_both", "depot", "remote.c",
-     "if (!(fetch_and_acquire(&depot->full, ~bit) & bit))", "if (!fetch_and_acquire(&depot->full, ~bit) && false)", ""),
-    ("written_by_both", "depot", "remote.c",
+     "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_relaxed) & bit)",
+     RACE),
+    ("emptied_by_both", "depot", "givers_and_takers", "remote.c",
+     "if (!(fetch_and_acquire(&depot->full, ~bit) & bit))",
+     "if (!(load_relaxed(&depot->full) & bit) || (fetch_and_acquire(&depot->full, ~bit), false))",
+     RACE),
+    ("written_by_both", "depot", "givers_and_takers", "remote.c",
      "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) & bit)",
-     "if (!atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) && false)", ""),
+     "if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) == bit + 1)",
+     RACE),
 
-    ("released_without_wake", "lock", "lock.c", "os_wake_one(&lock_word);", "(void)0;", WAITING),
-    ("woken_takes_uncontended", "lock", "lock.c",
-     "if (lock_try(0, self | CONTENDED))", "if (lock_try(0, self))", WAITING),
-    ("sleeps_unannounced", "lock", "lock.c",
+    ("released_without_wake", "lock", "two_threads_twice", "lock.c",
+     "os_wake_one(&lock_word);",
+     "(void)0;",
+     WAITING),
+    ("woken_takes_uncontended", "lock", "three_threads", "lock.c",
+     "if (lock_try(0, self | CONTENDED))",
+     "if (lock_try(0, self))",
+     WAITING),
+    ("sleeps_unannounced", "lock", "two_threads_twice", "lock.c",
      "if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED)) continue; os_wait(&lock_word, seen | CONTENDED,",
-     "os_wait(&lock_word, seen,", WAITING),
-    ("released_without_release", "lock", "lock.c",
-     "exchange_release(&lock_word, 0)", "exchange_acquire(&lock_word, 0)", RACE),
-    ("taken_over_by_both", "lock", "lock.c",
+     "os_wait(&lock_word, seen,",
+     WAITING),
+    ("released_without_release", "lock", "two_threads_twice", "lock.c",
+     "exchange_release(&lock_word, 0)",
+     "exchange_acquire(&lock_word, 0)",
+     RACE),
+    ("taken_over_by_both", "lock", "holder_vanished", "lock.c",
      "lock_try(seen | CONTENDED, self | CONTENDED))",
-     "(store_seq(&lock_word, self | CONTENDED), true))", ""),
-    ("taken_from_the_living", "lock", "lock.c",
-     "!os_thread_exists(seen & ~CONTENDED) &&", "", RACE),
+     "(store_seq(&lock_word, self | CONTENDED), true))",
+     RACE),
+    ("taken_from_the_living", "lock", "three_threads_waking_early", "lock.c",
+     "!os_thread_exists(seen & ~CONTENDED) &&",
+     "",
+     RACE),
 ]
 
 
@@ -107,7 +145,7 @@ def write(name, path, output):
     for reduced, old, new in REDUCTIONS:
         if reduced == source:
             text = replaced(source, text, old, new)
-    for defect, _, where, old, new, _ in DEFECTS:
+    for defect, _, _, where, old, new, _ in DEFECTS:
         if defect == name and where == source:
             text = replaced(source, text, old, new)
     with open(output, "w", encoding="utf-8") as file:
@@ -116,8 +154,8 @@ def write(name, path, output):
 
 def main(arguments):
     if arguments == ["list"]:
-        for name, model, source, _, _, violated in DEFECTS:
-            print(f"{name}|{model}|{source}|{violated}")
+        for name, model, scenario, source, _, _, violated in DEFECTS:
+            print(f"{name}|{model}|{scenario}|{source}|{violated}")
     elif len(arguments) == 4 and arguments[0] == "write":
         write(*arguments[1:])
     else:

@@ -117,12 +117,12 @@ static void quiet(void)
 }
 
 static const struct model_scenario scenarios[] = {
-    {"givers_and_takers", empty, {give_0, give_1, take_one, take_one}, quiet, false},
-    {"slots_used_again", empty, {give_0_then_1, take_two, take_one}, quiet, false},
-    {"slot_used_again_by_its_reader", with_one, {take_then_give, take_one, give_1}, quiet, false},
-    {"one_slot_left", with_one_slot, {give_0, give_1, take_one}, quiet, false},
-    {"flush_of_resting", with_one_resting, {flush_resting, flush_resting, take_one, give_0}, quiet, false},
-    {"flush_of_all", with_one, {flush_all, take_one, give_0}, quiet, false},
+    {"givers_and_takers", empty, {give_0, give_1, take_one, take_one}, quiet, false, 0},
+    {"slots_used_again", empty, {give_0_then_1, take_two, take_one}, quiet, false, 0},
+    {"slot_used_again_by_its_reader", with_one, {take_then_give, take_one, give_1}, quiet, false, 0},
+    {"one_slot_left", with_one_slot, {give_0, give_1, take_one}, quiet, false, 0},
+    {"flush_of_resting", with_one_resting, {flush_resting, flush_resting, take_one, give_0}, quiet, false, 0},
+    {"flush_of_all", with_one, {flush_all, take_one, give_0}, quiet, false, 0},
 };
 
 int main(int argc, char **argv) { return model_main(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios); }

@@ -13,7 +13,7 @@ enum {
     STATES_MAX = 40000000,  /* then the search is given up, and the test fails */
     RANDOM_RUNS = 3000,     /* before the search: to learn which objects are shared */
     PREEMPTIONS_MAX = 6,    /* of the searches for a short counterexample */
-    UNBOUNDED = 1000000
+    UNBOUNDED = 1000000     /* preemptions: all interleavings */
 };
 
 static const struct model_scenario *scenario;
@@ -266,26 +266,27 @@ static enum outcome interleaving_run(void)
 /* ---- Searches ------------------------------------------------------------------------------------------------------------- */
 
 static size_t interleavings, completed;
-static unsigned longest;
+
+static void search_begin(void)
+{
+    states_clear();
+    path_length = 0;
+    interleavings = completed = transitions = 0;
+}
 
 /* All interleavings with at most so many preemptions. False when one violates a property; `path` then leads to it. */
 static bool search(unsigned preemptions_max)
 {
     preemptions_allowed = preemptions_max;
-    states_clear();
-    path_length = 0;
-    interleavings = completed = transitions = longest = 0;
+    search_begin();
     do {
         enum outcome outcome = interleaving_run();
         interleavings++;
         completed += outcome == COMPLETE;
-        longest = depth > longest ? depth : longest;
         if (outcome == VIOLATION)
             return false;
         if (memory_learnt()) { /* there are more steps than was known: begin again */
-            states_clear();
-            path_length = 0;
-            interleavings = completed = transitions = longest = 0;
+            search_begin();
             continue;
         }
         if (state_count > STATES_MAX) {
@@ -316,13 +317,25 @@ static void violation_show(void)
     printf("violation: %s\n", failure);
 }
 
-/* The violation with the fewest preemptions, among those that `search` can find; false when there is none. */
+static unsigned scenario_bound(void) { return scenario->preemptions ? scenario->preemptions : UNBOUNDED; }
+
+/* The violation with the fewest preemptions; false when there is none. */
 static bool violation_find(void)
 {
-    for (unsigned bound = 0; bound <= PREEMPTIONS_MAX; bound++)
+    for (unsigned bound = 0; bound <= PREEMPTIONS_MAX && bound < scenario_bound(); bound++)
         if (!search(bound))
             return true;
-    return !search(UNBOUNDED);
+    return !search(scenario_bound());
+}
+
+static void report(void)
+{
+    printf("%-30s %8zu states, %8zu steps, %8zu interleavings, %6zu of them to the end; ", scenario->name, state_count,
+           transitions, interleavings, completed);
+    if (preemptions_allowed < UNBOUNDED)
+        printf("at most %u preemptions\n", preemptions_allowed);
+    else
+        printf("all there are\n");
 }
 
 static bool scenario_holds(bool expects_violation)
@@ -336,9 +349,8 @@ static bool scenario_holds(bool expects_violation)
     after_setup = memory_mark();
     if (holds) {
         learn_at_random();
-        holds = expects_violation ? !violation_find() : search(UNBOUNDED);
-        printf("%-28s %9zu states %10zu transitions %9zu interleavings, %zu to the end; up to %u choices\n", scenario->name,
-               state_count, transitions, interleavings, completed, longest);
+        holds = expects_violation ? !violation_find() : search(scenario_bound());
+        report();
         if (!holds && (expects_violation || violation_find()))
             violation_show();
     }

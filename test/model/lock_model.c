@@ -57,14 +57,16 @@ static void expect_uses(unsigned uses)
 static void quiet_2(void) { expect_uses(2); }
 static void quiet_3(void) { expect_uses(3); }
 static void quiet_4(void) { expect_uses(4); }
+static void quiet_8(void) { expect_uses(8); }
 
 static const struct model_scenario scenarios[] = {
-    {"holder_interrupted", nobody, {use_and_interrupt, use_and_interrupt}, quiet_2, false},
-    {"two_threads_twice", nobody, {use_twice, use_twice}, quiet_4, false},
-    {"three_threads", nobody, {use_once, use_once, use_once}, quiet_3, false},
-    {"three_threads_one_twice", nobody, {use_twice, use_once, use_once}, quiet_4, false},
-    {"three_threads_waking_early", nobody, {use_once, use_once, use_once}, quiet_3, true},
-    {"holder_vanished", vanished, {use_once, use_once, use_once}, quiet_3, true},
+    {"holder_interrupted", nobody, {use_and_interrupt, use_and_interrupt}, quiet_2, false, 0},
+    {"two_threads_twice", nobody, {use_twice, use_twice}, quiet_4, false, 0},
+    {"three_threads", nobody, {use_once, use_once, use_once}, quiet_3, false, 0},
+    {"three_threads_one_twice", nobody, {use_twice, use_once, use_once}, quiet_4, false, 0},
+    {"four_threads_twice", nobody, {use_twice, use_twice, use_twice, use_twice}, quiet_8, false, 3},
+    {"three_threads_waking_early", nobody, {use_once, use_once, use_once}, quiet_3, true, 0},
+    {"holder_vanished", vanished, {use_once, use_once, use_once}, quiet_3, true, 0},
 };
 
 int main(int argc, char **argv) { return model_main(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios); }

@@ -43,10 +43,16 @@ static size_t unit_of(const void *address)
     return unit;
 }
 
+static size_t size_at(const void *address)
+{
+    unsigned class_id = map_class(address);
+    model_check(class_is_paged(class_id), "no page is unmade while its blocks are in hand");
+    return class_size(class_id);
+}
+
 static struct content *content_of(const void *block)
 {
-    size_t offset = (uintptr_t)block % UNIT_SIZE;
-    return &contents[unit_of(block)][offset / class_size(map_class(block))];
+    return &contents[unit_of(block)][(uintptr_t)block % UNIT_SIZE / size_at(block)];
 }
 
 static void block_use(void *block)
@@ -152,7 +158,7 @@ int os_unmap(void *address, size_t size)
 
 int os_purge(void *address, size_t size)
 {
-    for (char *block = address; block < (char *)address + size; block += class_size(map_class(address))) {
+    for (char *block = address; block < (char *)address + size; block += size_at(address)) {
         model_check(content_of(block)->status == FREE, "no block is purged while it is used");
         content_of(block)->written = false;
     }
@@ -282,6 +288,7 @@ static void claim(unsigned class_id, unsigned count)
     if (!page)
         return;
     hold(page);
+    model_check(page->class_id == class_id, "a page of the class asked for is acquired");
     count = page_take(page, taken, count);
     for (unsigned i = 0; i < count; i++)
         block_use(taken[i]);
@@ -351,19 +358,32 @@ static void listed(void)
     release();
 }
 
+/* The page was listed once, and the set of its class still says so. */
+static void full_again(void)
+{
+    listed();
+    page_at_start = page_begin(PAIR, 1, 1);
+    release();
+}
+
 static const struct model_scenario scenarios[] = {
-    {"release_against_frees", held_with_both_used, {release, free_0, free_1}, quiet, false},
-    {"release_against_claims", held_with_one_used, {release, claim_one, claim_one}, quiet, false},
-    {"full_against_two_claims", full, {free_0, claim_one, claim_one}, quiet, false},
-    {"full_against_frees_and_claim", full, {free_0, free_1, claim_pair}, quiet, false},
-    {"recycled_as_same_class", held_with_both_used, {release, free_0, free_1, claim_pair}, quiet, false},
-    {"recycled_as_other_class", held_with_both_used, {release, free_0, free_1, claim_other_class}, quiet, false},
-    {"unit_changes_class", full, {free_0_then_1, claim_one, claim_one_of_other_class}, quiet, false},
-    {"two_words_against_release", held_with_two_words, {release, free_0, free_1}, quiet, false},
-    {"two_words_against_claim", held_with_two_words, {release, free_0_and_1, claim_one_of_many}, quiet, false},
-    {"zeroed", held_with_one_used, {take_zeroed_and_release, free_0, claim_one}, quiet, false},
-    {"trim_against_release", held_with_one_used, {trim, take_and_release, free_0}, quiet, false},
-    {"trim_against_claim", listed, {trim, free_0, claim_pair}, quiet, false},
+    {"release_against_frees", held_with_both_used, {release, free_0, free_1}, quiet, false, 0},
+    {"release_against_claims", held_with_one_used, {release, claim_one, claim_one}, quiet, false, 0},
+    {"full_against_two_claims", full, {free_0, claim_one, claim_one}, quiet, false, 0},
+    {"full_against_frees_and_claim", full, {free_0, free_1, claim_pair}, quiet, false, 0},
+    {"recycled_as_same_class", held_with_both_used, {release, free_0, free_1, claim_pair}, quiet, false, 0},
+    {"recycled_as_other_class", held_with_both_used, {release, free_0, free_1, claim_other_class}, quiet, false, 0},
+    {"hint_out_of_date", full_again, {free_0, claim_pair}, quiet, false, 0},
+    {"unit_changes_class", full, {free_0_then_1, claim_one, claim_one_of_other_class}, quiet, false, 0},
+    {"two_words_against_release", held_with_two_words, {release, free_0, free_1}, quiet, false, 0},
+    {"two_words_against_claim", held_with_two_words, {release, free_0_and_1, claim_one_of_many}, quiet, false, 0},
+    {"zeroed", held_with_one_used, {take_zeroed_and_release, free_0, claim_one}, quiet, false, 0},
+    {"trim_against_release", held_with_one_used, {trim, take_and_release, free_0}, quiet, false, 0},
+    {"trim_against_free", listed, {trim, free_0}, quiet, false, 0},
+    {"trim_against_claims", listed, {trim, claim_one, claim_pair}, quiet, false, 0},
+    {"trim_against_trim", listed, {trim, trim, free_0}, quiet, false, 4},
+    {"trim_against_free_and_claim", listed, {trim, free_0, claim_one}, quiet, false, 4},
+    {"trim_against_all", held_with_both_used, {release, free_0_then_1, claim_one, trim}, quiet, false, 3},
 };
 
 int main(int argc, char **argv) { return model_main(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios); }

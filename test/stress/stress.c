@@ -73,31 +73,29 @@ void item_check(const struct item *item, const char *what)
 
 /* ---- Exchange ------------------------------------------------------------------------------------------------------ */
 
-static struct item *_Atomic g_exchange[64];
-
-/* What lay at the place, taken out of its wrapping. */
-static struct item unwrap(struct item *wrapped)
-{
-    struct item item = wrapped ? *wrapped : (struct item){NULL, 0, 0};
-    free(wrapped);
-    return item;
-}
+/* Places with a flag each: whoever sets it may look. No memory is needed, and nobody waits. */
+static struct place {
+    atomic_flag busy;
+    struct item item;
+} g_exchange[64];
 
 struct item item_swap(struct item item, uint64_t *random)
 {
-    struct item *wrapped = malloc(sizeof *wrapped);
-    must(wrapped != NULL, "no memory");
-    *wrapped = item;
-    return unwrap(atomic_exchange_explicit(&g_exchange[random_next(random) % COUNT_OF(g_exchange)], wrapped,
-                                           memory_order_acq_rel));
+    struct place *place = &g_exchange[random_next(random) % COUNT_OF(g_exchange)];
+    if (atomic_flag_test_and_set_explicit(&place->busy, memory_order_acquire))
+        return item;
+    struct item other = place->item;
+    place->item = item;
+    atomic_flag_clear_explicit(&place->busy, memory_order_release);
+    return other;
 }
 
 struct item item_leftover(void)
 {
-    for (size_t i = 0; i < COUNT_OF(g_exchange); i++) {
-        struct item *wrapped = atomic_exchange_explicit(&g_exchange[i], NULL, memory_order_acq_rel);
-        if (wrapped)
-            return unwrap(wrapped);
+    struct item item = {NULL, 0, 0};
+    for (size_t i = 0; i < COUNT_OF(g_exchange) && !item.block; i++) {
+        item = g_exchange[i].item;
+        g_exchange[i].item.block = NULL;
     }
-    return unwrap(NULL);
+    return item;
 }

@@ -434,10 +434,14 @@ static void test_retention_of_a_slow_process(void **state)
 static void test_retention_after_unmapping(void **state)
 {
     (void)state;
+    struct run runs[60];
     for (size_t round = 0; round < 20; round++) {
-        for (size_t i = 0; i < 60; i++)
-            live_alloc(32, 1, i);
-        free_everything();
+        heap_lock();
+        for (size_t i = 0; i < COUNT_OF(runs); i++)
+            runs[i] = span_alloc(SUPERSLAB_UNITS, 1);
+        for (size_t i = 0; i < COUNT_OF(runs); i++)
+            span_free(runs[i], SUPERSLAB_UNITS);
+        lock_release();
         unmap_free();
     }
     retention(20);
@@ -472,6 +476,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         /* First: where purged memory was needed again, as in the others, it fades more slowly. */
+        cmocka_unit_test(test_retention_after_unmapping),
         cmocka_unit_test(test_retention_of_a_busy_process),
         cmocka_unit_test(test_retention_of_a_slow_process),
         cmocka_unit_test(test_random_operations),
@@ -480,7 +485,6 @@ int main(void)
         cmocka_unit_test(test_groups_from_used_metadata),
         cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_after_fork),
-        cmocka_unit_test(test_retention_after_unmapping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
