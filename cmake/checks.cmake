@@ -1,10 +1,10 @@
 # Tests of what the build makes, and of the sources as text. The tests of the allocator are in test/.
 
-add_test(NAME build.layers COMMAND python3 ${PROJECT_SOURCE_DIR}/tools/check_layers.py ${PROJECT_SOURCE_DIR}/src)
+add_test(NAME product.layers COMMAND python3 ${PROJECT_SOURCE_DIR}/tools/check_layers.py ${PROJECT_SOURCE_DIR}/src)
 
 if(NOT HAK_SANITIZE)
     foreach(page IN ITEMS hakmem.1 hakmem.3)
-        add_test(NAME build.${page} COMMAND mandoc -T lint -W warning ${PROJECT_BINARY_DIR}/man/${page})
+        add_test(NAME product.${page} COMMAND mandoc -T lint -W warning ${PROJECT_BINARY_DIR}/man/${page})
     endforeach()
 
     # The single file, compiled as its own head says, into a program that has no other malloc.
@@ -13,13 +13,13 @@ if(NOT HAK_SANITIZE)
     target_compile_options(single_file PRIVATE
         -O2 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-builtin -fno-strict-aliasing -fexceptions)
     target_link_libraries(single_file PRIVATE hakmem_warnings)
-    add_test(NAME build.single-file COMMAND single_file 64 64 1000)
-    set_tests_properties(build.single-file PROPERTIES
+    add_test(NAME product.single-file COMMAND single_file 64 64 1000)
+    set_tests_properties(product.single-file PROPERTIES
         ENVIRONMENT HAKMEM_STATS=1 PASS_REGULAR_EXPRESSION "hakmem [0-9.]+")
 
-    add_test(NAME build.command COMMAND python3 ${PROJECT_SOURCE_DIR}/test/build/command.py $<TARGET_FILE:hakmem-tool>)
-    add_test(NAME build.package COMMAND python3 ${PROJECT_SOURCE_DIR}/test/build/package.py
+    add_test(NAME product.command COMMAND python3 ${PROJECT_SOURCE_DIR}/test/product/command.py $<TARGET_FILE:hakmem-tool>)
+    add_test(NAME product.package COMMAND python3 ${PROJECT_SOURCE_DIR}/test/product/package.py
         ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR} $<CONFIG> ${CMAKE_C_COMPILER})
 endif()
 get_property(tests DIRECTORY PROPERTY TESTS)
-set_tests_properties(${tests} PROPERTIES LABELS build TIMEOUT 120)
+set_tests_properties(${tests} PROPERTIES LABELS product TIMEOUT 120)

@@ -194,7 +194,7 @@ static uint64_t state_now(void)
     uint64_t state = memory_hash();
     for (unsigned i = 0; i < MODEL_THREADS; i++) {
         const struct thread *t = &threads[i];
-        unsigned flags = t->finished | t->sleeping << 1 | t->woken << 2 | t->buffered << 3;
+        unsigned flags = t->finished | (unsigned)t->sleeping << 1 | (unsigned)t->woken << 2 | t->buffered << 3;
         state = mix(mix(mix(state, t->memories), t->clock), flags);
     }
     if (preemptions_allowed < UNBOUNDED)

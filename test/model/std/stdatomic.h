@@ -51,5 +51,6 @@ bool model_cas(const volatile void *object, size_t size, void *expected, uint64_
 
 /* A thread of a model is no thread of the system: what is thread-local is gathered, and swapped when a thread gets its turn. */
 #define __thread __attribute__((section("model_thread_local")))
+#define tls_model(model) /* an attribute that such a variable cannot have */
 
 #endif
