@@ -26,6 +26,7 @@ all:
 	@$(call compile,$(RELEASE))
 
 # In debug without the tests that take minutes because of what other programs do.
+# The debug build, which checks every invariant, does without what does not depend on it or takes long.
 test:
 	@tools/setup build run test
 	@$(call configure,$(RELEASE),Release,-DHAK_TESTS=ON)

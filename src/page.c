@@ -115,16 +115,20 @@ static struct page *page_create(unsigned class_id)
     return page;
 }
 
-/* The caller holds the page and found every block free. False, and nothing done, when that is no longer so: under the lock,
- * somebody may have taken free blocks to purge their memory. A checked page is kept, because a write to its
- * freed blocks is to be noticed. */
-static bool page_destroy(struct page *page)
+enum destroyed {
+    DESTROYED,
+    IN_USE, /* under the lock not every block was free any more: somebody has taken free blocks to purge their memory */
+    KEPT    /* the lock is this thread's already; or the page is checked, and a write to its freed blocks is to be noticed */
+};
+
+/* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */
+static enum destroyed page_destroy(struct page *page)
 {
     unsigned class_id = page->class_id;
     const struct class_info *info = &class_info[class_id];
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
     if (page->checked || !lock_acquire())
-        return false;
+        return KEPT;
     bool full = bitmap_is_full(page->free, info), purge = false;
     if (full) {
         map_set(page->start, info->units, CLASS_RESERVED, NULL);
@@ -134,7 +138,7 @@ static bool page_destroy(struct page *page)
     lock_release();
     if (purge)
         span_purge_excess();
-    return full;
+    return full ? DESTROYED : IN_USE;
 }
 
 /* If all blocks of the page listed at this unit are free, it goes back to the spans. */
@@ -145,12 +149,12 @@ static void unit_retire(struct superslab *slab, uint32_t unit)
         if (!page)
             return;
         const struct class_info *info = &class_info[page->class_id];
-        bool full = bitmap_is_full(page->free, info);
-        if (full && page_destroy(page))
+        enum destroyed outcome = bitmap_is_full(page->free, info) ? page_destroy(page) : IN_USE;
+        if (outcome == DESTROYED)
             return;
         page_enlist(page);
         /* Whoever freed the last block meanwhile found the page not listed, and left it to us. */
-        if (full || !bitmap_is_full(page->free, info))
+        if (outcome == KEPT || !bitmap_is_full(page->free, info))
             return;
     }
 }
@@ -217,7 +221,7 @@ void page_release(struct page *page)
 {
     const struct class_info *info = &class_info[page->class_id];
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
-    if (bitmap_is_full(page->free, info) && page_destroy(page))
+    if (bitmap_is_full(page->free, info) && page_destroy(page) == DESTROYED)
         return;
     if (!bitmap_is_empty(page->free, info)) {
         page_list(page);
