@@ -25,8 +25,7 @@ all:
 	@$(call configure,$(RELEASE),Release)
 	@$(call compile,$(RELEASE))
 
-# In debug without the tests that take minutes because of what other programs do.
-# The debug build, which checks every invariant, does without what does not depend on it or takes long.
+# In debug without the tests that take minutes and do not depend on the build: real programs, models, the lab.
 test:
 	@tools/setup build run test
 	@$(call configure,$(RELEASE),Release,-DHAK_TESTS=ON)
@@ -34,7 +33,7 @@ test:
 	@$(call configure,$(DEBUG),Debug,-DHAK_TESTS=ON)
 	@$(call compile,$(DEBUG))
 	@$(call ctest,$(RELEASE))
-	@$(call ctest,$(DEBUG)) -LE 'real|lab'
+	@$(call ctest,$(DEBUG)) -LE 'real|model|lab'
 
 run: all
 	@tools/setup run
@@ -64,3 +63,22 @@ help:
 	@echo "make single-file      write the library as one C file, for programs that compile it in"
 	@echo "make clean            remove $(BUILD)"
 	@echo "variables: BUILD=$(BUILD) JOBS=$(JOBS) CC= CXX= CMAKE_ARGS='-DHAK_WERROR=ON ...' CTEST_ARGS='-R name ...'"
+
+# ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' --------------
+
+.PHONY: bench bench-full bench-check
+ARGS ?=
+AGAINST ?= HEAD
+lab = python3 bench/lab/lab.py $(1) --hakmem $(RELEASE)/libhakmem.so --workloads $(RELEASE)/bench/hakmem-workloads
+
+bench: all
+	@tools/setup run bench
+	$(call lab,bench) --output $(BUILD)/bench $(ARGS)
+
+bench-full: all
+	@tools/setup run bench
+	$(call lab,bench) --full --output $(BUILD)/bench-full $(ARGS)
+
+bench-check: all
+	@tools/setup run bench
+	$(call lab,check) --against $(AGAINST) $(ARGS)

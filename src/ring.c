@@ -16,7 +16,10 @@ enum {
     RING_LEAST_MEDIUM = 2,      /* and of larger ones; up to RING_BYTES_MEDIUM */
     RING_BYTES_MEDIUM = 2 << 20,
     RING_FIRST = 14,            /* capacity of a new ring; the next is twice that and SENTINELS */
-    CACHE_BYTES = 8 << 20,      /* rings do not grow while those of a thread could hold more than this */
+    RING_FIRST_BYTES = 16 << 10, /* and most bytes of blocks in it, if there is room for RING_LEAST_MEDIUM */
+    CACHE_BYTES_MIN = 128 << 10, /* rings may grow while those of the thread could hold no more than this, */
+    CACHE_BYTES_MAX = 8 << 20,   /* or no more than this, if those of */
+    CACHE_BYTES_ALL = 64 << 20,  /* all threads could hold no more than this */
     REFILL_FIRST = 4,
     PROBATION = 64,             /* frees into a young ring that are watched */
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
@@ -31,6 +34,9 @@ static void *const nothing[SENTINELS] = {NULL, NULL};
 #define CLOSED_8 CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED, CLOSED
 #define CLOSED_64 CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8, CLOSED_8
 _Static_assert(CLASS_SLOTS == 64, "CLOSED_64 fills a cache");
+/* Bytes that all rings could hold. Relaxed: a bound, not a condition. */
+static _Atomic(size_t) reach_of_all;
+
 struct cache cache_none = {.top = {CLOSED_64}, .limit = {CLOSED_64}};
 __thread struct cache *cache_self __attribute__((tls_model("initial-exec"))) = &cache_none;
 
@@ -95,11 +101,9 @@ static uint32_t capacity_max(unsigned c)
     return (uint32_t)max_size(RING_LEAST_MEDIUM, RING_BYTES_MEDIUM / size);
 }
 
-/* A batch of the depot must fit. */
 static uint32_t capacity_first(unsigned c)
 {
-    uint32_t least = class_size(c) <= CLASS_TABLE_MAX ? RING_FIRST : RING_LEAST_MEDIUM;
-    return (uint32_t)min_size(capacity_max(c), max_size(least, remote_serves(c) ? remote_batch(c) : 0));
+    return (uint32_t)max_size(RING_LEAST_MEDIUM, min_size(RING_FIRST, RING_FIRST_BYTES / class_size(c)));
 }
 
 static size_t array_size(uint32_t capacity) { return (SENTINELS + capacity) * sizeof(void *); }
@@ -125,6 +129,9 @@ static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
         return false;
     void **slot = array + SENTINELS - 1;
     array[0] = slot[0] = NULL;
+    size_t more = (size_t)(capacity - ring->capacity) * class_size(c);
+    cache->reach += more;
+    fetch_add_relaxed(&reach_of_all, more);
     void **old = cache->ring[c].slot;
     size_t used = old ? (size_t)(ring->held_top - old) : 0;
     uint32_t old_capacity = ring->capacity;
@@ -135,6 +142,17 @@ static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
     ring->held_top = slot + used;
     array_free(old, old_capacity);
     return true;
+}
+
+/* Doubles the capacity of the ring, which is hidden; false when it is as large as it may be, or memory is out. */
+static bool ring_grow(struct cache *cache, unsigned c)
+{
+    uint32_t capacity = cache->ring[c].capacity;
+    size_t more = capacity * class_size(c);
+    bool much_left = load_relaxed(&reach_of_all) + more <= CACHE_BYTES_ALL;
+    if (capacity >= capacity_max(c) || cache->reach + more > (much_left ? CACHE_BYTES_MAX : CACHE_BYTES_MIN))
+        return false;
+    return ring_resize(cache, c, (uint32_t)min_size(capacity * 2u + SENTINELS, capacity_max(c)));
 }
 
 static bool ring_open(struct cache *cache, unsigned c)
@@ -149,6 +167,14 @@ static bool ring_open(struct cache *cache, unsigned c)
 
 /* ---- Entering and leaving slow paths --------------------------------------------------------------------------------------- */
 
+static void let_page_go(struct cache *cache, unsigned c)
+{
+    struct page *page = cache->page[c];
+    cache->page[c] = NULL;
+    if (page)
+        page_release(page);
+}
+
 /* Returns the older half of the ring's blocks to their pages; of an empty ring, lets the page go. */
 static void ring_halve(struct cache *cache, unsigned c)
 {
@@ -161,10 +187,8 @@ static void ring_halve(struct cache *cache, unsigned c)
     ring->held_top -= count;
     ring_publish(cache, c);
     ring_show(cache, c);
-    if (count == 0 && cache->page[c]) {
-        page_release(cache->page[c]);
-        cache->page[c] = NULL;
-    }
+    if (count == 0)
+        let_page_go(cache, c);
 }
 
 /* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use. (One in use may
@@ -254,6 +278,8 @@ static bool ring_refill(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
     unsigned got = 0;
+    while (remote_serves(c) && remote_count(c) > 0 && ring->capacity < remote_batch(c) && ring_grow(cache, c))
+        continue;
     if (remote_serves(c) && ring->capacity >= remote_batch(c))
         got = remote_take(c, cache->ring[c].slot + 1);
     if (got > 0) {
@@ -274,10 +300,7 @@ static bool ring_refill(struct cache *cache, unsigned c)
 static COLD bool ring_refill_hard(struct cache *cache, unsigned c)
 {
     for (unsigned other = 1; other <= CLASS_LAST; other++)
-        if (cache->page[other]) {
-            page_release(cache->page[other]);
-            cache->page[other] = NULL;
-        }
+        let_page_go(cache, other);
     remote_flush();
     return ring_refill(cache, c);
 }
@@ -338,22 +361,17 @@ static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks,
     counter_add(&cache->counters.flushed_to_pages, count);
 }
 
-static bool ring_may_grow(const struct cache *cache, unsigned c)
-{
-    uint32_t capacity = cache->ring[c].capacity;
-    return capacity < capacity_max(c) && cache->reach + capacity * class_size(c) <= CACHE_BYTES;
-}
-
 /* Makes room in a full ring, which is hidden: a larger array if it may grow, else the older half of its blocks goes. */
 static void ring_flush(struct cache *cache, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
     void **slot = ring->slot;
-    if (ring_may_grow(cache, c) &&
-        ring_resize(cache, c, (uint32_t)min_size(ring->capacity * 2u + SENTINELS, capacity_max(c))))
+    if (ring_grow(cache, c))
         return;
     unsigned count = (ring->capacity + 1) / 2;
     counter_add(&cache->counters.flushes, 1);
+    /* A thread that frees more than it allocates, and may go to sleep then, needs no page that others could use. */
+    let_page_go(cache, c);
     blocks_pass_on(cache, c, slot + 1, count, call);
     for (unsigned i = 1; i <= ring->capacity - count; i++)
         slot[i] = slot[i + count];
@@ -448,10 +466,7 @@ static void cache_empty(struct cache *cache)
             ring_publish(cache, c);
             ring_show(cache, c);
         }
-        if (cache->page[c]) {
-            page_release(cache->page[c]);
-            cache->page[c] = NULL;
-        }
+        let_page_go(cache, c);
     }
 }
 
@@ -463,6 +478,8 @@ void cache_close(struct cache *cache)
         ring_close(cache, c);
         array_free(ring.slot, ring.capacity);
     }
+    fetch_sub_relaxed(&reach_of_all, cache->reach);
+    cache->reach = 0;
 }
 
 void ring_collect(void)

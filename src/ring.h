@@ -12,7 +12,7 @@
  *   open     the fast path does everything
  *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
  *
- * Capacity grows when a ring overflows, within bounds for the ring and for all rings of the thread; a refill takes twice as
+ * Capacity grows when a ring overflows, within bounds for the ring, the thread and the process; a refill takes twice as
  * many blocks as the one before. Rings that are not used lose their blocks by halves.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so these are

@@ -16,8 +16,8 @@ NOT_LOST = "no page with free blocks stays FULL"
 RACE = "no two threads race for memory that is not atomic"
 WAITING = "no thread waits for ever"
 
-# Name, model, scenario that shows it, source, text that stands there once (spaces and line ends do not matter), replacement,
-# property that does not hold then.
+# Name, model, scenario that shows it, source, text that stands there once (spaces and line ends do not matter),
+# replacement, property that does not hold then.
 DEFECTS = [
     ("full_without_second_look", "page", "release_against_frees", "page.c",
      "if (!bitmap_is_empty(page->free, info) && cas_seq(&page->state, &full, PAGE_LISTED))",
@@ -74,7 +74,8 @@ DEFECTS = [
      "what is in the set is found"),
     ("summary_before_word", "slabset", "add_against_remove", "slabset.c",
      "fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS);",
-     "summary_set(set, group); fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS); return;",
+     "summary_set(set, group); "
+     "fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS); return;",
      "what is in the set is found"),
 
     ("full_before_written", "depot", "givers_and_takers", "remote.c",
@@ -134,7 +135,7 @@ def replaced(source, text, old, new):
     pattern = r"\s+".join(re.escape(word) for word in old.split())
     result, count = re.subn(pattern, lambda _: new, text)
     if count != 1:
-        sys.exit(f"test/model/defects.py: in {source} this stands {count} times, not once; bring the table up to date:\n  {old}")
+        sys.exit(f"test/model/defects.py: not once but {count} times in {source}; bring the table up to date:\n  {old}")
     return result
 
 

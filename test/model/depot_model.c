@@ -21,7 +21,8 @@ static void batch_arrives(void **blocks, unsigned count)
 {
     struct batch_content *content = (struct batch_content *)blocks[0];
     size_t number = (size_t)(content - contents);
-    model_check(count == BATCH && number < BATCHES && blocks[1] == &content->block[1], "batches come out whole and unmixed");
+    bool is_whole = count == BATCH && number < BATCHES && blocks[1] == &content->block[1];
+    model_check(is_whole, "batches come out whole and unmixed");
     model_check(content->in_depot == 1, "a batch comes out once");
     content->in_depot = 0;
 }
@@ -46,7 +47,7 @@ static bool take(void)
     return count > 0;
 }
 
-/* ---- What lies around -------------------------------------------------------------------------------------------------- */
+/* ---- What lies around -------------------------------------------------------------------------------------------- */
 
 void page_return(void *const *blocks, unsigned count, const char *call)
 {
@@ -68,7 +69,7 @@ void error_assert(const char *condition, const char *file, int line)
     model_fail(condition);
 }
 
-/* ---- Scenarios --------------------------------------------------------------------------------------------------------- */
+/* ---- Scenarios --------------------------------------------------------------------------------------------------- */
 
 static void give_0(void) { give(0); }
 static void give_1(void) { give(1); }

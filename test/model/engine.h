@@ -5,12 +5,15 @@
 
 #include "model.h"
 
-/* ---- Vector clocks: one byte for each thread, below 128 ------------------------------------------------------------ */
+/* ---- Vector clocks: one byte for each thread, below 128 ---------------------------------------------------------- */
 
 typedef uint32_t clocks;
 #define CLOCKS_HIGH ((clocks)0x80808080)
 
-static inline bool clocks_cover(clocks known, clocks seen) { return (((known | CLOCKS_HIGH) - seen) & CLOCKS_HIGH) == CLOCKS_HIGH; }
+static inline bool clocks_cover(clocks known, clocks seen)
+{
+    return (((known | CLOCKS_HIGH) - seen) & CLOCKS_HIGH) == CLOCKS_HIGH;
+}
 
 static inline clocks clocks_join(clocks a, clocks b)
 {
@@ -25,7 +28,7 @@ static inline uint64_t mix(uint64_t hash, uint64_t value)
     return hash ^ hash >> 32;
 }
 
-/* ---- Threads --------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 /* A store that is not sequentially consistent: its thread sees it at once, the others when it has left the buffer. */
 struct buffered {
@@ -55,7 +58,7 @@ enum { ALONE = MODEL_THREADS };
 /* What changes is logged, the first time in an epoch, so that the search can go back to where a choice was made. */
 extern uint64_t epoch;
 
-/* ---- turns.c --------------------------------------------------------------------------------------------------------- */
+/* ---- turns.c ----------------------------------------------------------------------------------------------------- */
 
 void turns_prepare(void);                             /* once */
 void turns_start(unsigned index, void (*body)(void)); /* the thread stands before its first step */
@@ -72,7 +75,7 @@ struct turns_mark {
 void turns_mark(struct turns_mark *mark);
 void turns_undo(const struct turns_mark *mark);
 
-/* ---- memory.c -------------------------------------------------------------------------------------------------------- */
+/* ---- memory.c ---------------------------------------------------------------------------------------------------- */
 
 struct memory_mark {
     size_t log_length;
@@ -86,7 +89,7 @@ void memory_flush_one(unsigned thread); /* the oldest of a thread's buffered sto
 bool memory_learnt(void);
 void memory_forget_users(void);
 
-/* ---- explore.c ------------------------------------------------------------------------------------------------------- */
+/* ---- explore.c --------------------------------------------------------------------------------------------------- */
 
 unsigned explore_choose(unsigned count);
 bool explore_is_tracing(void);

@@ -1,6 +1,6 @@
-/* explore.c - depth first through every order in which the threads of a scenario can take their steps. Where there is a choice,
- * the search comes back, and everything is put back, until all of it was tried. An interleaving is given up when it comes to a
- * state that was seen before: the same in memory (memory.c) and in every thread's stack (turns.c).
+/* explore.c - depth first through every order in which the threads of a scenario can take their steps. Where there is a
+ * choice, the search comes back, and everything is put back, until all of it was tried. An interleaving is given up
+ * when it comes to a state that was seen before: the same in memory (memory.c) and in every thread's stack (turns.c).
  * SPDX-License-Identifier: MIT */
 #include "engine.h"
 
@@ -18,7 +18,7 @@ enum {
 
 static const struct model_scenario *scenario;
 
-/* ---- Choices ------------------------------------------------------------------------------------------------------------ */
+/* ---- Choices ----------------------------------------------------------------------------------------------------- */
 
 static struct choice {
     uint8_t chosen, count;
@@ -59,7 +59,7 @@ static bool path_advance(void)
     return true;
 }
 
-/* ---- States ------------------------------------------------------------------------------------------------------------- */
+/* ---- States ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t *states; /* hashes, open addressing; 0: none */
 static size_t state_slots, state_count;
@@ -102,7 +102,7 @@ static void states_clear(void)
     state_count = 0;
 }
 
-/* ---- One interleaving ------------------------------------------------------------------------------------------------- */
+/* ---- One interleaving -------------------------------------------------------------------------------------------- */
 
 enum outcome { COMPLETE, SEEN_BEFORE, VIOLATION };
 
@@ -126,8 +126,7 @@ static bool thread_can_step(const struct thread *thread)
     return !thread->sleeping || thread->woken || scenario->wakes_early;
 }
 
-/* What can happen next: n < MODEL_THREADS, thread n takes a step; else a store of thread n - MODEL_THREADS becomes visible.
- * The thread that ran last comes first, so that the first interleavings are those with few switches. */
+/* What can happen next: n < MODEL_THREADS: thread n takes a step; else: thread n - MODEL_THREADS lets a store out. The thread that ran last comes first, so that the first interleavings are those with few switches. */
 static unsigned transitions_list(unsigned *list)
 {
     unsigned count = 0;
@@ -143,7 +142,7 @@ static unsigned transitions_list(unsigned *list)
     return count;
 }
 
-/* ---- Going back ----------------------------------------------------------------------------------------------------------- */
+/* ---- Going back -------------------------------------------------------------------------------------------------- */
 
 static struct point {
     struct memory_mark memory;
@@ -155,8 +154,11 @@ static struct memory_mark after_setup;
 /* Choices that are made in the middle of a thread's step are no points: the search goes back to the one before. */
 static void point_set(void)
 {
-    points[depth] = (struct point){.memory = memory_mark(), .preemptions = preemptions, .last = last};
-    turns_mark(&points[depth].turns);
+    struct point *point = &points[depth];
+    point->memory = memory_mark();
+    turns_mark(&point->turns);
+    point->preemptions = preemptions;
+    point->last = last;
 }
 
 static void interleaving_begin(void)
@@ -164,9 +166,8 @@ static void interleaving_begin(void)
     static const struct turns_mark beginning;
     memory_undo(after_setup);
     turns_undo(&beginning);
-    for (unsigned i = 0; i < MODEL_THREADS; i++) {
+    for (unsigned i = 0; i < MODEL_THREADS; i++)
         turns_start(i, scenario->thread[i]);
-    }
     depth = preemptions = last = 0;
     for (unsigned i = 0; i < MODEL_THREADS && !failure; i++)
         if (!threads[i].finished)
@@ -189,14 +190,20 @@ static void interleaving_resume(void)
     last = points[depth].last;
 }
 
+static uint64_t thread_hash(const struct thread *t)
+{
+    unsigned flags = t->finished | (unsigned)t->sleeping << 1 | (unsigned)t->woken << 2;
+    uint64_t mixed = mix(mix(mix(t->memories, t->clock), flags), (uintptr_t)t->awaited ^ t->awaited_value);
+    for (unsigned i = 0; i < t->buffered; i++)
+        mixed = mix(mix(mix(mixed, (uintptr_t)t->buffer[i].object), t->buffer[i].value), t->buffer[i].sync);
+    return mixed;
+}
+
 static uint64_t state_now(void)
 {
     uint64_t state = memory_hash();
-    for (unsigned i = 0; i < MODEL_THREADS; i++) {
-        const struct thread *t = &threads[i];
-        unsigned flags = t->finished | (unsigned)t->sleeping << 1 | (unsigned)t->woken << 2 | t->buffered << 3;
-        state = mix(mix(mix(state, t->memories), t->clock), flags);
-    }
+    for (unsigned i = 0; i < MODEL_THREADS; i++)
+        state = mix(state, thread_hash(&threads[i]));
     if (preemptions_allowed < UNBOUNDED)
         state = mix(state, preemptions << 8 | last);
     return state ? state : 1;
@@ -263,7 +270,7 @@ static enum outcome interleaving_run(void)
     return failure ? VIOLATION : COMPLETE;
 }
 
-/* ---- Searches ------------------------------------------------------------------------------------------------------------- */
+/* ---- Searches ---------------------------------------------------------------------------------------------------- */
 
 static size_t interleavings, completed;
 

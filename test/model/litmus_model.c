@@ -1,5 +1,6 @@
-/* litmus_model.c - tests of the explorer itself: programs of a few steps, with what can come of them. Each must be reached,
- * and nothing else; and where threads race or wait for ever, that must be said. SPDX-License-Identifier: MIT */
+/* litmus_model.c - tests of the explorer itself: programs of a few steps, with what can come of them. Each must be
+ * reached, and nothing else; and where threads race or wait for ever, that must be said.
+ * SPDX-License-Identifier: MIT */
 #include "model.h"
 
 #include "atomic.h"
@@ -11,7 +12,7 @@ static _Atomic(uint32_t) x, y;
 static unsigned plain;
 static unsigned result[MODEL_THREADS];
 
-/* ---- Programs ---------------------------------------------------------------------------------------------------------- */
+/* ---- Programs ---------------------------------------------------------------------------------------------------- */
 
 static void nothing(void) {}
 
@@ -119,7 +120,7 @@ static void consume_relaxed(void)
 static void read_plain(void) { result[model_self()] = plain; }
 static void write_plain(void) { plain = 1; }
 
-/* ---- Outcomes ---------------------------------------------------------------------------------------------------------- */
+/* ---- Outcomes ---------------------------------------------------------------------------------------------------- */
 
 #define UNHOOKED __attribute__((no_sanitize("thread"), noinline))
 
@@ -159,7 +160,8 @@ static const struct litmus {
      RESULTS(1, 0, 0) | RESULTS(0, 1, 0) | RESULTS(0, 0, 1), NULL},
     {{"sleepers", nothing, {sleep_count_and_wake, sleep_count_and_wake, change_and_wake_one}, note_outcome, false, 0},
      RESULTS(1, 2, 0) | RESULTS(2, 1, 0), NULL},
-    {{"sleeper_left", nothing, {sleep_and_count, sleep_and_count, change_and_wake_one}, note_outcome, false, 0}, 0, waiting},
+    {{"sleeper_left", nothing, {sleep_and_count, sleep_and_count, change_and_wake_one}, note_outcome, false, 0},
+     0, waiting},
     {{"sleeper_too_late", nothing, {sleep_and_count, wake_one}, note_outcome, false, 0}, 0, waiting},
     {{"sleeper_wakes_early", nothing, {sleep_and_count}, note_outcome, true, 0}, RESULTS(1, 0, 0), NULL},
     {{"published", nothing, {consume, publish}, note_outcome, false, 0}, RESULTS(0, 0, 0) | RESULTS(2, 0, 0), NULL},

@@ -3,8 +3,8 @@
  *
  *   - what has to be put back before the next interleaving, and what the state of the model is: every word accessed;
  *   - where a thread has to wait for its turn: at atomic objects that more than one thread uses and one of them writes;
- *   - races: two accesses, one of them a write and one of them not atomic, that no chain of releases and acquires puts in
- *     order. This is where the orders that the source asks for are checked.
+ *   - races: two accesses, one of them a write and one of them not atomic, that no chain of releases and acquires puts
+ *     in order. This is where the orders that the source asks for are checked.
  *
  * Stores that are not sequentially consistent wait in a buffer, as on x86-64, until the explorer lets them out.
  * SPDX-License-Identifier: MIT */
@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define NOINLINE __attribute__((noinline))
 
 enum { CELLS = 1 << 12, INDEX_SLOTS = 4 * CELLS, LOG_ENTRIES = 1 << 16 };
 
@@ -137,7 +139,16 @@ bool memory_learnt(void)
     return result;
 }
 
-/* ---- Accesses ---------------------------------------------------------------------------------------------------------- */
+/* The explorer works on the stack of the thread that calls it. What it leaves there is different each time, and would
+ * make a difference between states when a later call does not write over all of it. */
+static NOINLINE void stack_clean(void)
+{
+    char rests[1024];
+    memset(rests, 0, sizeof rests);
+    __asm__ volatile("" : : "r"(rests) : "memory");
+}
+
+/* ---- Accesses ---------------------------------------------------------------------------------------------------- */
 
 enum kind { PLAIN_READ, PLAIN_WRITE, ATOMIC_READ, ATOMIC_WRITE };
 
@@ -180,7 +191,7 @@ static void cell_access(struct cell *cell, unsigned first, size_t size, enum kin
 }
 
 /* A plain access, before it happens. */
-static void access_plain(const volatile void *address, size_t size, enum kind kind, const void *place)
+static NOINLINE void access_plain(const volatile void *address, size_t size, enum kind kind, const void *place)
 {
     if (turns_is_private(address))
         return;
@@ -204,7 +215,7 @@ static uint64_t object_read(const volatile void *object, size_t size)
 
 static void object_write(volatile void *object, size_t size, uint64_t value) { memcpy((void *)object, &value, size); }
 
-/* ---- Store buffers ----------------------------------------------------------------------------------------------------- */
+/* ---- Store buffers ----------------------------------------------------------------------------------------------- */
 
 static void store_now(const struct buffered *store)
 {
@@ -246,9 +257,10 @@ static const struct buffered *store_pending(const volatile void *object)
     return NULL;
 }
 
-/* ---- Atomic operations --------------------------------------------------------------------------------------------------- */
+/* ---- Atomic operations ------------------------------------------------------------------------------------------- */
 
-static const char *const action_names[] = {"load", "store", "exchange", "fetch_or", "fetch_and", "fetch_add", "fetch_sub", "cas"};
+static const char *const action_names[] = {"load",      "store",     "exchange",  "fetch_or",
+                                           "fetch_and", "fetch_add", "fetch_sub", "cas"};
 
 static const char *order_name(memory_order order)
 {
@@ -286,13 +298,14 @@ static void trace(const struct operation *op, uint64_t before, uint64_t after, b
 static bool object_is_shared(struct cell *cell, unsigned byte, bool writes)
 {
     uint8_t me = (uint8_t)(1u << running);
-    bool was = cell->writers[byte] && ((cell->readers[byte] | cell->writers[byte]) & ((cell->readers[byte] | cell->writers[byte]) - 1));
+    unsigned before = cell->readers[byte] | cell->writers[byte];
+    bool was_written = cell->writers[byte];
     *(writes ? &cell->writers[byte] : &cell->readers[byte]) |= me;
-    unsigned users = cell->readers[byte] | cell->writers[byte];
-    bool is = cell->writers[byte] && (users & (users - 1));
-    if (is && !was)
+    unsigned users = before | me;
+    bool is_shared = cell->writers[byte] && (users & (users - 1));
+    if (is_shared && !(was_written && users == before))
         learnt = true;
-    return is;
+    return is_shared;
 }
 
 static uint64_t result_of(enum model_action action, uint64_t before, uint64_t value)
@@ -307,7 +320,10 @@ static uint64_t result_of(enum model_action action, uint64_t before, uint64_t va
     }
 }
 
-static uint64_t truncated(uint64_t value, size_t size) { return size == 8 ? value : value & (((uint64_t)1 << size * 8) - 1); }
+static uint64_t truncated(uint64_t value, size_t size)
+{
+    return size == 8 ? value : value & (((uint64_t)1 << size * 8) - 1);
+}
 
 static void clock_tick(struct thread *thread)
 {
@@ -373,7 +389,7 @@ static uint64_t step(const struct operation *op, bool shared)
     return before;
 }
 
-static uint64_t operate(const struct operation *op)
+static NOINLINE uint64_t operate(const struct operation *op)
 {
     struct thread *thread = &threads[running];
     bool shared = false;
@@ -388,35 +404,39 @@ static uint64_t operate(const struct operation *op)
     return step(op, shared);
 }
 
-uint64_t model_atomic(enum model_action action, const volatile void *object, size_t size, uint64_t value, memory_order order,
-                      const struct model_site *site)
+uint64_t model_atomic(enum model_action action, const volatile void *object, size_t size, uint64_t value,
+                      memory_order order, const struct model_site *site)
 {
-    return operate(&(struct operation){action, (volatile void *)object, size, truncated(value, size), NULL, order, order, site});
+    value = truncated(value, size);
+    struct operation op = {action, (volatile void *)object, size, value, NULL, order, order, site};
+    uint64_t before = operate(&op);
+    stack_clean();
+    return before;
 }
 
 bool model_cas(const volatile void *object, size_t size, void *expected, uint64_t value, memory_order order,
                memory_order failure, const struct model_site *site)
 {
     uint64_t wanted = object_read(expected, size);
-    uint64_t before = operate(&(struct operation){MODEL_CAS, (volatile void *)object, size, truncated(value, size), &wanted,
-                                                  order, failure, site});
+    value = truncated(value, size);
+    struct operation op = {MODEL_CAS, (volatile void *)object, size, value, &wanted, order, failure, site};
+    uint64_t before = operate(&op);
+    stack_clean();
     object_write(expected, size, before);
     return before == wanted;
 }
 
-/* ---- What a futex does ----------------------------------------------------------------------------------------------------- */
+/* ---- What a futex does ------------------------------------------------------------------------------------------- */
 
-void model_await(_Atomic(uint32_t) *word, uint32_t value)
+static NOINLINE void await(_Atomic(uint32_t) *word, uint32_t value)
 {
-    if (running == ALONE)
-        return;
     object_is_shared(cell_at(word), (uintptr_t)word % 8, false);
     threads[running].awaited = word;
     threads[running].awaited_value = value;
 }
 
 /* The system looks at the word and puts the thread to sleep in one step, which is a full fence. */
-void model_sleep(_Atomic(uint32_t) *word, uint32_t value)
+static NOINLINE void fall_asleep(_Atomic(uint32_t) *word, uint32_t value)
 {
     struct thread *thread = &threads[running];
     object_is_shared(cell_at(word), (uintptr_t)word % 8, false);
@@ -435,24 +455,42 @@ void model_sleep(_Atomic(uint32_t) *word, uint32_t value)
     thread->sleeping = false;
 }
 
-void model_wake_one(_Atomic(uint32_t) *word)
+static NOINLINE void wake_one(void)
 {
     unsigned sleepers[MODEL_THREADS], count = 0;
-    (void)word; /* the only one that anybody sleeps on */
     turns_yield();
     flush_all(running);
     for (unsigned i = 0; i < MODEL_THREADS; i++)
         if (threads[i].sleeping && !threads[i].woken)
             sleepers[count++] = i;
-    if (count > 0) {
-        unsigned chosen = sleepers[explore_choose(count)];
-        threads[chosen].woken = true;
-    }
+    if (count > 0)
+        threads[sleepers[explore_choose(count)]].woken = true;
     if (explore_is_tracing())
         printf("  T%u  wakes one of %u\n", running, count);
 }
 
-/* ---- What the compiler calls ------------------------------------------------------------------------------------------------- */
+void model_await(_Atomic(uint32_t) *word, uint32_t value)
+{
+    if (running == ALONE)
+        return;
+    await(word, value);
+    stack_clean();
+}
+
+void model_sleep(_Atomic(uint32_t) *word, uint32_t value)
+{
+    fall_asleep(word, value);
+    stack_clean();
+}
+
+void model_wake_one(_Atomic(uint32_t) *word)
+{
+    (void)word; /* the only one that anybody sleeps on */
+    wake_one();
+    stack_clean();
+}
+
+/* ---- What the compiler calls ------------------------------------------------------------------------------------- */
 
 void __tsan_init(void);
 void __tsan_init(void) {}
@@ -461,9 +499,16 @@ void __tsan_func_entry(void *caller) { (void)caller; }
 void __tsan_func_exit(void);
 void __tsan_func_exit(void) {}
 
-#define HOOK(name, size, kind)                                                       \
-    void __tsan_##name##size(void *address);                                         \
-    void __tsan_##name##size(void *address) { access_plain(address, size, kind, __builtin_return_address(0)); }
+static inline void hook(const volatile void *address, size_t size, enum kind kind, const void *place)
+{
+    access_plain(address, size, kind, place);
+    stack_clean();
+}
+
+#define CALLER __builtin_return_address(0)
+#define HOOK(name, size, kind)               \
+    void __tsan_##name##size(void *address); \
+    void __tsan_##name##size(void *address) { hook(address, size, kind, CALLER); }
 #define HOOKS(size)                          \
     HOOK(read, size, PLAIN_READ)             \
     HOOK(write, size, PLAIN_WRITE)           \
@@ -476,13 +521,6 @@ HOOKS(8)
 HOOKS(16)
 
 void __tsan_read_range(void *address, unsigned long size);
-void __tsan_read_range(void *address, unsigned long size)
-{
-    access_plain(address, size, PLAIN_READ, __builtin_return_address(0));
-}
-
+void __tsan_read_range(void *address, unsigned long size) { hook(address, size, PLAIN_READ, CALLER); }
 void __tsan_write_range(void *address, unsigned long size);
-void __tsan_write_range(void *address, unsigned long size)
-{
-    access_plain(address, size, PLAIN_WRITE, __builtin_return_address(0));
-}
+void __tsan_write_range(void *address, unsigned long size) { hook(address, size, PLAIN_WRITE, CALLER); }

@@ -13,7 +13,7 @@ struct model_scenario {
     void (*thread[MODEL_THREADS])(void); /* NULL: no such thread */
     void (*quiet)(void);                 /* runs alone, when all threads are through */
     bool wakes_early;                    /* model_sleep may also end by itself, at any time */
-    unsigned preemptions;                /* 0: all interleavings; else those where so many threads lose their turn at most */
+    unsigned preemptions;                /* 0: all interleavings; else where at most so many turns end early */
 };
 
 /* Explores the scenarios that argv names, or all; returns main's result. */

@@ -1,5 +1,5 @@
-/* page_model.c - pages: holders, freeing threads, claimers and malloc_trim, on the real page.c, slabset.c, map.c and meta.c.
- * Spans, the lock and the system below them are replaced by the least that works; the lock has a model of its own.
+/* page_model.c - pages: holders, freeing threads, claimers and malloc_trim, on the real page.c, slabset.c, map.c and
+ * meta.c. Spans, the lock and the system below them are replaced by the least that works; the lock has its own model.
  *
  * The program's view is kept in `contents`, plain memory that stands for the blocks' own. So a block that is handed on
  * before the memory in it is, is a race, and the explorer reports it. SPDX-License-Identifier: MIT */
@@ -15,17 +15,21 @@
 
 #define BASE ((char *)(uintptr_t)SUPERSLAB_SIZE) /* no memory is there, and nobody looks */
 
-enum { PAIR = 1, OTHER_PAIR = 2, MANY = 3, UNITS = 2, TRIM_UNITS = 1 };
+enum { PAIR = 1, OTHER_PAIR = 2, MANY = 3, UNITS = 2 };
 
 /* The smallest pages there can be, so that they fill and empty in a few steps. MANY has two words of bitmap. */
-#define CLASS(bytes, count) \
-    {.magic = ((uint64_t)1 << CLASS_MAGIC_SHIFT) / (bytes) + 1, .size = (bytes), .blocks = (count), .units = 1, .words = ((count) + 63) / 64}
+#define CLASS(bytes, count)                                      \
+    {.magic = ((uint64_t)1 << CLASS_MAGIC_SHIFT) / (bytes) + 1,  \
+     .size = (bytes),                                            \
+     .blocks = (count),                                          \
+     .units = 1,                                                 \
+     .words = ((count) + 63) / 64}
 const struct class_info class_info[CLASS_SLOTS] = {
     [PAIR] = CLASS(32 << 10, 2), [OTHER_PAIR] = CLASS(32 << 10, 2), [MANY] = CLASS(992, 66)};
 
 uint64_t option_values[OPTION_COUNT];
 
-/* ---- The program's view ------------------------------------------------------------------------------------------------ */
+/* ---- The program's view ------------------------------------------------------------------------------------------ */
 
 enum { MOST_BLOCKS = 66, FREE = 0, USED = 1 };
 
@@ -81,7 +85,7 @@ static void blocks_give_back(void **blocks, unsigned count)
     page_return(blocks, count, "free");
 }
 
-/* ---- What lies below --------------------------------------------------------------------------------------------------- */
+/* ---- What lies below --------------------------------------------------------------------------------------------- */
 
 static struct slab_group group;
 static uint32_t dirty_units;
@@ -177,7 +181,7 @@ void error_assert(const char *condition, const char *file, int line)
     model_fail(condition);
 }
 
-/* ---- When all is quiet --------------------------------------------------------------------------------------------------- */
+/* ---- When all is quiet ------------------------------------------------------------------------------------------- */
 
 static void page_check_quiet(struct page *page, uint32_t unit)
 {
@@ -197,7 +201,8 @@ static void page_check_quiet(struct page *page, uint32_t unit)
     model_check(listed == (state == PAGE_LISTED), "exactly the LISTED pages are listed");
     model_check(!any_free || state != PAGE_FULL, "no page with free blocks stays FULL");
     model_check(any_used || state == PAGE_OWNED, "a page whose blocks are all free is unmade");
-    model_check(!listed || slabset_has(SET_OF_CLASS + page->class_id, 0), "the set of its class leads to a listed page");
+    bool is_in_set = slabset_has(SET_OF_CLASS + page->class_id, 0);
+    model_check(!listed || is_in_set, "the set of its class leads to a listed page");
 }
 
 /* Whoever asks gets every free block, except those of held pages, and none of them twice. */
@@ -234,7 +239,7 @@ static void quiet(void)
         drain(class_id, free_blocks[class_id]);
 }
 
-/* ---- What threads do --------------------------------------------------------------------------------------------------- */
+/* ---- What threads do --------------------------------------------------------------------------------------------- */
 
 static void heap_begin(void)
 {
@@ -318,7 +323,7 @@ static void trim(void)
     page_purge_holes();
 }
 
-/* ---- Scenarios --------------------------------------------------------------------------------------------------------- */
+/* ---- Scenarios --------------------------------------------------------------------------------------------------- */
 
 static void held_with_both_used(void)
 {

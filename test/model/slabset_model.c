@@ -19,7 +19,7 @@ static void with_1(void)
     slabset_add(SET, 1);
 }
 
-/* ---- What threads do --------------------------------------------------------------------------------------------------- */
+/* ---- What threads do --------------------------------------------------------------------------------------------- */
 
 static void add_1(void) { slabset_add(SET, 1); }
 static void add_2(void) { slabset_add(SET, 2); }
@@ -54,7 +54,7 @@ static void look(void)
     model_check(found <= 3 || found == OTHER_GROUP || found == SLAB_NONE, "only elements are found");
 }
 
-/* ---- When all is quiet --------------------------------------------------------------------------------------------------- */
+/* ---- When all is quiet ------------------------------------------------------------------------------------------- */
 
 /* What the words of the groups hold is exactly what is found, in ascending order. */
 static void quiet(void)

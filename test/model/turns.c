@@ -8,7 +8,13 @@
 #include <string.h>
 #include <ucontext.h>
 
-enum { STACK_SIZE = 64 << 10, LOCALS_MAX = 256, BELOW_FRAME = 256, CLEARED = 2048, LOG_SIZE = 64 << 20 };
+enum {
+    STACK_SIZE = 64 << 10,
+    BELOW_FRAME = 256, /* bytes of turns_yield's own, which nobody needs to compare */
+    CLEARED = 2048,    /* bytes below that a thread's next step may use */
+    LOCALS_MAX = 256,
+    LOG_SIZE = 64 << 20
+};
 
 static struct stack {
     _Alignas(64) char memory[STACK_SIZE];
@@ -66,13 +72,14 @@ void turns_prepare(void)
 void turns_start(unsigned index, void (*body)(void))
 {
     struct stack *stack = &stacks[index];
-    threads[index] = (struct thread){.body = body, .finished = !body, .clock = (clocks)1 << index % MODEL_THREADS * 8};
+    clocks clock = (clocks)1 << index % MODEL_THREADS * 8;
+    threads[index] = (struct thread){.body = body, .finished = !body, .clock = clock};
     memcpy(stack->next, stack->begin, sizeof(jmp_buf));
     memcpy(stack->locals, locals_at_start, locals_size());
     stack->low = stack->base_low;
 }
 
-/* ---- The log: stacks as they were when an epoch began -------------------------------------------------------------- */
+/* ---- The log: stacks as they were when an epoch began ------------------------------------------------------------ */
 
 struct logged {
     struct stack *stack;
@@ -128,7 +135,7 @@ void turns_undo(const struct turns_mark *mark)
     memcpy(threads, mark->threads, sizeof mark->threads);
 }
 
-/* ---- Turns ------------------------------------------------------------------------------------------------------------ */
+/* ---- Turns ------------------------------------------------------------------------------------------------------- */
 
 /* Of all that the thread can remember: its registers, its stack and what is local to it. */
 static uint64_t stack_hash(const struct stack *stack)

@@ -225,13 +225,23 @@ static void test_threads(void **state)
 /* ---- Files, the end ------------------------------------------------------------------------------------------------------ */
 
 enum { MUCH = 1 << 20 };
+static pthread_t g_writer;
+static int g_pipe[2];
 
-static void *drain(void *fd)
+static void interrupt(int number) { (void)number; }
+
+/* Interrupts the writer twice, when the pipe is full, and then reads all. */
+static void *drain(void *unused)
 {
     static char text[MUCH + 1];
     size_t have = 0;
     ssize_t got;
-    while ((got = read(*(int *)fd, text + have, min_size(sizeof text - have, 7777))) > 0)
+    (void)unused;
+    for (unsigned i = 0; i < 2; i++) {
+        sleep_milliseconds(50);
+        pthread_kill(g_writer, SIGUSR1);
+    }
+    while ((got = read(g_pipe[0], text + have, min_size(sizeof text - have, 7777))) > 0)
         have += (size_t)got;
     must(have == MUCH && pattern_check(text, MUCH, 3) == MUCH, "of %d bytes through a pipe, %zu arrived", MUCH, have);
     return NULL;
@@ -241,17 +251,19 @@ static void test_write_writes_all(void **state)
 {
     (void)state;
     static char text[MUCH];
-    int fds[2];
     pthread_t thread;
-    assert_int_equal(pipe(fds), 0);
+    struct sigaction action = {.sa_handler = interrupt}; /* no SA_RESTART: write is to come back early */
+    sigaction(SIGUSR1, &action, NULL);
+    g_writer = pthread_self();
+    assert_int_equal(pipe(g_pipe), 0);
     pattern_fill(text, MUCH, 3);
-    assert_int_equal(pthread_create(&thread, NULL, drain, &fds[0]), 0);
-    os_write(fds[1], text, MUCH);
-    close(fds[1]);
+    assert_int_equal(pthread_create(&thread, NULL, drain, NULL), 0);
+    os_write(g_pipe[1], text, MUCH);
+    close(g_pipe[1]);
     pthread_join(thread, NULL);
-    close(fds[0]);
+    close(g_pipe[0]);
     errno = UNTOUCHED;
-    os_write(fds[1], "nobody there", 12);
+    os_write(g_pipe[1], "nobody there", 12);
     os_write(-1, "nobody there", 12);
     assert_int_equal(os_duplicate(987654), -1);
 }

@@ -441,6 +441,7 @@ static void test_retention_after_unmapping(void **state)
             runs[i] = span_alloc(SUPERSLAB_UNITS, 1);
         for (size_t i = 0; i < COUNT_OF(runs); i++)
             span_free(runs[i], SUPERSLAB_UNITS);
+        must_be_valid("after freeing all");
         lock_release();
         unmap_free();
     }

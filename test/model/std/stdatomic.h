@@ -1,6 +1,6 @@
 /* stdatomic.h - found before the compiler's own when a model is compiled: every atomic operation of src/ becomes a step
- * of the explorer, with the order that the source asks for. What is not here does not compile, so that no operation can go
- * unseen. SPDX-License-Identifier: MIT */
+ * of the explorer, with the order that the source asks for. What is not here does not compile, so that no operation can
+ * go unseen. SPDX-License-Identifier: MIT */
 #ifndef MODEL_STDATOMIC_H
 #define MODEL_STDATOMIC_H
 
@@ -24,8 +24,8 @@ struct model_site {
 };
 
 /* Performs the operation, when the explorer says so, and returns the value from before. */
-uint64_t model_atomic(enum model_action action, const volatile void *object, size_t size, uint64_t value, memory_order order,
-                      const struct model_site *site);
+uint64_t model_atomic(enum model_action action, const volatile void *object, size_t size, uint64_t value,
+                      memory_order order, const struct model_site *site);
 /* Likewise; true when the object was *expected. */
 bool model_cas(const volatile void *object, size_t size, void *expected, uint64_t value, memory_order order,
                memory_order failure, const struct model_site *site);
@@ -49,7 +49,8 @@ bool model_cas(const volatile void *object, size_t size, void *expected, uint64_
 /* Signal handlers are not modelled. */
 #define atomic_signal_fence(order) ((void)0)
 
-/* A thread of a model is no thread of the system: what is thread-local is gathered, and swapped when a thread gets its turn. */
+/* A thread of a model is no thread of the system: what is thread-local is gathered, and swapped when a thread gets its
+ * turn. */
 #define __thread __attribute__((section("model_thread_local")))
 #define tls_model(model) /* an attribute that such a variable cannot have */
 
