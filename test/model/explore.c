@@ -126,7 +126,8 @@ static bool thread_can_step(const struct thread *thread)
     return !thread->sleeping || thread->woken || scenario->wakes_early;
 }
 
-/* What can happen next: n < MODEL_THREADS: thread n takes a step; else: thread n - MODEL_THREADS lets a store out. The thread that ran last comes first, so that the first interleavings are those with few switches. */
+/* What can happen next: n < MODEL_THREADS: thread n takes a step; else: thread n - MODEL_THREADS lets a store out. The
+ * thread that ran last comes first, so that the first interleavings are those with few switches. */
 static unsigned transitions_list(unsigned *list)
 {
     unsigned count = 0;
