@@ -66,19 +66,21 @@ help:
 
 # ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' --------------
 
-.PHONY: bench bench-full bench-check
+.PHONY: bench bench-full bench-check bench-programs
 ARGS ?=
 AGAINST ?= HEAD
-lab = python3 bench/lab/lab.py $(1) --hakmem $(RELEASE)/libhakmem.so --workloads $(RELEASE)/bench/hakmem-workloads
+lab = python3 -B bench/lab/lab.py $(1) --hakmem $(RELEASE)/libhakmem.so --workloads $(RELEASE)/bench/hakmem-workloads
 
-bench: all
-	@tools/setup run bench
+bench-programs:
+	@tools/setup build run bench
+	@$(call configure,$(RELEASE),Release,-DHAK_BENCH=ON)
+	@$(call compile,$(RELEASE))
+
+bench: bench-programs
 	$(call lab,bench) --output $(BUILD)/bench $(ARGS)
 
-bench-full: all
-	@tools/setup run bench
+bench-full: bench-programs
 	$(call lab,bench) --full --output $(BUILD)/bench-full $(ARGS)
 
-bench-check: all
-	@tools/setup run bench
+bench-check: bench-programs
 	$(call lab,check) --against $(AGAINST) $(ARGS)

@@ -1,0 +1,156 @@
+"""hakmem bench: every workload and every program on every allocator, and the report of it.
+SPDX-License-Identifier: MIT"""
+import json
+import os
+import tempfile
+import time
+
+import allocators
+import console
+import machine
+import measure
+import page
+import rows
+import summary
+import tables
+
+FORMAT = 1
+# The short one takes about ten minutes with five allocators, the full one hours.
+QUICK = rows.Pace(rounds=5, part=0.3, warmup=0.1, idle=3, scale=0.2)
+FULL = rows.Pace(rounds=7, part=1.0, warmup=0.2, idle=rows.FULL_IDLE_SECONDS, scale=1.0)
+DESCRIPTION = """Measures hakmem, glibc, mimalloc, jemalloc and tcmalloc on the workloads and on real programs, and
+writes report.html, results.json, results.csv, table.md and overview.svg. Ctrl-C ends it early and keeps what was measured."""
+
+
+def options_parse(arguments):
+    parser = console.parser_new("bench", DESCRIPTION)
+    parser.add_argument("--full", action="store_true", help="all variants and programs, longer runs, more rounds")
+    parser.add_argument("--only",
+                        type=console.names,
+                        metavar="WORD,...",
+                        help="rows whose name contains one of the words")
+    parser.add_argument("--list", action="store_true", help="show the names of the rows, and stop")
+    parser.add_argument("--allocators", type=console.names, metavar="NAME,...",
+                        default=[allocators.SUBJECT, allocators.LIBC, *allocators.DEBIAN],
+                        help="which ones (default: %(default)s)")
+    parser.add_argument("--lib",
+                        action="append",
+                        default=[],
+                        metavar="NAME=PATH",
+                        help="one more allocator; may be repeated")
+    parser.add_argument("--rounds",
+                        type=int,
+                        help=f"of everything (default: {QUICK.rounds}, with --full {FULL.rounds})")
+    parser.add_argument("--part", type=float, help="of a workload's own time, mostly a second, that a run takes")
+    parser.add_argument("--scale", type=float, help="amount of work of the real programs; 1 takes a few seconds each")
+    parser.add_argument("--output",
+                        default="hakmem-bench",
+                        metavar="FOLDER",
+                        help="for the results (default: %(default)s)")
+    parser.add_argument("--no-install", action="store_true", help="do not install missing packages")
+    return parser.parse_args(arguments)
+
+
+def pace_of(options):
+    pace = FULL if options.full else QUICK
+    return rows.Pace(options.rounds or pace.rounds, options.part or pace.part, pace.warmup, pace.idle,
+                     options.scale or pace.scale)
+
+
+def rows_chosen(options, pace, folder, say):
+    """Without --full and without --only: those marked as quick."""
+    def wanted(name, quick):
+        return any(word in name for word in options.only) if options.only else options.full or quick
+
+    chosen = []
+    if options.workloads:
+        chosen += rows.workload_rows(options.workloads, pace, lambda workload, variant: wanted(
+            variant["id"], variant.get("quick", False)))
+        sizes = rows.PAIR_SIZES if options.full else rows.PAIR_SIZES_QUICK
+        chosen += [
+            row for row in rows.pair_rows(console.pair_program(options.workloads), sizes) if wanted(row.id, True)]
+    else:
+        say("without the workloads: the program hakmem-workloads is not there")
+    for row in rows.program_rows(pace, folder, lambda program: wanted(program.name, program.quick)):
+        if row.is_here():
+            chosen.append(row)
+        else:
+            say(f"without {row.id}: {row.program.executable()} is not installed: "
+                f"apt-get install {' '.join(row.program.packages)}")
+    return chosen
+
+
+def main(arguments):
+    options = options_parse(arguments)
+    screen = console.Console()
+    if not options.no_install and not options.list:
+        allocators.packages_install(allocators.packages_needed(), screen.say)
+    try:
+        chosen = console.allocators_chosen(options.allocators, options.lib, options.hakmem, screen.say)
+    except allocators.Unavailable as fault:
+        screen.say(f"hakmem bench: {fault}")
+        return 2
+    pace = pace_of(options)
+    with tempfile.TemporaryDirectory(prefix="hakmem-inputs-") as folder:
+        to_measure = rows_chosen(options, pace, folder, screen.say)
+        if options.list:
+            print("\n".join(row.id for row in to_measure))
+            return 0
+        if not to_measure:
+            screen.say("hakmem bench: nothing to measure; --full --list shows the names of all rows")
+            return 2
+        measurement = measure.Measurement(to_measure, chosen, pace.rounds, screen.say, screen.progress(pace.rounds))
+        measurement.run()
+    results = results_make(measurement, chosen, pace, options.full)
+    write(results, options.output, screen.say)
+    return 130 if measurement.interrupted else 1 if any_failure(results) else 0
+
+
+def results_make(measurement, chosen, pace, full):
+    measured = measurement.rows_measured()
+    measure.checksums_judge(measured)
+    names = [allocator.name for allocator in chosen]
+    return {
+        "format": FORMAT, "made": time.strftime("%Y-%m-%d %H:%M"),
+        "subject": allocators.SUBJECT if allocators.SUBJECT in names else names[0],
+        "machine": machine.describe(), "allocators": [allocator.describe() for allocator in chosen],
+        "pace": vars(pace), "rounds": measurement.rounds_done, "full": full,
+        "interrupted": measurement.interrupted, "rows": measured}
+
+
+def any_failure(results):
+    """Of the subject, or of the measuring itself. That another allocator crashes is a result."""
+    return any(run["status"] == "service" or (run["status"] != "ok" and name == results["subject"])
+               for row in results["rows"] for name, runs in row["runs"].items() for run in runs)
+
+
+def write(results, folder, say, table=True):
+    """All the files, and perhaps the table on stdout."""
+    os.makedirs(folder, exist_ok=True)
+    summaries = summary.summarize(results)
+
+    def path(name):
+        return os.path.join(folder, name)
+
+    with open(path("results.json"), "w", encoding="utf-8") as file:
+        json.dump(results, file)
+    summary.csv_write(path("results.csv"), summaries, results)
+    for name, text in (("table.md", tables.markdown(summaries, results)),
+                       ("report.html", page.page(summaries, results)),
+                       ("overview.svg", page.overview_picture(summaries, results))):
+        with open(path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+    if table:
+        print(tables.terminal(summaries, results))
+    say(f"written: {path('report.html')} (open it in a browser), results.json, results.csv, table.md, overview.svg")
+
+
+def report_main(arguments):
+    parser = console.parser_new("report", "Writes the report again from a results.json.")
+    parser.add_argument("results", metavar="RESULTS.json")
+    parser.add_argument("--output", metavar="FOLDER", help="default: beside the results")
+    options = parser.parse_args(arguments)
+    with open(options.results, encoding="utf-8") as file:
+        results = json.load(file)
+    write(results, options.output or os.path.dirname(os.path.abspath(options.results)), console.Console().say)
+    return 0

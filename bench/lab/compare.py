@@ -1,0 +1,287 @@
+"""hakmem compare: which allocator is best for a program of one's own, or whether it makes no difference.
+SPDX-License-Identifier: MIT"""
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+
+import allocators
+import bench
+import console
+import measure
+import process
+import rows
+import stats
+import summary
+import tables
+import words
+
+DESCRIPTION = """Runs a program some times on its own allocator (mostly glibc's), on hakmem, and on the other allocators
+that are installed, in turn, and tells which is faster, which needs less memory, and how certain that is."""
+EXAMPLES = """examples:
+  hakmem compare -- python3 -c 'print(sum(range(10**7)))'
+  hakmem compare -n 20 --with jemalloc,/opt/lib/libother.so -- ./server --selftest
+Options of the program stand after --. What it reads on standard input is read once and given to every run; what it
+writes is thrown away, but it has to be the same for all, and the exit status too."""
+# Without -n: as many rounds as fit into this time, between these limits.
+SECONDS_IN_ALL, ROUNDS_LEAST, ROUNDS_MOST = 60, stats.ENOUGH_ROUNDS, 20
+METRICS = ("wall", "cpu", "peak", "minor_faults", "instructions")
+LIMIT_SECONDS = 3600
+
+
+class CommandRow(rows.Row):
+    """The user's program, in the user's folder and environment."""
+    id = "program"
+    proof_is_full = True
+    seconds = 1
+
+    def __init__(self, argv, stdin):
+        self.argv, self.stdin = argv, stdin
+        self.answers = {}
+
+    def info(self):
+        return {
+            "id": self.id, "workload": "program", "workload_title": shlex.join(self.argv)[:60], "group": "your program",
+            "title": "", "about": shlex.join(self.argv), "kind": "time", "unit": "s", "better": "lower", "threads": 0,
+            "deterministic": False, "exact": False, "value_title": "wall time",
+            "command": "LD_PRELOAD={library} " + shlex.join(self.argv)}
+
+    def limit(self):
+        return LIMIT_SECONDS
+
+    def prove(self, pairs):
+        return [self.prove_one(*pair) for pair in pairs]
+
+    def prove_one(self, allocator, place):
+        outcome = self.outcome(allocator, place, {**allocators.bindings_watch(place), **rows.PROOF})
+        answers = allocators.bindings_read(place)
+        self.answers[allocator.name] = answers
+        run = self.judge(outcome, place)
+        # Without preloading, whatever answers is right.
+        fault = None if allocator.is_libc else allocators.bindings_check(allocator, answers)
+        if run["status"] == "ok" and fault:
+            return rows.failed("service", fault)
+        run["service"] = answers[0] if answers else {}
+        return run
+
+    def run(self, pairs):
+        return [self.judge(self.outcome(allocator, place, {}), place) for allocator, place in pairs]
+
+    def outcome(self, allocator, place, more):
+        inherited = os.environ.get("LD_PRELOAD", "")
+        preload = {**allocator.preload(), **more}
+        if inherited and "LD_PRELOAD" in preload:
+            preload["LD_PRELOAD"] += ":" + inherited
+        return process.run(self.argv, dict(os.environ), place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
+                           preload=preload, library=allocator.library)
+
+    def judge(self, outcome, place):
+        """Its exit status is a part of its output: a program may well end with 1."""
+        if outcome.status != "ok":
+            return rows.failed(outcome.status, outcome.detail + rows.where(outcome.errors))
+        outcome.metrics["value"] = outcome.metrics["wall"]
+        return {"status": "ok", "detail": "", "metrics": outcome.metrics, "samples": rows.thinned(outcome.samples),
+                "exit_code": outcome.exit_code, "errors": outcome.errors,
+                "checksum": rows.digest_of([os.path.join(place, "stdout")])}
+
+
+def options_parse(arguments):
+    parser = console.parser_new("compare",
+                                DESCRIPTION,
+                                epilog=EXAMPLES,
+                                usage="%(prog)s [options] -- PROGRAM [ARGUMENT...]")
+    parser.add_argument("-n", "--rounds", type=int, help="runs on each allocator (default: what fits into a minute, "
+                        f"{ROUNDS_LEAST} to {ROUNDS_MOST})")
+    parser.add_argument("--with", dest="others", type=console.names, metavar="NAME,...",
+                        help="the allocators beside the program's own and hakmem: names, or paths of libraries "
+                        "(default: those of mimalloc, jemalloc, tcmalloc that are installed)")
+    parser.add_argument("--report", metavar="FOLDER", help="write the same report as hakmem bench, too")
+    parser.add_argument("program", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.rounds is not None and options.rounds < 1:
+        parser.error("-n takes a number from 1 on")
+    return options
+
+
+def allocators_wanted(options):
+    chosen = [allocators.allocator_find(name, options.hakmem) for name in (allocators.SUBJECT, allocators.LIBC)]
+    if options.others is None:
+        return chosen + [one for one in map(found_or_none, allocators.DEBIAN) if one]
+    for name in options.others:
+        is_path = "/" in name or "=" in name
+        chosen.append(allocators.allocator_given(name) if is_path else allocators.allocator_find(name, options.hakmem))
+    return list({one.name: one for one in chosen}.values())
+
+
+def found_or_none(name):
+    try:
+        return allocators.allocator_find(name, None)
+    except allocators.Unavailable:
+        return None
+
+
+def main(arguments):
+    options = options_parse(arguments)
+    screen = console.Console()
+    if shutil.which(options.program[0]) is None:
+        screen.say(f"hakmem compare: there is no program '{options.program[0]}'")
+        return 127
+    try:
+        chosen = allocators_wanted(options)
+    except allocators.Unavailable as fault:
+        screen.say(f"hakmem compare: {fault}")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
+        row = CommandRow(options.program, stdin_keep(folder))
+        measurement = measured(row, chosen, options.rounds, screen)
+    results = results_make(measurement, chosen)
+    return tell(results, row, options, screen)
+
+
+def stdin_keep(folder):
+    """A copy of standard input for all runs; None when it is a terminal."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return None
+    path = os.path.join(folder, "stdin")
+    with open(path, "wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return path
+
+
+def measured(row, chosen, rounds, screen):
+    """The proofs first: how long they take says how many rounds there can be."""
+    measurement = measure.Measurement([row], chosen, 0, progress=screen.progress("?"))
+    started = time.monotonic()
+    measurement.run()
+    took = time.monotonic() - started
+    if measurement.interrupted or len(measurement.failures) == len(chosen):
+        return measurement
+    measurement.rounds = rounds or max(ROUNDS_LEAST, min(ROUNDS_MOST, int(SECONDS_IN_ALL / took)))
+    measurement.progress = screen.progress(measurement.rounds)
+    measurement.run(first=1)
+    return measurement
+
+
+def results_make(measurement, chosen):
+    pace = rows.Pace(measurement.rounds, 1, 0, 0, 1)
+    return bench.results_make(measurement, chosen, pace, full=False)
+
+
+# ---- What is said ----------------------------------------------------------------------------------------------------
+
+
+def tell(results, row, options, screen):
+    summaries = summary.summarize(results)
+    if not summaries or not summaries[0].figures:
+        faults = [run["detail"] for runs in results["rows"][0]["runs"].values() for run in runs]
+        screen.say(f"hakmem compare: nothing could be measured: {faults[0] if faults else 'interrupted'}")
+        return 130 if results["interrupted"] else 1
+    one = summaries[0]
+    print(f"{shlex.join(row.argv)}: {results['rounds']} rounds\n")
+    print("\n".join(figures_table(one)) + "\n")
+    print("\n".join(remarks(one, row) + conclusions(one)))
+    if options.report:
+        bench.write(results, options.report, screen.say, table=False)
+    return 130 if results["interrupted"] else 1 if one.failures else 0
+
+
+def figures_table(one):
+    """Medians, and what they are compared with the program's own allocator."""
+    names = [name for name in METRICS if name in one.figures]
+    columns = ["", *(one.metric(name).title for name in names)]
+    lines = []
+    for allocator in [allocators.LIBC, *(name for name in one.allocators if name != allocators.LIBC)]:
+        if allocator in one.failures:
+            run = one.failures[allocator]
+            lines.append([allocator, f"{summary.STATUS_WORDS[run['status']]}", *[""] * (len(names) - 1)])
+            continue
+        cells = []
+        for name in names:
+            figure = one.figures[name].get(allocator)
+            change = versus_baseline(one, name, allocator)
+            text = words.quantity(figure.median, one.metric(name).unit) if figure else "–"
+            cells.append(text + (f" ({words.change(change.ratio)})" if change else ""))
+        lines.append([allocator, *cells])
+    return tables.columns_align(columns, lines, words_last=False)
+
+
+def versus_baseline(one, name, allocator):
+    samples = one.samples.get(name, {})
+    if allocator == allocators.LIBC or allocator not in samples or allocators.LIBC not in samples:
+        return None
+    return stats.compare(samples[allocator], samples[allocators.LIBC])
+
+
+def remarks(one, row):
+    """What a reader has to know before the verdict."""
+    lines = []
+    own = row.answers.get(allocators.LIBC) or []
+    answering = sorted({path for answers in own for path in answers.get("malloc", [])})
+    others = [path for path in answering if not os.path.basename(path).startswith("libc.so")]
+    if others:
+        lines.append(
+            f"Without preloading, malloc is answered by {words.listing(others)}: that is what the line glibc shows.")
+    for detail in dict.fromkeys(run["detail"] for run in one.failures.values()):
+        failed = [allocator for allocator, run in one.failures.items() if run["detail"] == detail]
+        lines.append(f"{words.listing(failed)}: {detail}")
+    good = {allocator: [run for run in runs if run["status"] == "ok"] for allocator, runs in one.info["runs"].items()}
+    for key, what in (("checksum", "output"), ("exit_code", "exit status")):
+        usual = {run[key] for run in good.get(allocators.LIBC, [])}
+        differing = [allocator for allocator, runs in good.items() if any(run[key] not in usual for run in runs)]
+        if len(usual) == 1 and differing and allocators.LIBC in good:
+            lines.append(f"The program's {what} on {words.listing(differing)} is not the same as on glibc.")
+    codes = {run["exit_code"] for runs in good.values() for run in runs} - {0}
+    if codes:
+        errors = next(run["errors"] for runs in good.values() for run in runs if run["exit_code"])
+        lines.append(f"The program ends with exit status {words.listing(map(str, sorted(codes)))}{rows.where(errors)}.")
+    if one.disturbed:
+        lines.append(f"{one.disturbed} runs were disturbed by other programs on this machine, also when repeated.")
+    return [*lines, ""] if lines else []
+
+
+def conclusions(one):
+    time_lines, time_differs = aspect_lines(one, "wall", "time")
+    memory_lines, memory_differs = aspect_lines(one, "peak", "memory")
+    if not time_lines:
+        return []
+    count = min(figure.count for figure in one.figures["wall"].values())
+    if count < stats.ENOUGH_ROUNDS:
+        return [f"Too few rounds for a verdict: {stats.ENOUGH_ROUNDS} at least."]
+    if not time_differs and not memory_differs:
+        return [
+            *time_lines, *memory_lines, "",
+            "It makes no difference for this program which of these allocators it uses."]
+    return [*time_lines, *memory_lines, "", ranking(one, "wall", "Fastest"), ranking(one, "peak", "Least memory")]
+
+
+def aspect_lines(one, name, kind):
+    """A sentence for each allocator against glibc, and whether any of them differs."""
+    compared = {allocator: versus_baseline(one, name, allocator) for allocator in one.allocators}
+    compared = {allocator: comparison for allocator, comparison in compared.items() if comparison}
+    lines = [
+        f"{sentence(allocator, comparison, kind)} ({words.span(comparison)})"
+        for allocator, comparison in compared.items()]
+    return lines, any(comparison.differs for comparison in compared.values())
+
+
+def sentence(allocator, comparison, kind):
+    if not comparison.differs:
+        return f"{allocator} and {allocators.LIBC}: no difference in {kind}"
+    is_percentage = 1 / words.MANY < comparison.ratio < words.MANY
+    verb = "needs" if kind == "memory" else "takes" if is_percentage else "is"
+    return f"{allocator} {verb} {words.verdict(comparison, allocators.LIBC, kind)}"
+
+
+def ranking(one, name, heading):
+    """The best allocator with those that cannot be told from it."""
+    samples = one.samples[name]
+    order = sorted(samples, key=lambda allocator: stats.median(samples[allocator]))
+    best = [allocator for allocator in order if not stats.compare(samples[order[0]], samples[allocator]).differs]
+    if len(best) == len(order):
+        return f"{heading}: no difference between {words.listing(order)}."
+    if len(best) == 1:
+        return f"{heading}: {best[0]}."
+    return f"{heading}: {words.listing(best)}, no difference between them."

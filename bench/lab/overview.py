@@ -1,0 +1,213 @@
+"""The first part of the page: the answer in one sentence, a card for each rival, the charts of all rows, and the table.
+SPDX-License-Identifier: MIT"""
+import itertools
+
+import charts
+import metrics
+import stats
+import summary as summaries_of
+import words
+from markup import tag
+from pageparts import failure_text, group_title, row_anchor, tone_of
+from summary import STATUS_WORDS
+
+# aspect -> heading, what is compared, what is said of less and more of it
+ASPECTS = {
+    "time": ("Time", "time", ("needs less time", "needs more time")),
+    "memory": ("Memory", "memory", ("needs less memory", "needs more memory")),
+    "latency": ("Slow calls", "time of the slowest malloc of a thousand", ("is faster", "is slower")),
+}
+CARD_ASPECTS = ("time", "memory")
+DISTURBED_MANY = 0.05
+HEAT_LIMITS = (1.005, 1.05, 1.15, 1.4, 2)
+
+
+def overview(report):
+    parts = [tag("h1", headline(report)), machine_note(report.results), *warnings(report), cards(report),
+             how_to_read(report)]
+    for aspect, (heading, kind, _) in ASPECTS.items():
+        if summaries_of.entries(report.summaries, aspect):
+            note = (
+                f"{report.subject}'s {kind}, divided by each other allocator's. The larger mark is the best other one "
+                "of the row; the line through it is the interval of the ratio.")
+            parts += [tag("h2", heading, id=aspect), tag("p", note, class_="note"),
+                      charts.legend(list(report.others), list(report.others.values())),
+                      tag("div", chart(report, aspect), class_="figure")]
+    return tag("section", *parts, *all_results(report), id="overview")
+
+
+def headline(report):
+    won, drawn, lost = summaries_of.tally(summaries_of.counted(report.summaries, "time"))
+    if not won + drawn + lost:
+        return f"{report.subject}: what was measured"
+    if report.results["rounds"] < stats.ENOUGH_ROUNDS:
+        return f"Too few rounds for verdicts: {report.results['rounds']} of the {stats.ENOUGH_ROUNDS} that they take"
+    return (f"Against the best other of each of {won + drawn + lost} rows, {report.subject} is faster on {won}, "
+            f"no different on {drawn}, and slower on {lost}")
+
+
+def machine_note(results):
+    machine = results["machine"]
+    memory = words.quantity(machine["memory"], "bytes")
+    text = (f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}; {machine['system']}, Linux {machine['kernel']}, "
+            f"{machine['libc']}, huge pages: {machine['huge_pages']}. {results['made']}; {results['rounds']} rounds, "
+            "interleaved over the allocators; medians, with intervals of 95 %.")
+    return tag("p", text, class_="lede")
+
+
+def warnings(report):
+    """What a reader has to know before trusting the figures."""
+    runs = [run for row in report.results["rows"] for one in row["runs"].values() for run in one]
+    disturbed = sum(bool(run.get("disturbed")) for run in runs)
+    boxes = []
+    if report.results["interrupted"]:
+        boxes.append(
+            tag("p", "The measurement was interrupted; rows may have fewer rounds than others.", class_="warning"))
+    if runs and disturbed > DISTURBED_MANY * len(runs):
+        boxes.append(
+            tag("p", f"{disturbed} of {len(runs)} runs were disturbed by other programs on the machine, also when "
+                "repeated: small differences below mean little.",
+                class_="warning"))
+    failures = [tag("li", tag("a", summary.info["id"], href=f"#{row_anchor(summary)}"), f" on {allocator}: ",
+                    tag("strong", STATUS_WORDS[run["status"]]), f": {run['detail']}")
+                for summary in report.summaries for allocator, run in summary.failures.items()]
+    if failures:
+        boxes.append(tag("div", tag("p", "What failed:"), tag("ul", *failures), class_="warning"))
+    return boxes
+
+
+def how_to_read(report):
+    paragraphs = (
+        "Each round runs every row on every allocator once, one right after the other. A ratio is "
+        f"{report.subject}'s median divided by the other's, of the time for the same work, or of memory: below 1 is good "
+        f"for {report.subject}. Its interval comes from a bootstrap over the rounds and holds the true ratio with 95 %; "
+        "of a hundred rows without any difference, some five will show one by chance.",
+        "“No difference” is said when the interval contains 1, or when the difference is below 1 %. The best other "
+        "allocator is chosen for each row anew: no single rival is as good as “the best other” of all rows.",
+        "Who answered malloc was checked for every row: the workloads report the library by its address; for real "
+        "programs the dynamic linker's own record of a separate run is read, and their memory maps while they run. A run that "
+        "another library served is shown as a failure.",
+        "Faults and instructions hold still where times do not: look at them when a difference in time seems strange.")
+    return tag("details", tag("summary", "How to read this"), *(tag("p", text) for text in paragraphs), class_="how")
+
+
+# ---- A card for each rival -------------------------------------------------------------------------------------------
+
+
+def cards(report):
+    return tag("div", *(card(report, other) for other in report.others), class_="cards")
+
+
+def card(report, other):
+    return tag("article", tag("h3", charts.key(report.index[other], 16), f"against {other}"),
+               *(card_aspect(report, other, aspect) for aspect in CARD_ASPECTS), class_="card")
+
+
+def card_aspect(report, other, aspect):
+    found = summaries_of.counted(report.summaries, aspect)
+    mean = summaries_of.geometric(found, other)
+    if mean is None:
+        return None
+    comparison, count = mean
+    won, drawn, lost = summaries_of.tally(found, other)
+    note = (f"geometric mean of {count} rows, {words.span(comparison)}; less on {won}, no difference on {drawn}, "
+            f"more on {lost}")
+    change = tag("strong", words.change(comparison.ratio), class_=tone_of(comparison))
+    # A percentage does not break before its sign.
+    small = tag("p", note.replace(" %", "\u00a0%"), class_="note")
+    return tag("div", tag("p", change, f" {ASPECTS[aspect][1]}", class_="big"), tally_bar(won, drawn, lost), small,
+               class_="card-aspect")
+
+
+def tally_bar(won, drawn, lost):
+    total = won + drawn + lost or 1
+    pieces = [tag("span", class_=f"piece {tone}", style=f"width:{100 * count / total:.1f}%")
+              for tone, count in (("good", won), ("even", drawn), ("bad", lost)) if count]
+    return tag("div", *pieces, class_="tally")
+
+
+# ---- The charts ------------------------------------------------------------------------------------------------------
+
+
+def chart(report, aspect, *first, legend=False):
+    heading, kind, better_words = ASPECTS[aspect]
+    label = f"{heading}: {report.subject}'s {kind} divided by each other allocator's, for each row"
+    return charts.ratio_chart(lines(report, aspect), report.subject, report.others, better_words, label, first, legend)
+
+
+def lines(report, aspect):
+    """What charts.ratio_chart takes: under a heading for each group, and under one of its own for each workload that
+    has several lines."""
+    found = []
+    for group, entries in itertools.groupby(summaries_of.entries(report.summaries, aspect),
+                                            key=lambda entry: entry[0].info["group"]):
+        entries = list(entries)
+        workloads = [list(same) for _, same in itertools.groupby(entries, key=lambda entry: entry[0].info["workload"])]
+        # A group of one workload needs no second heading for it.
+        single = len(workloads) == 1 and len(entries) > 1
+        found.append({"heading": entries[0][0].info["workload_title"] if single else group_title(group)})
+        for same in workloads:
+            info = same[0][0].info
+            if len(same) > 1 and not single:
+                found.append({"workload": info["workload_title"], "href": f"#w-{info['workload']}"})
+            found += [line(report, *entry, alone=len(same) == 1) for entry in same]
+    return found
+
+
+def line(report, summary, name, alone):
+    versus = summary.versus_best(name)
+    ratios = {other: (comparison, comparison_tip(report, summary, name, other))
+              for other, comparison in summary.comparisons.get(name, {}).items()}
+    return {"workload": summary.info["workload_title"] if alone else "", "part": summaries_of.entry_part(summary, name),
+            "href": f"#{row_anchor(summary)}", "ratios": ratios, "best": versus[0] if versus else None,
+            "verdict": summary.verdict(name), "tone": report.tone(summary, name)}
+
+
+def comparison_tip(report, summary, name, other):
+    metric, comparison = summary.metric(name), summary.comparisons[name][other]
+    own, its = (words.quantity(summary.figures[name][one].median, metric.unit, short=True)
+                for one in (report.subject, other))
+    return (f"{words.verdict(comparison, other, metric.kind)} ({words.span(comparison)}): {report.subject} {own}, "
+            f"{other} {its}")
+
+
+# ---- The table of everything -----------------------------------------------------------------------------------------
+
+
+def all_results(report):
+    note = tag("p",
+               "Medians; the number below is how many times the least of the row that is. ",
+               tag("span", "Best", class_="heat h0"),
+               " to ",
+               tag("span", "twice as much and more", class_="heat h5"),
+               ".",
+               class_="note")
+    return [tag("h2", "All results", id="results"), note, *(heat_table(report, aspect) for aspect in ASPECTS)]
+
+
+def heat_table(report, aspect):
+    found = summaries_of.entries(report.summaries, aspect)
+    if not found:
+        return None
+    body = tag("tbody", *(heat_row(report, *entry) for entry in found))
+    return tag("div", tag("table", report.head(ASPECTS[aspect][0]), body, class_="heat-table"), class_="scroll")
+
+
+def heat_row(report, summary, name):
+    metric = summary.metric(name)
+    costs = {one: metrics.cost(figure.median, metric.better) for one, figure in summary.figures.get(name, {}).items()}
+    cells = []
+    for one in report.names:
+        if one in costs:
+            times = stats.quotient(costs[one], min(costs.values()))
+            cells.append(report.figure_cell(summary, name, one, tag("small", words.multiple(times)),
+                                            class_=f"heat h{heat_level(times)}"))
+        else:
+            cells.append(tag("td", failure_text(summary, one), class_="heat failed"))
+    title = tag("a", summaries_of.entry_title(summary, name), href=f"#{row_anchor(summary)}")
+    return tag("tr", tag("th", title), *cells, tag("td", report.chip(summary, name), class_="words"))
+
+
+def heat_level(times):
+    """0 for the best to 5 for twice as much and more."""
+    return next((level for level, limit in enumerate(HEAT_LIMITS) if times < limit), len(HEAT_LIMITS))

@@ -1,0 +1,240 @@
+"""One run of a program, from outside: how long it took, what it used, how its memory grew, how it ended.
+
+Two traps are avoided here. The high-water mark of a process survives execve, so that a child of this (not small) Python
+would never show a smaller peak than Python's own: the program is therefore started by setsid(1), a small one, and
+handed over to us by the kernel when setsid ends, because we are the subreaper. And the session of its own lets us end
+the program with everything that it has started.
+SPDX-License-Identifier: MIT"""
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+import counters
+from machine import read_text
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SAMPLE_SECONDS = 0.02
+SAMPLES_KEPT = 400
+# So many looks into the maps of processes without finding a library show that it is not there. One or two show nothing:
+# the process may still be the one that starts it, or be about to map it, or have ended.
+LOOKS_IN_VAIN = 6
+OUTPUT_KEPT = 4000
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass
+class Outcome:
+    """How a run went. `status` is "ok" (whatever the exit code), "crash" or "hang"."""
+    status: str = "ok"
+    detail: str = ""
+    exit_code: int = 0
+    metrics: dict = field(default_factory=dict)
+    samples: list = field(default_factory=list)
+    errors: str = ""
+    mapped: bool | None = None
+
+
+def become_subreaper():
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+@contextlib.contextmanager
+def on_cpus(cpus):
+    """What is started inside runs on these CPUs only; None leaves it alone."""
+    before = os.sched_getaffinity(0)
+    if cpus:
+        os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def children_of(pid):
+    """Of all threads of the process."""
+    found = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        found += map(int, read_text(f"/proc/{pid}/task/{thread}/children").split())
+    return found
+
+
+def tree_of(pid):
+    pids = [pid]
+    for parent in pids:
+        pids += children_of(parent)
+    return pids
+
+
+def resident(pids):
+    """Bytes in memory, of all these processes together. What they share is counted for each."""
+    return sum(int((read_text(f"/proc/{pid}/statm").split() or ["0", "0"])[1]) for pid in pids) * PAGE
+
+
+def is_mapped(pids, library):
+    """Whether one of the processes has it; None when none of them has anything, for they are about to end or to begin."""
+    lines = [line for pid in pids for line in read_text(f"/proc/{pid}/maps").splitlines()]
+    return any(line.endswith(library) for line in lines) if lines else None
+
+
+class Running:
+    """A program that has been started. Its output goes to the files given; see run() for the arguments."""
+    # All that run at the same time, so that none takes another one for something left behind.
+    leaders = set()
+
+    def __init__(self, argv, environment, folder, preload, stdin, stdout, stderr, cpus, library, samples):
+        self.library = library and os.path.realpath(library)
+        self.outcome = Outcome()
+        self.samples = samples
+        self.kept = []
+        self.keep_every = 1
+        self.taken = 0
+        self.looks_in_vain = 0
+        self.reaped = False
+        self.before = set(children_of(os.getpid()))
+        with on_cpus(cpus):
+            self.counter = counters.start()
+            self.started = time.monotonic()
+            launcher = subprocess.Popen(
+                ["setsid", "--fork", "env", *(f"{name}={value}" for name, value in preload.items()), *argv],
+                env=environment, cwd=folder, stdin=stdin, stdout=stdout, stderr=stderr)
+            try:
+                launcher.wait()
+            except BaseException:
+                launcher.wait()
+                self.orphans_end()
+                raise
+        self.pid = next(iter(self.orphans()), None)
+        if self.pid is None or launcher.returncode != 0:
+            raise OSError(f"setsid could not start {argv[0]}")
+        self.leaders.add(self.pid)
+        self.poll = select.poll()
+        self.pid_file = os.pidfd_open(self.pid)
+        self.poll.register(self.pid_file, select.POLLIN)
+
+    def wait(self, seconds):
+        """Samples until the program ends (True) or the time is over (False)."""
+        until = time.monotonic() + seconds
+        pause = SAMPLE_SECONDS if self.samples else seconds
+        while not self.poll.poll(max(0, min(pause, until - time.monotonic())) * 1000):
+            now = time.monotonic()
+            if self.samples:
+                self.sample(now - self.started)
+            if now >= until:
+                return False
+        return True
+
+    def sample(self, moment):
+        pids = tree_of(self.pid)
+        self.taken += 1
+        if self.taken % self.keep_every == 0:
+            self.kept.append([round(moment, 3), resident(pids)])
+        if len(self.kept) >= SAMPLES_KEPT:
+            self.kept = self.kept[1::2]
+            self.keep_every *= 2
+        if self.library and self.outcome.mapped is None:
+            self.library_look(pids)
+
+    def library_look(self, pids):
+        found = is_mapped(pids, self.library)
+        self.looks_in_vain += found is False
+        if found or self.looks_in_vain == LOOKS_IN_VAIN:
+            self.outcome.mapped = found
+
+    def end(self, hanging_after=None):
+        """Reaps the program, by force if it still runs, with all that it left behind; the outcome."""
+        outcome = self.outcome
+        if hanging_after is not None:
+            outcome.status, outcome.detail = "hang", f"did not end within {hanging_after:.0f} s"
+            kill_session(self.pid)
+        _, status, usage = os.wait4(self.pid, 0)
+        wall = time.monotonic() - self.started
+        self.reaped = True
+        self.close()
+        outcome.exit_code = os.waitstatus_to_exitcode(status)
+        if outcome.status == "ok" and outcome.exit_code < 0:
+            outcome.status, outcome.detail = "crash", "ended by " + signal.Signals(-outcome.exit_code).name
+        outcome.samples = self.kept
+        outcome.metrics = {
+            "wall": wall, "user": usage.ru_utime, "system": usage.ru_stime, "cpu": usage.ru_utime + usage.ru_stime,
+            "minor_faults": usage.ru_minflt, "major_faults": usage.ru_majflt, "peak": usage.ru_maxrss * 1024,
+            "voluntary_switches": usage.ru_nvcsw, "involuntary_switches": usage.ru_nivcsw,
+            **counters.read(self.counter)}
+        return outcome
+
+    def close(self):
+        """Ends whatever is left. Nothing of a run may stay and disturb the next one."""
+        kill_session(self.pid)
+        if not self.reaped:
+            os.wait4(self.pid, 0)
+        os.close(self.pid_file)
+        self.leaders.discard(self.pid)
+        self.orphans_end()
+
+    def orphans_end(self):
+        for orphan in self.orphans():
+            kill(orphan)
+            os.waitpid(orphan, 0)
+
+    def orphans(self):
+        """What the kernel handed over to us, and was not there before."""
+        return [pid for pid in children_of(os.getpid()) if pid not in self.before | self.leaders]
+
+
+def kill(pid):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def kill_session(leader):
+    """setsid made the program the leader of a session and a group, which its children are in, too."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def capture(argv):
+    """What a helper of ours writes to stdout."""
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def start(argv, environment, folder, preload=None, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+          stderr=subprocess.DEVNULL, cpus=None, library=None, samples=True):
+    return Running(argv, environment, folder, preload or {}, stdin, stdout, stderr, cpus, library, samples)
+
+
+def begin(argv, environment, folder, stdin=None, directory=None, **options):
+    """Starts argv in `directory`, or else in `folder`. What it writes goes to the files `stdout` and `stderr` in
+    `folder`. preload: variables that only the program sees, not what starts it. cpus: where it may run. library: a file
+    that has to be mapped while it runs, see Outcome.mapped. samples: whether its memory is looked at while it runs."""
+    with open(os.path.join(folder, "stdout"), "wb") as stdout, open(os.path.join(folder, "stderr"), "wb") as stderr, \
+            open(stdin or os.devnull, "rb") as source:
+        return start(argv, environment, directory or folder, stdin=source, stdout=stdout, stderr=stderr, **options)
+
+
+def finish(running, folder, limit):
+    """Waits for its end, for `limit` seconds at most."""
+    try:
+        ended = running.wait(limit)
+    except BaseException:
+        running.close()
+        raise
+    outcome = running.end(None if ended else limit)
+    outcome.errors = read_text(os.path.join(folder, "stderr"))[-OUTPUT_KEPT:]
+    return outcome
+
+
+def run(argv, environment, folder, limit, **options):
+    return finish(begin(argv, environment, folder, **options), folder, limit)
