@@ -296,11 +296,26 @@ static bool ring_refill(struct cache *cache, unsigned c)
     return true;
 }
 
+/* Returns the ring's blocks to their pages, and lets the page go. */
+static void ring_empty(struct cache *cache, unsigned c)
+{
+    struct ring *ring = &cache->ring[c];
+    ring_hide(cache, c);
+    if (ring->slot) {
+        page_return(ring->slot + 1, (unsigned)(ring->held_top - ring->slot), "free");
+        ring->held_top = ring->slot;
+        ring_publish(cache, c);
+        ring_show(cache, c);
+    }
+    let_page_go(cache, c);
+}
+
 /* With memory out: everything cached goes back, and then another try. */
 static COLD bool ring_refill_hard(struct cache *cache, unsigned c)
 {
     for (unsigned other = 1; other <= CLASS_LAST; other++)
-        let_page_go(cache, other);
+        if (other != c)
+            ring_empty(cache, other);
     remote_flush();
     return ring_refill(cache, c);
 }
@@ -458,15 +473,7 @@ void cache_open(struct cache *cache, uint32_t id)
 static void cache_empty(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        struct ring *ring = &cache->ring[c];
-        ring_hide(cache, c);
-        if (ring->slot) {
-            page_return(ring->slot + 1, (unsigned)(ring->held_top - ring->slot), "free");
-            ring->held_top = ring->slot;
-            ring_publish(cache, c);
-            ring_show(cache, c);
-        }
-        let_page_go(cache, c);
+        ring_empty(cache, c);
     }
 }
 
