@@ -65,8 +65,8 @@ static struct item resized(struct item item, uint64_t *random)
 {
     size_t size = any_size(random);
     item_check(&item, "to be resized");
-    /* item_check looks at parts: a shorter block is compared with the beginning of the longer one. */
-    size_t kept = min_size(min_size(item.size, size), item.size <= 1024 ? item.size : 512);
+    /* item_make fills both ends of a block; its beginning is what a shorter one keeps. */
+    size_t kept = min_size(min_size(item.size, size), item.size <= 128 ? item.size : 64);
     char *block = hak_realloc(item.block, size);
     must(block && pattern_check(block, kept, item.seed) == kept, "realloc from %zu to %zu lost contents", item.size, size);
     return item_make(block, size, random);

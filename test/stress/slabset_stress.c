@@ -4,17 +4,12 @@
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
-#include <sched.h>
-#include <stdatomic.h>
-
 #include "slabset.h"
 
 /* One number of each thread in each of few groups, so that the words and the summary become empty all the time. */
 enum { GROUPS = 65, SPREAD = 3, SET = SET_LONGEST_RUN + 7 };
 
 static bool g_inside[STRESS_THREADS][SPREAD]; /* whether a thread left its number there; its own during a round */
-static _Atomic(unsigned) g_arrived, g_round;
-static atomic_bool g_last_round;
 
 static uint32_t number(unsigned id, unsigned i)
 {
@@ -49,29 +44,12 @@ static void verify(void)
     must(slabset_next(SET, from) == SLAB_NONE, "from %u: expected none, saw %u", from, slabset_next(SET, from));
 }
 
-/* The last thread to arrive verifies, decides whether another round follows, and opens it. */
-static void meet(void)
-{
-    unsigned round = atomic_load(&g_round);
-    if (atomic_fetch_add(&g_arrived, 1) + 1 == STRESS_THREADS) {
-        verify();
-        atomic_store(&g_last_round, stress_over());
-        atomic_store(&g_arrived, 0);
-        atomic_store(&g_round, round + 1);
-        return;
-    }
-    for (unsigned spins = 0; atomic_load(&g_round) == round; spins++)
-        if (spins > 1000)
-            sched_yield();
-}
-
 static void worker(unsigned id, uint64_t *random)
 {
-    while (!atomic_load(&g_last_round)) {
+    do
         for (size_t ops = 1 + random_next(random) % 3; ops > 0; ops--)
             toggle(id, (unsigned)(random_next(random) % SPREAD));
-        meet();
-    }
+    while (stress_meet(verify));
 }
 
 int main(int count, char **arguments)
@@ -80,6 +58,5 @@ int main(int count, char **arguments)
     for (uint32_t i = 0; i < GROUPS; i++)
         slab_group_add(i, &groups[i]);
     stress_run(count, arguments, worker);
-    must(atomic_load(&g_round) > 100, "%u rounds only", atomic_load(&g_round));
     return 0;
 }

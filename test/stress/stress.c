@@ -2,19 +2,32 @@
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
+#include "perturb.h"
+
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { PART = 512 };
+enum { PART = 64 };
 
 static atomic_bool g_over;
+static pthread_barrier_t g_barrier;
 static unsigned g_seconds = 3;
 static uint64_t g_seed = 1;
 
 bool stress_over(void) { return atomic_load_explicit(&g_over, memory_order_relaxed); }
 unsigned stress_seconds(void) { return g_seconds; }
 uint64_t stress_seed(void) { return g_seed; }
+
+/* Seldom enough that much gets done between two pauses, often enough that every place has its turn. */
+void perturb(void)
+{
+    static _Thread_local uint64_t random;
+    random = random * UINT64_C(6364136223846793005) + (uintptr_t)&random;
+    if (random >> 57 == 0)
+        sched_yield();
+}
 
 struct start {
     pthread_t thread;
@@ -37,6 +50,7 @@ void stress_run(int count, char **arguments, void (*worker)(unsigned, uint64_t *
         g_seconds = (unsigned)strtoul(arguments[1], NULL, 10);
     if (count > 2)
         g_seed = strtoull(arguments[2], NULL, 10);
+    pthread_barrier_init(&g_barrier, NULL, STRESS_THREADS);
     for (unsigned i = 0; i < STRESS_THREADS; i++) {
         starts[i].id = i;
         starts[i].worker = worker;
@@ -46,6 +60,18 @@ void stress_run(int count, char **arguments, void (*worker)(unsigned, uint64_t *
     atomic_store(&g_over, true);
     for (unsigned i = 0; i < STRESS_THREADS; i++)
         pthread_join(starts[i].thread, NULL);
+    pthread_barrier_destroy(&g_barrier);
+}
+
+bool stress_meet(void (*verify)(void))
+{
+    static bool last_round; /* ordered by the barrier */
+    if (pthread_barrier_wait(&g_barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+        verify();
+        last_round = stress_over();
+    }
+    pthread_barrier_wait(&g_barrier);
+    return !last_round;
 }
 
 /* ---- Blocks in hand ---------------------------------------------------------------------------------------------- */

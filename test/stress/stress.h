@@ -12,6 +12,8 @@ enum { STRESS_THREADS = 4 };
  * stress_over says so. */
 void stress_run(int count, char **arguments, void (*worker)(unsigned id, uint64_t *random));
 bool stress_over(void);
+/* All workers meet here between rounds: the last one to come calls verify, alone. False when it was the last round. */
+bool stress_meet(void (*verify)(void));
 unsigned stress_seconds(void);
 uint64_t stress_seed(void);
 
@@ -23,7 +25,7 @@ struct item {
     uint64_t seed;
 };
 
-/* Fills a block that the caller has just got. Of a large one, parts. */
+/* Fills a block that the caller has just got: its first and last bytes. */
 struct item item_make(void *block, size_t size, uint64_t *random);
 /* Verifies it: nobody else may have written to it. */
 void item_check(const struct item *item, const char *what);

@@ -3,7 +3,9 @@
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "large.h"
 #include "lock.h"
@@ -196,7 +198,10 @@ static void test_mappings_move_without_copying(void **state)
     for (size_t i = 0; i < 20; i++)
         do_move(live, RUN_MAX_SIZE + 1 + i % 7 * 3 * MIB);
     must(process_mappings() <= before + 2, "%zu mappings became %zu", before, process_mappings());
+    char *block = live->block;
+    unsigned char resident;
     free_everything();
+    must(mincore(block, 4096, &resident) != 0 && errno == ENOMEM, "a mapping is still there when its block was freed");
 }
 
 static void test_runs_grow_where_there_is_room(void **state)

@@ -413,10 +413,10 @@ static bool is_live(unsigned index, unsigned pattern)
 }
 
 /* Frees what the pattern says, purges, and looks at memory: free pages of it are zero, live blocks are whole. */
-static void purge_case(unsigned c, unsigned pattern)
+static void purge_once(struct page *page, unsigned pattern)
 {
+    unsigned c = page->class_id;
     size_t size = class_size(c), expected = 0;
-    struct page *page = page_taken(c);
     for (unsigned i = 0; i < class_info[c].blocks; i++)
         pattern_fill(g_blocks[i], size, i + 1);
     for (unsigned i = 0; i < class_info[c].blocks; i++)
@@ -445,6 +445,13 @@ static void purge_case(unsigned c, unsigned pattern)
             void *block = NULL;
             must(page_take(page, &block, 1) == 1 && block == g_blocks[i], "class %u: block %u is lost", c, i);
         }
+}
+
+static void purge_case(unsigned c, unsigned pattern)
+{
+    struct page *page = page_taken(c);
+    purge_once(page, pattern);
+    purge_once(page, pattern); /* what was used since is purged again */
     page_end(page);
 }
 

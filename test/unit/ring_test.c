@@ -141,6 +141,8 @@ static void growth(void *unused)
         unsigned c = class_of(g_sizes[i]);
         size_t count = many(c), flushes = 0;
         uint32_t most = 0;
+        uint64_t to_depot = load_relaxed(&cache()->counters.flushed_to_depot);
+        remote_flush();
         for (size_t k = 0; k < count; k++)
             blocks[k] = hak_malloc(g_sizes[i]);
         const struct ring *ring = &cache()->ring[c];
@@ -161,6 +163,8 @@ static void growth(void *unused)
             must(ring->capacity == capacity || flushes == 0, "class %u: grew after a flush", c);
             most = ring->capacity;
         }
+        to_depot = load_relaxed(&cache()->counters.flushed_to_depot) - to_depot;
+        must((to_depot > 0) == remote_serves(c), "class %u: %zu blocks passed to the depot", c, (size_t)to_depot);
         must(flushes > 0, "class %u: %zu frees never filled the ring of %u", c, count, most);
         must(most <= 512, "class %u: a capacity of %u", c, most);
         must((size_t)most * class_size(c) <= 256 * KIB || most <= 64 || class_size(c) > 32 * KIB,
