@@ -25,6 +25,17 @@ static bool checking(void) { return UNLIKELY(option(OPTION_CHECK) != 0); }
 
 /* ---- Allocating ---------------------------------------------------------------------------------------------------------- */
 
+/* A block of the class; with memory out, one of the larger classes up to twice the size: their pages may have room. */
+static void *class_malloc(unsigned class_id, size_t align)
+{
+    size_t most = 2 * class_size(class_id);
+    void *block = NULL;
+    for (unsigned c = class_id; !block && c <= CLASS_LAST && class_size(c) <= most; c++)
+        if (c == class_id || class_size(c) % align == 0)
+            block = ring_malloc(c);
+    return block;
+}
+
 /* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */
 static void *block_make(size_t size, size_t align, bool *zeroed)
 {
@@ -39,8 +50,10 @@ static void *block_make(size_t size, size_t align, bool *zeroed)
         thread_check_fork();
         return large_malloc(max_size(size, 1), align, zeroed);
     }
-    void *block = ring_malloc(class_id);
-    return block && checking() ? check_begin(block, class_id, size, "malloc") : block;
+    void *block = class_malloc(class_id, align);
+    if (UNLIKELY(!block)) /* a run may still be had where a page, which takes many units for its many blocks, is not */
+        return large_malloc(max_size(size, 1), align, zeroed);
+    return checking() ? check_begin(block, map_class(block), size, "malloc") : block;
 }
 
 void *malloc_slow(size_t size)
