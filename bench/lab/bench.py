@@ -19,7 +19,8 @@ FORMAT = 1
 QUICK = rows.Pace(rounds=5, part=0.3, warmup=0.1, idle=3, scale=0.2)
 FULL = rows.Pace(rounds=7, part=1.0, warmup=0.2, idle=rows.FULL_IDLE_SECONDS, scale=1.0)
 DESCRIPTION = """Measures hakmem, glibc, mimalloc, jemalloc and tcmalloc on the workloads and on real programs, and
-writes report.html, results.json, results.csv, table.md and overview.svg. Ctrl-C ends it early and keeps what was measured."""
+writes report.html, results.json, results.csv, table.md and overview.svg. Ctrl-C ends it early and keeps
+what was measured."""
 
 
 def options_parse(arguments):

@@ -337,17 +337,17 @@ def path_of(places, step):
 
 
 def event_lines(events, x_axis, left, right, top, bottom):
-    """Their labels are kept apart: one that would lie on the last goes a line up."""
-    parts, end = [], [-math.inf, -math.inf]
+    """Their labels are kept apart: one that would lie on another goes a line up."""
+    parts, ends = [], [-math.inf, -math.inf]
     for moment, name in events:
-        x = x_axis.place(moment, left, right)
+        x, width = x_axis.place(moment, left, right), len(name) * CHAR
         if not left <= x <= right:
             continue
-        level = 0 if x > end[0] else 1
-        anchor = "end" if x + len(name) * CHAR > right else "start"
-        end[level] = x + len(name) * CHAR + 8
-        parts += [line(x, top - 2 - 11 * level, x, bottom, "event"),
-                  text(x + (3 if anchor == "start" else -3), top - 2 - 11 * level, name, "event-label", anchor)]
+        start = x + 3 if x + 3 + width <= right else x - 3 - width
+        level = 0 if start > ends[0] else 1
+        ends[level] = start + width + 4
+        y = top - 2 - 11 * level
+        parts += [line(x, y, x, bottom, "event"), text(start, y, name, "event-label")]
     return parts
 
 

@@ -79,14 +79,14 @@ def warnings(report):
 def how_to_read(report):
     paragraphs = (
         "Each round runs every row on every allocator once, one right after the other. A ratio is "
-        f"{report.subject}'s median divided by the other's, of the time for the same work, or of memory: below 1 is good "
-        f"for {report.subject}. Its interval comes from a bootstrap over the rounds and holds the true ratio with 95 %; "
-        "of a hundred rows without any difference, some five will show one by chance.",
+        f"{report.subject}'s median divided by the other's, of the time for the same work, or of memory: below 1 is "
+        f"good for {report.subject}. Its interval comes from a bootstrap over the rounds and holds the true ratio with "
+        "95 %; of a hundred rows without any difference, some five will show one by chance.",
         "“No difference” is said when the interval contains 1, or when the difference is below 1 %. The best other "
         "allocator is chosen for each row anew: no single rival is as good as “the best other” of all rows.",
         "Who answered malloc was checked for every row: the workloads report the library by its address; for real "
-        "programs the dynamic linker's own record of a separate run is read, and their memory maps while they run. A run that "
-        "another library served is shown as a failure.",
+        "programs the dynamic linker's own record of a separate run is read, and their memory maps while they run. A "
+        "run that another library served is shown as a failure.",
         "Faults and instructions hold still where times do not: look at them when a difference in time seems strange.")
     return tag("details", tag("summary", "How to read this"), *(tag("p", text) for text in paragraphs), class_="how")
 

@@ -81,7 +81,7 @@ def resident(pids):
 
 
 def is_mapped(pids, library):
-    """Whether one of the processes has it; None when none of them has anything, for they are about to end or to begin."""
+    """Whether one of the processes has it; None when they have nothing at all, being about to end or to begin."""
     lines = [line for pid in pids for line in read_text(f"/proc/{pid}/maps").splitlines()]
     return any(line.endswith(library) for line in lines) if lines else None
 

@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 
 import allocators
@@ -286,11 +287,12 @@ class PairRow(Row):
             "id": self.id, "workload": "pair", "workload_title": "Instructions of a malloc + free pair",
             "group": "single calls", "title": f"{self.size} bytes", "size": self.size, "kind": "instructions",
             "unit": "count", "better": "lower",
-            "about": f"A loop allocates {PAIR_LIVE} blocks of one size and frees them in the same order; valgrind counts "
-            "the instructions of one malloc with its free, the loop's own included. The count is the same every time.",
+            "about": f"A loop allocates {PAIR_LIVE} blocks of one size and frees them in the same order; valgrind "
+                     "counts the instructions of one malloc with its free, the loop's own included. The count is the "
+                     "same every time.",
             "threads": 1, "deterministic": False, "exact": True, "value_title": "instructions of a pair",
-            "command": shlex.join([os.path.realpath(self.tool.__file__), "--pair", self.program, "--size", str(self.size),
-                                   "--live", str(PAIR_LIVE)]) + " --lib {library}"}
+            "command": shlex.join([os.path.realpath(self.tool.__file__), "--pair", self.program, "--size",
+                                   str(self.size), "--live", str(PAIR_LIVE)]) + " --lib {library}"}
 
     def prove(self, pairs):
         """pair.py looks itself at which library the loop called."""
@@ -305,6 +307,8 @@ class PairRow(Row):
             cost = self.tool.pair_cost(self.program, library, self.size, PAIR_LIVE)
         except SystemExit as end:
             return failed("service" if "served the loop" in str(end) else "crash", str(end))
+        except subprocess.TimeoutExpired as end:
+            return failed("hang", f"did not end within {end.timeout:.0f} s")
         return {"status": "ok", "detail": "", "metrics": {"value": cost}, "service": {"malloc": [allocator.library]}}
 
 

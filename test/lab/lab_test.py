@@ -1,0 +1,454 @@
+#!/usr/bin/env python3
+"""The lab at work: lab_test.py WORKLOADS PAIR HAKMEM LIAR, the built programs and libraries. Times mean nothing here;
+what is tested is that allocators which do not serve, crash, hang or lie are caught, and that results arrive where they
+should.
+SPDX-License-Identifier: MIT"""
+import csv
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+import unittest
+
+import fixture
+
+import allocators
+import compare
+import counters
+import machine
+import measure
+import process
+import rows
+import summary
+
+WORKLOADS, PAIR, HAKMEM, LIAR = (os.path.abspath(path) for path in sys.argv[1:5])
+LAB = [sys.executable, "-B", os.path.join(fixture.LAB, "lab.py")]
+PLACES = ["--hakmem", HAKMEM, "--workloads", WORKLOADS]
+FAST = ["--rounds", "2", "--part", "0.02", "--scale", "0.02", "--no-install"]
+
+# Libraries that are no allocator, or a bad one; C source by name.
+LIBRARIES = {
+    "empty": "int empty_nothing;",
+    "crash": "#include <signal.h>\n__attribute__((constructor)) static void crash(void) { raise(SIGSEGV); }",
+    "hang": "#include <unistd.h>\n__attribute__((constructor)) static void hang(void) { for (;;) pause(); }",
+    # Serves malloc, but leaves free to libc.
+    "half": "#include <stddef.h>\nvoid *__libc_malloc(size_t);\nvoid *malloc(size_t n) { return __libc_malloc(n); }",
+    # Serves everything by libc's functions: an honest one.
+    "thin": textwrap.dedent("""
+        #define _GNU_SOURCE
+        #include <stddef.h>
+        void *__libc_malloc(size_t); void *__libc_calloc(size_t, size_t); void *__libc_realloc(void *, size_t);
+        void *__libc_memalign(size_t, size_t); void __libc_free(void *);
+        #ifdef SLOW
+        static void dawdle(void) { for (volatile int i = 0; i < 3000; i++); }
+        #else
+        static void dawdle(void) {}
+        #endif
+        void *malloc(size_t n) { dawdle(); return __libc_malloc(n); }
+        void *calloc(size_t n, size_t m) { dawdle(); return __libc_calloc(n, m); }
+        void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
+        void free(void *p) { __libc_free(p); }
+        void *aligned_alloc(size_t a, size_t n) { return __libc_memalign(a, n); }
+        int posix_memalign(void **p, size_t a, size_t n) { return (*p = __libc_memalign(a, n)) ? 0 : 12; }
+    """),
+}
+
+
+def setUpModule():
+    global FOLDER
+    keeper = tempfile.TemporaryDirectory(prefix="hakmem-lab-test-")
+    unittest.addModuleCleanup(keeper.cleanup)
+    FOLDER = pathlib.Path(keeper.name)
+    for name, source in LIBRARIES.items():
+        (FOLDER / f"{name}.c").write_text(source, encoding="utf-8")
+        subprocess.run(["cc", "-O1", "-fno-builtin", "-shared", "-fPIC", "-o",
+                        library(name), FOLDER / f"{name}.c"],
+                       check=True)
+    process.become_subreaper()
+
+
+def library(name):
+    return str(FOLDER / f"lib{name}.so")
+
+
+def run(*arguments, **options):
+    return subprocess.run([*LAB, *map(str, arguments)],
+                          capture_output=True,
+                          text=True,
+                          timeout=240,
+                          check=False,
+                          **options)
+
+
+def bench(output, *arguments):
+    """Runs a bench; its results and the finished process."""
+    finished = run("bench", *PLACES, *FAST, "--output", output, *arguments)
+    with open(output / "results.json", encoding="utf-8") as file:
+        return json.load(file), finished
+
+
+def statuses(results, row):
+    runs = next(one["runs"] for one in results["rows"] if one["id"] == row)
+    return {allocator: {run["status"] for run in found} for allocator, found in runs.items()}
+
+
+class BadAllocators(unittest.TestCase):
+    """Each is found out on a workload and on a real program."""
+
+    @classmethod
+    def setUpClass(cls):
+        named = {name: library(name) for name in ("empty", "crash", "half")} | {"liar": LIAR}
+        arguments = [part for name, path in named.items() for part in ("--lib", f"{name}={path}")]
+        cls.results, cls.finished = bench(FOLDER / "bad", "--only", "random-app-1,lua", "--allocators", "hakmem,glibc",
+                                          *arguments)
+        cls.page = (FOLDER / "bad" / "report.html").read_text(encoding="utf-8")
+
+    def test_good_ones_are_good(self):
+        for row in ("random-app-1", "lua-trees"):
+            for allocator in ("hakmem", "glibc"):
+                self.assertEqual(statuses(self.results, row)[allocator], {"ok"}, self.finished.stderr)
+
+    def test_library_that_is_no_allocator(self):
+        for row in ("random-app-1", "lua-trees"):
+            self.assertEqual(statuses(self.results, row)["empty"], {"service"})
+        self.assertIn("malloc was answered by", self.finished.stderr)
+
+    def test_library_that_leaves_free_to_libc(self):
+        for row in ("random-app-1", "lua-trees"):
+            self.assertEqual(statuses(self.results, row)["half"], {"service"})
+
+    def test_crash(self):
+        for row in ("random-app-1", "lua-trees"):
+            self.assertEqual(statuses(self.results, row)["crash"], {"crash"})
+        self.assertIn("ended by SIGSEGV", self.page)
+
+    def test_wrong_content(self):
+        self.assertEqual(statuses(self.results, "random-app-1")["liar"], {"wrong"})
+
+    def test_failures_are_shown_everywhere(self):
+        self.assertEqual(self.finished.returncode, 1)
+        self.assertIn("random-app-1 on crash: crashed", self.finished.stdout)
+        self.assertIn("not served by it", self.page)
+        with open(FOLDER / "bad" / "results.csv", encoding="utf-8", newline="") as file:
+            found = {
+                line["allocator"]: line["status"]
+                for line in csv.DictReader(file)
+                if line["row"] == "lua-trees" and not line["metric"]}
+        self.assertEqual({name: status.partition(":")[0] for name, status in found.items() if name != "liar"},
+                         {"empty": "service", "half": "service", "crash": "crash"})
+
+    def test_service_is_recorded(self):
+        row = next(one for one in self.results["rows"] if one["id"] == "random-app-1")
+        for run_found in row["runs"]["hakmem"]:
+            self.assertEqual(os.path.realpath(run_found["service"]["malloc"][0]), os.path.realpath(HAKMEM))
+        self.assertGreater(sum(row["proofs"]["hakmem"]["layers"].values()), 1000)
+        row = next(one for one in self.results["rows"] if one["id"] == "lua-trees")
+        self.assertEqual(os.path.realpath(row["proofs"]["hakmem"]["service"]["malloc"][0]), os.path.realpath(HAKMEM))
+        self.assertGreater(row["proofs"]["hakmem"]["layers"]["ring"], 100)
+
+
+class Rows(unittest.TestCase):
+    def setUp(self):
+        keeper = tempfile.TemporaryDirectory(dir=FOLDER)
+        self.addCleanup(keeper.cleanup)
+        self.place = pathlib.Path(keeper.name)
+
+    def test_hang(self):
+        row = rows.workload_rows(WORKLOADS, rows.Pace(1, 0.02, 0, 0.1, 1),
+                                 lambda _, variant: variant["id"] == "random-400")[0]
+        row.limit = lambda: 0.5
+        started = time.monotonic()
+        [found] = row.run([(allocators.Allocator("hang", library("hang")), self.place)])
+        self.assertEqual((found["status"], found["detail"]), ("hang", "did not end within 0 s"))
+        self.assertLess(time.monotonic() - started, 5)
+
+    def test_pair(self):
+        [row] = rows.pair_rows(PAIR, [64])
+        [good] = row.run([(allocators.Allocator("hakmem", HAKMEM), None)])
+        self.assertTrue(20 < good["metrics"]["value"] < 200, good)
+        [bad] = row.run([(allocators.Allocator("empty", library("empty")), None)])
+        self.assertEqual(bad["status"], "service")
+
+    def test_differing_output_is_wrong(self):
+        measured = [{"deterministic": True, "runs": {name: [fixture.run_of(n, 1.0, checksum=sum_) for n in range(2)]
+                                                     for name, sum_ in (("a", "1"), ("b", "1"), ("c", "2"))}}]
+        measure.checksums_judge(measured)
+        self.assertEqual({name: runs[0]["status"]
+                          for name, runs in measured[0]["runs"].items()}, {"a": "ok", "b": "ok", "c": "wrong"})
+
+    def test_variants_are_known(self):
+        listed = json.loads(process.capture([WORKLOADS, "--list"]))
+        quick = rows.workload_rows(WORKLOADS, rows.Pace(1, 1, 0, 0, 1), lambda _, variant: variant["quick"])
+        self.assertEqual({row.workload["name"] for row in quick}, {workload["name"] for workload in listed})
+
+
+class Processes(unittest.TestCase):
+    def run_one(self, *argv, limit=20, **options):
+        with tempfile.TemporaryDirectory(dir=FOLDER) as place:
+            return process.run(list(argv), dict(os.environ), place, limit, **options)
+
+    def test_peak_is_the_programs_own(self):
+        """And not that of this Python, which is far above what `true` needs."""
+        self.assertLess(self.run_one("true").metrics["peak"], 6 << 20)
+        ballast = "x = bytearray(80 << 20); import time; time.sleep(0.2)"
+        outcome = self.run_one("/usr/bin/python3", "-c", ballast)
+        self.assertTrue(80 << 20 < outcome.metrics["peak"] < 110 << 20, outcome.metrics)
+        self.assertGreater(max(size for _, size in outcome.samples), 80 << 20)
+
+    def test_exit_code_and_signal(self):
+        self.assertEqual(self.run_one("sh", "-c", "exit 7").exit_code, 7)
+        crashed = self.run_one("sh", "-c", "echo last words >&2; kill -ABRT $$")
+        self.assertEqual((crashed.status, crashed.detail, crashed.errors),
+                         ("crash", "ended by SIGABRT", "last words\n"))
+
+    def test_nothing_stays_behind(self):
+        before = set(process.children_of(os.getpid()))
+        outcome = self.run_one("sh", "-c", "sleep 100 & setsid sleep 100 & sleep 100", limit=0.3)
+        self.assertEqual(outcome.status, "hang")
+        self.assertEqual(set(process.children_of(os.getpid())), before)
+
+    def test_cpu_time_of_children_counts(self):
+        outcome = self.run_one("sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; true")
+        self.assertGreater(outcome.metrics["cpu"], 0.01)
+        self.assertLessEqual(outcome.metrics["cpu"], outcome.metrics["wall"] * 1.2 + 0.05)
+
+    def test_mapped_library_is_seen(self):
+        options = {"library": HAKMEM, "preload": {"LD_PRELOAD": HAKMEM}}
+        self.assertIs(self.run_one("sleep", "0.5", **options).mapped, True)
+        self.assertIs(self.run_one("sleep", "0.5", library=HAKMEM).mapped, False)
+        self.assertIsNone(self.run_one("true", library=HAKMEM).mapped)
+
+    def test_counters_count_what_is_started(self):
+        """Page faults, which every machine can count, agree with what the kernel says at the end."""
+        file = counters.start(counters.SOFTWARE, counters.PAGE_FAULTS)
+        self.assertIsNotNone(file)
+        outcome = self.run_one("/usr/bin/python3", "-c", "x = bytearray(40 << 20)")
+        counted = counters.count(file)
+        self.assertTrue(0.9 * outcome.metrics["minor_faults"] < counted < 1.1 * outcome.metrics["minor_faults"] + 500,
+                        (counted, outcome.metrics))
+
+
+class Disturbance(unittest.TestCase):
+    def load(self, everyone, ours, clock):
+        return machine.Load(everyone, ours, clock)
+
+    def test_share(self):
+        quiet = self.load(100, 50, 1000), self.load(101, 51, 1001)
+        self.assertEqual(machine.others_share(*quiet), 0)
+        self.assertFalse(machine.is_disturbed(*quiet))
+        busy = self.load(100, 50, 1000), self.load(101.5, 51, 1001)
+        self.assertAlmostEqual(machine.others_share(*busy), 0.5)
+        self.assertTrue(machine.is_disturbed(*busy))
+
+    def test_clock_ticks_do_not_disturb_short_runs(self):
+        self.assertFalse(machine.is_disturbed(self.load(100, 50, 1000), self.load(100.03, 50, 1000.1)))
+
+    def test_this_machine_can_be_read(self):
+        before = machine.load_now()
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            pass
+        after = machine.load_now()
+        self.assertGreater(after.ours - before.ours, 0.05)
+        self.assertGreaterEqual(after.everyone, before.everyone)
+
+    def measured_with(self, shares):
+        """A measurement of one row whose tries are disturbed as given: the values that stay, which count the tries."""
+        class Restless(rows.Row):
+            id, seconds, tries = "restless", 0.01, 0
+
+            def prove(self, pairs):
+                return [dict(rows.NO_PROOF) for _ in pairs]
+
+            def run(self, pairs):
+                self.tries += 1
+                return [fixture.run_of(1, self.tries) for _ in pairs]
+
+        loads = [load for start, share in enumerate(shares)
+                 for load in (self.load(0, 0, start), self.load(share, 0, start + 1))]
+        original = machine.load_now
+        machine.load_now = iter(loads).__next__
+        self.addCleanup(setattr, machine, "load_now", original)
+        measurement = measure.Measurement([Restless()], [allocators.Allocator("a", "/a.so")], 8)
+        measurement.run()
+        return [(found["metrics"]["value"], found["disturbed"]) for found in measurement.runs["restless"]["a"]]
+
+    def test_disturbed_runs_are_repeated(self):
+        """The second round is disturbed once, and its second try is what counts."""
+        found = self.measured_with([0, 0.5, 0.01, 0, 0, 0, 0, 0, 0])
+        self.assertEqual(found, [(1, False), (3, False), *((value, False) for value in range(4, 10))])
+
+    def test_the_least_disturbed_try_is_kept(self):
+        found = self.measured_with([0.5, 0.3, 0.9, 0, 0, 0, 0, 0, 0, 0])
+        self.assertEqual(found[0], (2, True))
+        self.assertEqual(found[1], (4, False))
+
+    def test_a_busy_machine_does_not_make_it_endless(self):
+        """Of 9 tasks, a quarter more tries at most."""
+        found = self.measured_with([0.5] * 10)
+        self.assertEqual((len(found), {disturbed for _, disturbed in found}), (8, {True}))
+
+
+class Interruption(unittest.TestCase):
+    def test_what_was_measured_is_kept(self):
+        output = FOLDER / "interrupted"
+        with subprocess.Popen([
+                *LAB, "bench", *PLACES, "--no-install", "--rounds", "50", "--part", "0.02", "--only", "random-400",
+                "--allocators", "hakmem,glibc", "--output", output],
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE,
+                              text=True) as lab:
+            time.sleep(5)
+            lab.send_signal(signal.SIGINT)
+            out, err = lab.communicate(timeout=60)
+        self.assertEqual(lab.returncode, 130, err)
+        self.assertIn("interrupted", err)
+        with open(output / "results.json", encoding="utf-8") as file:
+            results = json.load(file)
+        self.assertTrue(results["interrupted"])
+        self.assertTrue(0 < results["rounds"] < 50, results["rounds"])
+        self.assertIn("Random mixed", out)
+        self.assertIn("interrupted", (output / "report.html").read_text(encoding="utf-8"))
+
+
+class Compare(unittest.TestCase):
+    def test_table_and_verdict(self):
+        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "sleep", "0.1")
+        self.assertEqual(found.returncode, 0, found.stderr)
+        self.assertRegex(found.stdout, r"(?m)^glibc +\d+ ms +\S+ ms +[\d.]+ MiB +\d+$")
+        self.assertRegex(found.stdout, r"(?m)^hakmem (and glibc: no difference in|takes .*|is .*) time")
+        self.assertRegex(found.stdout, r"(?m)^hakmem (and glibc: no difference in|needs .*) memory")
+
+    def conclusions(self, factor):
+        """What is said when hakmem takes `factor` times the time of glibc and mimalloc."""
+        def runs(times):
+            return [fixture.run_of(number, value, metrics={"wall": value})
+                    for number, value in enumerate(fixture.spread(times), 1)]
+        row = fixture.row("program", "time", {"hakmem": runs(factor), "glibc": runs(1.0), "mimalloc": runs(1.0)})
+        return "\n".join(compare.conclusions(summary.row_summarize(row, list(row["runs"]), "hakmem")))
+
+    def test_it_makes_no_difference(self):
+        text = self.conclusions(1.0)
+        self.assertIn("hakmem and glibc: no difference in time", text)
+        self.assertIn("It makes no difference for this program which of these allocators it uses.", text)
+
+    def test_conclusions(self):
+        self.assertIn("hakmem takes 20 % less time than glibc (−20 % to −20 %)", self.conclusions(0.8))
+        self.assertIn("Fastest: hakmem.", self.conclusions(0.8))
+        self.assertIn("hakmem is 3.00 times as slow as glibc", self.conclusions(3))
+        self.assertIn("Fastest: glibc and mimalloc, no difference between them.", self.conclusions(3))
+
+    def test_slow_library_is_named(self):
+        subprocess.run(
+            ["cc", "-O1", "-DSLOW", "-fno-builtin", "-shared", "-fPIC", "-o",
+             library("slow"), FOLDER / "thin.c"],
+            check=True)
+        work = "import json\nfor i in range(60): json.dumps([{str(i): [i]} for i in range(100)])"
+        found = run("compare",
+                    *PLACES,
+                    "-n",
+                    "5",
+                    "--with",
+                    f"slow={library('slow')}",
+                    "--",
+                    "/usr/bin/python3",
+                    "-c",
+                    work,
+                    env={**os.environ, "PYTHONMALLOC": "malloc"})
+        self.assertRegex(found.stdout, r"slow is [\d.]+ times as slow as glibc")
+        self.assertNotRegex(found.stdout, r"Fastest: .*slow")
+
+    def test_library_that_is_no_allocator(self):
+        found = run("compare", *PLACES, "-n", "5", "--with", library("empty"), "--", "ls", "/")
+        self.assertEqual(found.returncode, 1)
+        self.assertIn("empty", found.stdout)
+        self.assertRegex(found.stdout, "malloc was answered by .*libc")
+
+    def test_static_program(self):
+        (FOLDER / "static.c").write_text("#include <stdlib.h>\nint main(void) { free(malloc(9)); return 0; }",
+                                         encoding="utf-8")
+        subprocess.run(["cc", "-static", FOLDER / "static.c", "-o", FOLDER / "static"], check=True)
+        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", FOLDER / "static")
+        self.assertEqual(found.returncode, 1)
+        self.assertIn("statically linked", found.stdout)
+
+    def test_input_is_given_to_every_run(self):
+        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "grep", "-q", "needle", input="hay\nneedle\n")
+        self.assertEqual(found.returncode, 0, found.stdout)
+        self.assertNotIn("exit status", found.stdout)
+
+    def test_exit_status_and_differing_output_are_told(self):
+        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "sh", "-c", 'echo "$LD_PRELOAD"; exit 3')
+        self.assertIn("exit status 3", found.stdout)
+        self.assertIn("output on hakmem is not the same as on glibc", found.stdout)
+
+    def test_report(self):
+        run("compare", *PLACES, "-n", "5", "--with", "", "--report", FOLDER / "compared", "--", "ls", "/")
+        self.assertIn("ls /", (FOLDER / "compared" / "report.html").read_text(encoding="utf-8"))
+
+    def test_crash_of_the_program(self):
+        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "sh", "-c", "kill -SEGV $$")
+        self.assertEqual(found.returncode, 1)
+        self.assertIn("ended by SIGSEGV", found.stderr)
+
+    def test_wrong_usage(self):
+        self.assertEqual(run("compare", *PLACES).returncode, 2)
+        self.assertEqual(run("compare", *PLACES, "--", "no-such-program").returncode, 127)
+        found = run("compare", *PLACES, "--with", "nomalloc", "--", "true")
+        self.assertEqual(found.returncode, 2)
+        self.assertIn("no allocator 'nomalloc'", found.stderr)
+
+
+class Check(unittest.TestCase):
+    """In a repository whose library is a thin malloc that can be made slow."""
+
+    CMAKE = "cmake_minimum_required(VERSION 3.20)\nproject(thin C)\nadd_library(hakmem SHARED thin.c)\n" \
+            "target_compile_options(hakmem PRIVATE -O1 -fno-builtin)\n"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tree = FOLDER / "tree"
+        cls.tree.mkdir()
+        (cls.tree / "CMakeLists.txt").write_text(cls.CMAKE, encoding="utf-8")
+        (cls.tree / "thin.c").write_text(LIBRARIES["thin"], encoding="utf-8")
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "thin"]):
+            subprocess.run(["git", "-C", cls.tree, *command], check=True)
+
+    def check(self, now):
+        return run("check", "--hakmem", now, "--workloads", WORKLOADS, "--source", self.tree, "--only", "random-400",
+                   "--rounds", "5")
+
+    def test_slower_fails(self):
+        subprocess.run(
+            ["cc", "-O1", "-DSLOW", "-fno-builtin", "-shared", "-fPIC", "-o",
+             library("slower"), FOLDER / "thin.c"],
+            check=True)
+        found = self.check(library("slower"))
+        self.assertEqual(found.returncode, 1, found.stderr)
+        self.assertRegex(found.stdout, r"random-400 +throughput.* WORSE")
+        self.assertIn("measured again", found.stderr)
+
+    def test_same_passes(self):
+        found = self.check(library("thin"))
+        self.assertEqual(found.returncode, 0, found.stdout + found.stderr)
+        self.assertIn("Nothing is worse", found.stdout)
+        worktrees = subprocess.run(["git", "-C", self.tree, "worktree", "list"],
+                                   capture_output=True,
+                                   text=True,
+                                   check=True).stdout
+        self.assertEqual(len(worktrees.splitlines()), 1)
+
+    def test_unknown_commit(self):
+        found = run("check", *PLACES, "--source", self.tree, "--against", "nosuch")
+        self.assertEqual(found.returncode, 2)
+        self.assertIn("nosuch", found.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[5:])

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""The report: well-formed, complete, its numbers those of the CSV file, nothing fetched from anywhere.
+SPDX-License-Identifier: MIT"""
+import csv
+import os
+import re
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+
+import fixture
+import page
+import stats
+import summary
+import tables
+import words
+
+RESULTS = fixture.results()
+SUMMARIES = summary.summarize(RESULTS)
+HTML = page.page(SUMMARIES, RESULTS)
+
+
+def summary_of(name):
+    return next(one for one in SUMMARIES if one.info["id"] == name)
+
+
+def text_of(element):
+    return "".join(element.itertext())
+
+
+class Summary(unittest.TestCase):
+    def test_verdicts(self):
+        self.assertEqual(summary_of("fast-1").verdict("value"), "30 % less time than tcmalloc")
+        self.assertEqual(summary_of("slow").verdict("value"), "33 % more time than glibc")
+        self.assertEqual(summary_of("same").verdict("value"), "no difference from glibc")
+        self.assertEqual(summary_of("given").verdict("idle"), "33 % less memory than glibc")
+        self.assertEqual(summary_of("pair-16").verdict("value"), "30 % fewer than glibc")
+
+    def test_failures(self):
+        crashed = summary_of("crashed")
+        self.assertEqual(list(crashed.failures), ["jemalloc"])
+        self.assertNotIn("jemalloc", crashed.figures["value"])
+
+    def test_tally(self):
+        found = summary.counted(SUMMARIES, "time")
+        self.assertEqual(summary.tally(found), (2, 2, 1))
+
+    def test_geometric_means(self):
+        """Of fast-1, fast-2, slow, same and crashed, against glibc."""
+        expected = stats.geometric_mean([1.1 / 2, 3 / 4, 2 / 1.5, 1, 1])
+        found, count = summary.geometric(summary.counted(SUMMARIES, "time"), "glibc")
+        self.assertEqual(count, 5)
+        self.assertAlmostEqual(found.ratio, expected)
+
+    def test_a_failed_subject_has_no_verdict_but_its_failure(self):
+        results = fixture.results()
+        results["rows"][0]["runs"]["hakmem"] = [fixture.FAILED]
+        one = summary.summarize(results)[0]
+        self.assertEqual(one.verdict("value"), "crashed")
+        self.assertIn("crashed", tables.terminal([one], results))
+
+
+class Html(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.tree = xml.fromstring(HTML.removeprefix("<!DOCTYPE html>"))
+
+    def test_nothing_is_fetched(self):
+        self.assertEqual(set(re.findall(r"https?://[^\s\"'<)]+", HTML)), {"http://www.w3.org/2000/svg"})
+        self.assertEqual([
+            e.attrib for e in self.tree.iter() if "src" in e.attrib or e.tag.split("}")[-1] in ("link", "img", "iframe")
+        ], [])
+        self.assertNotIn("@import", HTML)
+
+    def test_links_lead_somewhere(self):
+        ids = [e.get("id") for e in self.tree.iter() if e.get("id")]
+        self.assertEqual(len(ids), len(set(ids)))
+        targets = {e.get("href").removeprefix("#") for e in self.tree.iter() if e.get("href")}
+        self.assertGreater(len(targets), 10)
+        self.assertEqual(targets - set(ids), set())
+
+    def test_every_row_is_there(self):
+        for one in SUMMARIES:
+            self.assertIsNotNone(self.tree.find(f".//*[@id='r-{one.info['id']}']"), one.info["id"])
+
+    def test_numbers_are_those_of_the_csv(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "results.csv")
+            summary.csv_write(path, SUMMARIES, RESULTS)
+            with open(path, encoding="utf-8", newline="") as file:
+                lines = {(line["row"], line["metric"], line["allocator"]): line for line in csv.DictReader(file)}
+        shown = set()
+        for cell in self.tree.iter("td"):
+            if cell.get("data-median") is None:
+                continue
+            key = cell.get("data-row"), cell.get("data-metric"), cell.get("data-allocator")
+            shown.add(key)
+            self.assertEqual(float(cell.get("data-median")), float(lines[key]["median"]), key)
+            self.assertEqual(cell.text, words.quantity(float(lines[key]["median"]), lines[key]["unit"], short=True),
+                             key)
+        self.assertEqual(shown, {key for key, line in lines.items() if line["status"] == "ok"} - self.not_shown(lines))
+        self.assertGreater(len(shown), 100)
+
+    def not_shown(self, lines):
+        """Of the instruction counts there is one table, with nothing but them."""
+        return {key for key in lines if key[0].startswith("pair-") and key[1] != "value"}
+
+    def test_verdicts_of_the_csv_stand_on_the_page(self):
+        text = text_of(self.tree)
+        for verdict in ("30 % less time than tcmalloc", "33 % more time than glibc", "no difference from glibc",
+                        "crashed"):
+            self.assertIn(verdict, text)
+
+    def test_failures_and_markup_in_texts(self):
+        text = text_of(self.tree)
+        self.assertIn("ended by SIGSEGV: <out> & away", text)
+        self.assertIn("Some <CPU>", text)
+
+    def test_every_figure_has_a_description(self):
+        charts = [e for e in self.tree.iter() if e.get("class") == "chart"]
+        self.assertGreater(len(charts), 15)
+        self.assertEqual([e for e in charts if not e.get("aria-label")], [])
+
+    def test_bars_have_the_right_lengths(self):
+        """Of fast-1: hakmem 2 M/s, glibc 1.1 M/s."""
+        chart = self.tree.find(".//article[@id='r-fast-1']").find(".//{http://www.w3.org/2000/svg}svg[@class='chart']")
+        bars = {
+            e.get("class").split()[-1]: float(e.get("width"))
+            for e in chart.iter()
+            if (e.get("class") or "").startswith("bar")}
+        self.assertAlmostEqual(bars["a1"] / bars["a0"], 1.1 / 2, places=3)
+        self.assertEqual(len(bars), 5)
+
+
+class Pictures(unittest.TestCase):
+    def test_overview_picture_stands_alone(self):
+        picture = page.overview_picture(SUMMARIES, RESULTS)
+        root = xml.fromstring(picture)
+        self.assertEqual(root.tag, "{http://www.w3.org/2000/svg}svg")
+        self.assertIn("mimalloc", text_of(root))
+        self.assertIn("prefers-color-scheme", picture)
+
+
+class Tables(unittest.TestCase):
+    def test_terminal(self):
+        text = tables.terminal(SUMMARIES, RESULTS)
+        self.assertRegex(
+            text,
+            r"The <fast-1> & others: 2 threads +2\.00 M/s +1\.82 +1\.67 +1\.54 +1\.43 +30 % less time than tcmalloc")
+        self.assertIn("crashed on jemalloc: crashed: ended by SIGSEGV", text)
+
+    def test_markdown(self):
+        for line in tables.markdown(SUMMARIES, RESULTS).splitlines():
+            if line.startswith("|"):
+                self.assertEqual(line.count("|"), 8, line)
+
+
+if __name__ == "__main__":
+    unittest.main()
