@@ -9,7 +9,7 @@
 #include "remote.h"
 #include "ring.h"
 #include "slow.h"
-#include "span.h"
+#include "purge.h"
 #include "stats.h"
 #include "thread.h"
 
@@ -99,8 +99,7 @@ int hak_trim(size_t pad)
 {
     hak_collect();
     remote_flush();
-    size_t purged = page_purge_holes();
-    return purged + span_purge(pad) > 0;
+    return purge_all(pad) > 0;
 }
 
 size_t hak_stats(hak_stat_t *out, size_t capacity)

@@ -4,6 +4,7 @@
 #include "map.h"
 #include "meta.h"
 #include "os.h"
+#include "purge.h"
 #include "span.h"
 
 static struct large_stats tally; /* [lock] */
@@ -106,10 +107,9 @@ bool large_free(void *block)
     }
     struct superslab *slab = large->slab;
     size_t bytes = large->bytes;
-    bool purge = false;
     map_set_large(block, NULL);
     if (slab)
-        purge = span_free(large_run(large), bytes >> UNIT_SHIFT);
+        span_free(large_run(large), bytes >> UNIT_SHIFT, bytes >> UNIT_SHIFT);
     else
         map_give_up(block, UNIT_SIZE);
     tally.blocks--;
@@ -120,8 +120,7 @@ bool large_free(void *block)
     lock_release();
     if (!slab)
         unmap_or_purge(block, bytes);
-    if (purge)
-        span_purge_excess();
+    purge_if_due();
     return true;
 }
 
@@ -141,7 +140,7 @@ static void large_set_bytes(struct page *large, size_t bytes)
     large->bytes = bytes;
 }
 
-static bool run_resize(struct page *large, size_t size, bool *purge)
+static bool run_resize(struct page *large, size_t size)
 {
     size_t units = large->bytes >> UNIT_SHIFT, new_units = units_for(size);
     struct run run = large_run(large);
@@ -151,7 +150,7 @@ static bool run_resize(struct page *large, size_t size, bool *purge)
         size_t end = run.unit + new_units;
         struct run rear = {.slab = slab_at(run.slab->number + (uint32_t)(end / SUPERSLAB_UNITS)),
                            .unit = (uint32_t)(end % SUPERSLAB_UNITS)};
-        *purge = span_free(rear, units - new_units);
+        span_free(rear, units - new_units, units - new_units);
     }
     large_set_bytes(large, new_units << UNIT_SHIFT);
     return true;
@@ -159,20 +158,19 @@ static bool run_resize(struct page *large, size_t size, bool *purge)
 
 bool large_resize(void *block, size_t size)
 {
-    bool done = false, purge = false;
+    bool done = false;
     if (!lock_acquire())
         return false;
     struct page *large = large_at(block);
     if (large && large->slab) {
-        done = size <= RUN_MAX_SIZE && run_resize(large, size, &purge);
+        done = size <= RUN_MAX_SIZE && run_resize(large, size);
     } else if (large) {
         done = os_resize(block, large->bytes, mapping_size(size)) == 0;
         if (done)
             large_set_bytes(large, mapping_size(size));
     }
     lock_release();
-    if (purge)
-        span_purge_excess();
+    purge_if_due();
     return done;
 }
 

@@ -5,6 +5,7 @@
 #include "meta.h"
 #include "options.h"
 #include "os.h"
+#include "retain.h"
 #include "span.h"
 
 /* ---- Bitmaps --------------------------------------------------------------------------------------------------------- */
@@ -39,6 +40,54 @@ static char *block_at(const struct page *page, uint32_t index)
 static uint32_t page_unit(const struct page *page)
 {
     return (uint32_t)((uintptr_t)page->start >> UNIT_SHIFT) % SUPERSLAB_UNITS;
+}
+
+/* ---- Purged memory ----------------------------------------------------------------------------------------------------- */
+
+/* For each unit of the page a mask of its pages of memory: bit set = purged, and no block in it handed out since. Relaxed: a bit is written
+ * by whoever has all blocks of that page of memory in hand, and read for retention only. */
+static _Atomic(uint16_t) *page_purged(const struct page *page)
+{
+    return (_Atomic(uint16_t) *)&page->free[class_info[page->class_id].words];
+}
+
+static uint16_t memory_bit(size_t offset) { return (uint16_t)(1u << offset % UNIT_SIZE / os_page_size()); }
+
+bool page_memory_is_purged(const struct page *page, size_t offset)
+{
+    return load_relaxed(&page_purged(page)[offset >> UNIT_SHIFT]) & memory_bit(offset);
+}
+
+void page_memory_note_purged(struct page *page, size_t begin, size_t end)
+{
+    store_relaxed(&page->has_purged, true);
+    for (; begin < end; begin += os_page_size())
+        atomic_fetch_or_explicit(&page_purged(page)[begin >> UNIT_SHIFT], memory_bit(begin), memory_order_relaxed);
+}
+
+/* A block that was taken makes what was purged of it resident. Bytes. */
+static size_t block_unpurge(struct page *page, uint32_t index)
+{
+    size_t size = class_size(page->class_id), memory_page = os_page_size(), bytes = 0;
+    for (size_t offset = index * size & ~(memory_page - 1); offset < (index + 1) * size; offset += memory_page)
+        if (page_memory_is_purged(page, offset)) {
+            atomic_fetch_and_explicit(&page_purged(page)[offset >> UNIT_SHIFT], (uint16_t)~memory_bit(offset),
+                                      memory_order_relaxed);
+            bytes += memory_page;
+        }
+    return bytes;
+}
+
+/* Blocks of the page that were freed since holes were last looked for, `change` more or, at most, fewer. Threads may do that
+ * at the same time and lose sight of some: retain_purged makes that good. */
+static void note_loose(struct page *page, int change)
+{
+    int freed = load_relaxed(&page->freed);
+    int now = freed + change < 0 ? 0 : (int)min_size((size_t)(freed + change), UINT16_MAX);
+    if (now == freed)
+        return;
+    store_relaxed(&page->freed, (uint16_t)now);
+    retain_loosen((ptrdiff_t)(now - freed) * (ptrdiff_t)class_size(page->class_id));
 }
 
 /* ---- Listing ----------------------------------------------------------------------------------------------------------- */
@@ -78,17 +127,21 @@ static void page_init(struct page *page, unsigned class_id, struct run run)
     page->zeroed = run.zeroed;
     page->checked = option(OPTION_CHECK);
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
-    store_relaxed(&page->purged, false);
+    store_relaxed(&page->has_purged, false);
+    store_relaxed(&page->freed, 0);
     store_relaxed(&page->low_word, 0);
     store_relaxed(&page->virgin, 0);
     for (unsigned word = 0; word < info->words; word++)
         store_relaxed(&page->free[word], full_word(info, word));
+    for (unsigned unit = 0; unit < info->units; unit++)
+        store_relaxed(&page_purged(page)[unit], 0);
     store_seq(&page->state, PAGE_OWNED);
 }
 
 static size_t descriptor_size(unsigned class_id)
 {
-    return offsetof(struct page, free) + class_info[class_id].words * sizeof(uint64_t);
+    return offsetof(struct page, free) + class_info[class_id].words * sizeof(uint64_t) +
+           class_info[class_id].units * sizeof(uint16_t);
 }
 
 static struct page *page_create(unsigned class_id)
@@ -129,15 +182,17 @@ static enum destroyed page_destroy(struct page *page)
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
     if (page->checked || !lock_acquire())
         return KEPT;
-    bool full = bitmap_is_full(page->free, info), purge = false;
+    bool full = bitmap_is_full(page->free, info);
     if (full) {
+        size_t used = load_relaxed(&page->virgin) * class_size(class_id);
+        note_loose(page, -UINT16_MAX);
         map_set(page->start, info->units, CLASS_RESERVED, NULL);
-        purge = span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units);
+        /* What a fresh page never handed out is as clean as it was. */
+        span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units,
+                  page->zeroed ? units_for(used) : info->units);
         meta_free(META_PAGE, page, descriptor_size(class_id));
     }
     lock_release();
-    if (purge)
-        span_purge_excess();
     return full ? DESTROYED : IN_USE;
 }
 
@@ -251,19 +306,27 @@ static uint64_t word_take(_Atomic(uint64_t) *word, unsigned count)
 static unsigned words_take(struct page *page, unsigned word, void **out, unsigned count)
 {
     const struct class_info *info = &class_info[page->class_id];
-    unsigned taken = 0;
-    uint32_t end = 0; /* behind the last block taken */
+    uint32_t virgin = load_relaxed(&page->virgin), end = 0; /* behind the last block taken */
+    unsigned taken = 0, fresh = 0;
+    size_t regretted = 0;
     for (; word < info->words && taken < count; word++) {
         uint64_t bits = word_take(&page->free[word], count - taken);
-        if (bits) {
-            end = word * 64 + highest_bit(bits) + 1;
+        if (bits)
             store_relaxed(&page->low_word, (uint8_t)word);
+        for (; bits; bits &= bits - 1) {
+            uint32_t index = word * 64 + lowest_bit(bits);
+            end = index + 1;
+            fresh += index >= virgin;
+            if (UNLIKELY(load_relaxed(&page->has_purged)))
+                regretted += block_unpurge(page, index);
+            out[taken++] = block_at(page, index);
         }
-        for (; bits; bits &= bits - 1)
-            out[taken++] = block_at(page, word * 64 + lowest_bit(bits));
     }
-    if (end > load_relaxed(&page->virgin))
+    if (end > virgin)
         store_relaxed(&page->virgin, (uint16_t)end);
+    note_loose(page, (int)fresh - (int)taken);
+    if (regretted)
+        retain_regret(regretted);
     return taken;
 }
 
@@ -301,7 +364,6 @@ struct returning {
     struct page *page;
     uint64_t mask;
     unsigned word;
-    bool touched; /* by the program, since the page was purged */
 };
 
 static void fail_at(struct page *page, unsigned word, uint64_t bits, const char *call)
@@ -309,29 +371,35 @@ static void fail_at(struct page *page, unsigned word, uint64_t bits, const char 
     error_fatal(ERROR_DOUBLE_FREE, call, block_at(page, word * 64 + lowest_bit(bits)), class_size(page->class_id));
 }
 
-static void page_put(struct returning item, const char *call)
+static void page_put(struct page *page, unsigned word, uint64_t mask, const char *call)
 {
-    struct page *page = item.page;
     const struct class_info *info = &class_info[page->class_id];
     struct superslab *slab = page->slab;
     uint32_t unit = page_unit(page);
-    if (item.word < load_relaxed(&page->low_word))
-        store_relaxed(&page->low_word, (uint8_t)item.word);
-    if (load_relaxed(&page->purged) && item.touched)
-        store_relaxed(&page->purged, false);
+    if (word < load_relaxed(&page->low_word))
+        store_relaxed(&page->low_word, (uint8_t)word);
 
     /* Pairs with the takers' acquire (contents) and with the holder's second look in page_release (order). */
-    uint64_t before = fetch_or_seq(&page->free[item.word], item.mask);
-    if (UNLIKELY(before & item.mask))
-        fail_at(page, item.word, before & item.mask, call);
+    uint64_t before = fetch_or_seq(&page->free[word], mask);
+    if (UNLIKELY(before & mask))
+        fail_at(page, word, before & mask, call);
 
     /* The page may be gone and *page another page's descriptor: nothing but the state may be looked at. */
     uint8_t full = PAGE_FULL;
     if (load_seq(&page->state) == PAGE_FULL && cas_seq(&page->state, &full, PAGE_LISTED))
         page_list(page);
-    if ((before | item.mask) == full_word(info, item.word) && load_seq(&slab->listed) >> unit & 1 &&
+    if ((before | mask) == full_word(info, word) && load_seq(&slab->listed) >> unit & 1 &&
         bitmap_is_full(page->free, info))
         unit_retire(slab, unit);
+}
+
+void page_put_back(struct page *page, unsigned word, uint64_t mask) { page_put(page, word, mask, "malloc_trim"); }
+
+/* What the program has freed. */
+static void page_put_freed(const struct returning *item, const char *call)
+{
+    note_loose(item->page, (int)count_bits(item->mask));
+    page_put(item->page, item->word, item->mask, call);
 }
 
 bool page_check_block(const void *block, enum error_id *error)
@@ -370,24 +438,23 @@ void page_return(void *const *blocks, unsigned count, const char *call)
         uint64_t bit = (uint64_t)1 << index % 64;
         struct returning *slot = &slots[((uintptr_t)page / 64 + word) % SLOTS];
         if (slot->page && (slot->page != page || slot->word != word)) {
-            page_put(*slot, call);
+            page_put_freed(slot, call);
             slot->page = NULL;
         }
         if (!slot->page)
-            *slot = (struct returning){.page = page, .word = word, .touched = true};
+            *slot = (struct returning){.page = page, .word = word};
         if (UNLIKELY(slot->mask & bit))
             fail_at(page, word, bit, call);
         slot->mask |= bit;
     }
     for (unsigned i = 0; i < SLOTS; i++)
         if (slots[i].page)
-            page_put(slots[i], call);
+            page_put_freed(&slots[i], call);
 }
 
 /* ---- All pages ------------------------------------------------------------------------------------------------------------------ */
 
-/* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
-static struct page *page_at(struct superslab *slab, uint32_t unit)
+struct page *page_at(struct superslab *slab, uint32_t unit)
 {
     char *start = slab_unit_start(slab, unit);
     struct page *page = map_page(start);
@@ -403,12 +470,19 @@ static void slab_each_page(struct superslab *slab, void (*visit)(struct page *, 
     }
 }
 
+unsigned page_used_blocks(const struct page *page)
+{
+    unsigned used = class_info[page->class_id].blocks;
+    for (unsigned word = 0; word < class_info[page->class_id].words; word++)
+        used -= count_bits(load_relaxed(&page->free[word]));
+    return used;
+}
+
 static void count_page(struct page *page, void *argument)
 {
     struct page_totals *totals = (struct page_totals *)argument + page->class_id;
     totals->pages++;
-    for (unsigned word = 0; word < class_info[page->class_id].words; word++)
-        totals->free_blocks += count_bits(load_relaxed(&page->free[word]));
+    totals->free_blocks += class_info[page->class_id].blocks - page_used_blocks(page);
 }
 
 void page_count(struct page_totals *totals)
@@ -421,94 +495,6 @@ void page_count(struct page_totals *totals)
         slab_each_page(slab_at(n), count_page, totals);
         lock_release();
     }
-}
-
-/* Free blocks in hand while their memory is purged. */
-struct hole {
-    struct page *page;
-    uint32_t first, last; /* numbers of the blocks that the hole is made of */
-    uint64_t taken[PAGE_MAX_BLOCKS / 64];
-};
-
-/* Looks for a stretch of free blocks that covers whole pages of memory, at or behind block `from`. */
-static bool hole_find(struct hole *hole, struct page *page, uint32_t from, size_t memory_page)
-{
-    size_t size = class_size(page->class_id);
-    uint32_t end = load_relaxed(&page->virgin); /* nothing behind it was ever touched */
-    uint32_t start = from;
-    for (uint32_t index = from; index <= end; index++) {
-        if (index < end && load_relaxed(&page->free[index / 64]) >> index % 64 & 1)
-            continue;
-        if (index > start && align_up(start * size, memory_page) + memory_page <= index * size) {
-            *hole = (struct hole){.page = page, .first = start, .last = index - 1};
-            return true;
-        }
-        start = index + 1;
-    }
-    return false;
-}
-
-/* Takes the blocks out of the bitmap, so that nobody else gets them; false when some were taken meanwhile. */
-static bool hole_take(struct hole *hole)
-{
-    bool all = true;
-    for (uint32_t word = hole->first / 64; word <= hole->last / 64; word++) {
-        uint64_t mask = low_mask64((unsigned)min_size(64, hole->last + 1 - word * 64));
-        if (word == hole->first / 64)
-            mask &= ~low_mask64(hole->first % 64);
-        hole->taken[word] = fetch_and_acquire(&hole->page->free[word], ~mask) & mask; /* pairs with page_put */
-        all &= hole->taken[word] == mask;
-    }
-    return all;
-}
-
-static void hole_put(const struct hole *hole)
-{
-    for (uint32_t word = hole->first / 64; word <= hole->last / 64; word++)
-        if (hole->taken[word])
-            page_put((struct returning){.page = hole->page, .mask = hole->taken[word], .word = word}, "malloc_trim");
-}
-
-static size_t hole_purge(const struct hole *hole, size_t memory_page)
-{
-    size_t size = class_size(hole->page->class_id);
-    size_t begin = align_up(hole->first * size, memory_page), end = (hole->last + 1) * size & ~(memory_page - 1);
-    return os_purge(hole->page->start + begin, end - begin) == 0 ? end - begin : 0;
-}
-
-/* Purges the next hole, at or behind block *from, of the page that begins at the unit, if there is one. */
-static bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t *from, size_t *bytes)
-{
-    size_t memory_page = os_page_size();
-    struct hole hole;
-    if (!lock_acquire())
-        return false;
-    /* Under the lock a page cannot be unmade, and then the blocks in hand keep it. */
-    struct page *page = page_at(slab, unit);
-    if (page && *from == 0 && load_relaxed(&page->purged))
-        page = NULL;
-    bool found = page && hole_find(&hole, page, *from, memory_page);
-    bool taken = found && hole_take(&hole);
-    if (page && !found)
-        store_relaxed(&page->purged, true); /* the last of its holes */
-    lock_release();
-    if (!found)
-        return false;
-    if (taken)
-        *bytes += hole_purge(&hole, memory_page);
-    hole_put(&hole);
-    *from = hole.last + 1;
-    return true;
-}
-
-size_t page_purge_holes(void)
-{
-    size_t bytes = 0;
-    for (uint32_t n = 0; n < span_slab_count(); n++)
-        for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++)
-            for (uint32_t from = 0; unit_purge_hole(slab_at(n), unit, &from, &bytes);)
-                continue;
-    return bytes;
 }
 
 static bool units_used(const struct page *page)

@@ -43,13 +43,15 @@ struct page {
     bool checked;              /* [const ..] its blocks carry the marks of check.c */
     bool zeroed;               /* [const ..] blocks from `virgin` on read as zero */
     _Atomic(uint8_t) state;    /* [atomic] enum page_state */
-    _Atomic(bool) purged;      /* [atomic, a hint] its holes were purged and no block came or went since */
+    _Atomic(bool) has_purged;  /* [atomic, a hint] memory of it was purged: see page_purged */
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
+    _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     union {
         size_t bytes;           /* [lock to write] of a large block: usable size */
         _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
     };
+    /* Behind the words, for each unit of the page: page_purged. */
 };
 
 /* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a new one. */
@@ -80,9 +82,21 @@ struct page_totals {
 /* Counts the pages of every class into totals[CLASS_SLOTS]; running threads are not stopped. */
 void page_count(struct page_totals *totals);
 
-/* Gives the memory of free blocks, where they cover whole pages of memory, back to the system. Returns the bytes that may have gone
- * (memory that was not resident counts too, but pages that did not change since the last time are left out). */
-size_t page_purge_holes(void);
+/* ---- For those who purge the memory of free blocks (purge.c) ------------------------------------------------------------ */
+
+/* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
+struct page *page_at(struct superslab *slab, uint32_t unit);
+
+/* Blocks that are not free. */
+unsigned page_used_blocks(const struct page *page);
+
+/* Makes blocks free again whose bits the caller has cleared. */
+void page_put_back(struct page *page, unsigned word, uint64_t mask);
+
+/* Pages of memory, at offsets from the page's start, that were purged and not handed out since. Exact for pages of memory all
+ * blocks of which are in the caller's hands. */
+bool page_memory_is_purged(const struct page *page, size_t offset);
+void page_memory_note_purged(struct page *page, size_t begin, size_t end);
 
 /* In the child of a fork, under the lock: `self` is the only thread's cache. Pages that vanished threads held are
  * listed; entries of the page map that disagree with the used masks are dropped. */

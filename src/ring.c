@@ -6,6 +6,7 @@
 #include "options.h"
 #include "os.h"
 #include "page.h"
+#include "purge.h"
 #include "remote.h"
 #include "thread.h"
 
@@ -212,6 +213,7 @@ static COLD void cache_tick(struct cache *cache)
     cache->sweep_at = now + IDLE_MILLISECONDS;
     remote_flush_resting();
     cache_sweep(cache);
+    retain_tick(now);
 }
 
 static struct cache *cache_enter(void)
@@ -229,6 +231,7 @@ static struct cache *cache_enter(void)
 
 static void cache_leave(struct cache *cache)
 {
+    purge_if_due();
     signal_fence();
     cache->busy = false;
 }
@@ -427,6 +430,7 @@ void ring_free(void *block, unsigned c, const char *call)
     if (UNLIKELY(!cache || !ring_open(cache, c))) {
         count_direct(&cache_none.counters.direct_frees);
         page_return(&block, 1, call);
+        purge_if_due();
         if (cache)
             cache_leave(cache);
         return;

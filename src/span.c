@@ -4,14 +4,11 @@
 #include "map.h"
 #include "meta.h"
 #include "os.h"
+#include "retain.h"
 
 enum {
-    GROW_FIRST = 2,              /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
-    GROW_MAX = 32,
-    HALF_LIFE_MIN = 500,         /* milliseconds, of dirty memory that is not used again */
-    HALF_LIFE_MAX = 8000,
-    RETENTION_STEP = 20,         /* milliseconds between looks */
-    RETENTION_FLOOR = 64         /* dirty units that are always kept: 4 MiB */
+    GROW_FIRST = 2, /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
+    GROW_MAX = 32
 };
 
 static struct {
@@ -19,11 +16,6 @@ static struct {
     size_t mapped_slabs;          /* [lock] */
     size_t used_units;            /* [lock] */
     size_t dirty_units;           /* [lock] */
-    size_t fading_units;          /* [lock] how much of the dirty memory may stay: falls as time passes */
-    uint64_t faded_at;            /* [lock] when that last fell, milliseconds */
-    uint64_t half_life;           /* [lock] in which it falls by half, milliseconds; 0 before the first use */
-    uint64_t judged_at;           /* [lock] when the half-life was last changed, milliseconds */
-    size_t regretted_units;       /* [lock] purged, and needed again since then */
     char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
 } heap;
 
@@ -84,7 +76,6 @@ static bool slab_take(struct superslab *slab, uint32_t mask)
     uint32_t dirty = slab->dirty & mask;
     slab->used |= mask;
     slab->dirty &= ~mask;
-    heap.regretted_units += count_bits(slab->purged & mask);
     slab->purged &= ~mask;
     heap.used_units += count_bits(mask);
     heap.dirty_units -= count_bits(dirty);
@@ -119,14 +110,23 @@ static size_t run_slabs(struct run run, size_t units)
     return (run.unit + units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
 }
 
+/* Tells retention what is in use and what is dirty. */
+static void heap_publish(void) { retain_runs(heap.used_units << UNIT_SHIFT, heap.dirty_units << UNIT_SHIFT); }
+
+/* Units that the program is to have. True when none of them was dirty. */
+static bool slab_use(struct superslab *slab, uint32_t mask)
+{
+    if (slab->purged & mask)
+        retain_regret((size_t)count_bits(slab->purged & mask) << UNIT_SHIFT);
+    return slab_take(slab, mask);
+}
+
 static bool run_take(struct run run, size_t units)
 {
-    size_t dirty = heap.dirty_units;
     bool zeroed = true;
     for (size_t i = 0; i < run_slabs(run, units); i++)
-        zeroed &= slab_take(slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
-    /* What is in use again is not among what fades. */
-    heap.fading_units -= min_size(heap.fading_units, dirty - heap.dirty_units);
+        zeroed &= slab_use(slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
+    heap_publish();
     return zeroed;
 }
 
@@ -260,49 +260,15 @@ struct run span_alloc(size_t units, size_t align_units)
     return run;
 }
 
-/* Purging what is needed again soon costs more than anything else here: a fault is worth hundreds of calls. So the half-life
- * doubles when more than an eighth of what is in use was purged and then needed again while it passed, and halves when nothing was. */
-static void judge_half_life(uint64_t now)
+void span_free(struct run run, size_t units, size_t touched)
 {
-    if (heap.half_life == 0)
-        heap.half_life = HALF_LIFE_MIN;
-    if (now - heap.judged_at < heap.half_life)
-        return;
-    if (heap.regretted_units > heap.used_units / 8)
-        heap.half_life = min_size(heap.half_life * 2, HALF_LIFE_MAX);
-    else if (heap.regretted_units == 0)
-        heap.half_life = max_size(heap.half_life / 2, HALF_LIFE_MIN);
-    heap.judged_at = now;
-    heap.regretted_units = 0;
-}
-
-/* How many dirty units may stay now. Linear within a half-life, which is near enough. */
-static size_t retained_units(void)
-{
-    uint64_t now = os_milliseconds();
-    uint64_t elapsed = now - heap.faded_at;
-    judge_half_life(now);
-    heap.fading_units = min_size(heap.fading_units, heap.dirty_units); /* some went by other ways */
-    if (elapsed >= RETENTION_STEP) {
-        size_t units = heap.fading_units;
-        uint64_t halves = elapsed / heap.half_life;
-        units = halves >= 32 ? 0 : units >> halves;
-        units -= min_size(units, units * (elapsed % heap.half_life) / (2 * heap.half_life) + 1);
-        heap.fading_units = units;
-        heap.faded_at = now;
-    }
-    return heap.fading_units + RETENTION_FLOOR;
-}
-
-bool span_free(struct run run, size_t units)
-{
-    HAK_ASSERT(lock_is_held());
-    heap.fading_units += units;
-    for (size_t i = 0; i < run_slabs(run, units); i++) {
+    HAK_ASSERT(lock_is_held() && touched <= units);
+    for (size_t i = 0, slabs = run_slabs(run, units); i < slabs; i++) {
         uint32_t mask = run_mask(run, units, i);
-        slab_put(slab_at(run.slab->number + (uint32_t)i), mask, mask, 0);
+        uint32_t dirty = i < run_slabs(run, touched) && touched > 0 ? run_mask(run, touched, i) : 0;
+        slab_put(slab_at(run.slab->number + (uint32_t)i), mask, dirty, 0);
     }
-    return heap.dirty_units > RETENTION_FLOOR && heap.dirty_units > retained_units() * 5 / 4;
+    heap_publish();
 }
 
 bool span_extend(struct run run, size_t units, size_t new_units)
@@ -321,8 +287,9 @@ bool span_extend(struct run run, size_t units, size_t new_units)
     for (size_t i = have - 1; i < want; i++) {
         uint32_t mask = run_mask(run, new_units, i) & ~(i < have ? run_mask(run, units, i) : 0);
         if (mask != 0)
-            slab_take(slab_at(run.slab->number + (uint32_t)i), mask);
+            slab_use(slab_at(run.slab->number + (uint32_t)i), mask);
     }
+    heap_publish();
     return true;
 }
 
@@ -361,15 +328,15 @@ static size_t slab_purge(struct superslab *slab)
     return purged;
 }
 
-/* `excess` says, under the lock, how many units are to go. */
-static size_t purge_down_to(size_t (*keep_units)(size_t), size_t argument)
+/* Purges while more than `keep_units` are dirty and less than `most_bytes` went. */
+static size_t purge(size_t keep_units, size_t most_bytes)
 {
     size_t purged = 0;
     if (!lock_acquire())
         return 0;
     for (int whole = 1; whole >= 0; whole--) {
         uint32_t below = load_relaxed(&heap.slab_count);
-        while (heap.dirty_units > keep_units(argument)) {
+        while (heap.dirty_units > keep_units && purged < most_bytes) {
             struct superslab *slab = find_dirty(below, whole);
             if (!slab)
                 break;
@@ -377,19 +344,13 @@ static size_t purge_down_to(size_t (*keep_units)(size_t), size_t argument)
             purged += slab_purge(slab);
         }
     }
+    heap_publish();
     lock_release();
     return purged;
 }
 
-static size_t keep_fading(size_t unused)
-{
-    (void)unused;
-    return retained_units();
-}
-static size_t keep_exactly(size_t units) { return units; }
-
-size_t span_purge_excess(void) { return purge_down_to(keep_fading, 0); }
-size_t span_purge(size_t keep_bytes) { return purge_down_to(keep_exactly, keep_bytes >> UNIT_SHIFT); }
+size_t span_purge_some(size_t bytes) { return purge(0, bytes); }
+size_t span_purge(size_t keep_bytes) { return purge(keep_bytes >> UNIT_SHIFT, SIZE_MAX); }
 
 /* Gone first and unmapped then: the child of a fork in between loses address space, and does not use what is not there. */
 static bool slab_unmap(struct superslab *slab)
@@ -418,6 +379,7 @@ bool span_unmap_free(void)
     for (uint32_t n = slabset_next(whole, 0); n != SLAB_NONE; n = slabset_next(whole, n + 1))
         any |= slab_unmap(slab_at(n));
     heap.hint = NULL;
+    heap_publish();
     lock_release();
     return any;
 }
@@ -453,8 +415,8 @@ void span_after_fork(void)
         if (slab_set(slab) > SET_LONGEST_RUN)
             slabset_add(slab_set(slab), n);
     }
-    heap.fading_units = heap.dirty_units;
     heap.hint = NULL;
+    heap_publish();
 }
 
 bool span_slab_is_valid(const struct superslab *slab)

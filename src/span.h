@@ -4,9 +4,8 @@
  * through superslabs of consecutive numbers and addresses. The truth is the `used` mask of each superslab; which superslab
  * has how long a free run is derived from it (and can be derived again: span_after_fork).
  *
- * Free runs keep their memory for a while (they are dirty), because it may be needed again soon: what stays of it falls by half
- * in half a second, or more slowly while purged memory turns out to be needed again. Purging is done by whoever
- * frees, outside the lock, whole superslabs first.
+ * Free runs keep their memory (they are dirty) until they are purged: retain.h says how much, purge.h when. Whole superslabs are
+ * purged first, and the lock is not held during the system call.
  *
  * Functions that say so are called with the address-space lock held. */
 #ifndef HAK_SPAN_H
@@ -27,17 +26,17 @@ INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.un
  * fits best; grows the heap when there is none. slab is NULL when memory is out. Under the lock. */
 struct run span_alloc(size_t units, size_t align_units);
 
-/* Takes back a run, or the rear part of one. Under the lock. Returns true when there is more dirty memory than may
- * stay: the caller should call span_purge_excess once it has released the lock. */
-bool span_free(struct run run, size_t units);
+/* Takes back a run, or the rear part of one; of it the first `touched` units may have been written to, while the others
+ * are as clean as span_alloc gave them. Under the lock. */
+void span_free(struct run run, size_t units, size_t touched);
 
 /* Makes a run of `units` longer in place, up to `new_units`. False when what follows is not free. Under the lock. */
 bool span_extend(struct run run, size_t units, size_t new_units);
 
-/* Gives dirty free memory back to the system until what may stay, or at most `keep_bytes`,
- * remains. Returns the bytes that went back. Not under the lock. */
-size_t span_purge_excess(void);
+/* Gives dirty free memory back to the system: all but `keep_bytes`, or about as much as asked for. Returns the bytes that
+ * went. Not under the lock. */
 size_t span_purge(size_t keep_bytes);
+size_t span_purge_some(size_t bytes);
 
 /* Unmaps free superslabs, so that other mappings find address space. True when anything was unmapped. Not under the lock. */
 bool span_unmap_free(void);

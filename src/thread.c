@@ -5,6 +5,7 @@
 #include "options.h"
 #include "os.h"
 #include "page.h"
+#include "purge.h"
 #include "remote.h"
 #include "ring.h"
 #include "span.h"
@@ -181,6 +182,7 @@ static void thread_exit(void *argument)
         cache_put(cache);
         lock_release();
     }
+    purge_if_due();
 }
 
 /* ---- Fork ------------------------------------------------------------------------------------------------------------------ */
@@ -213,6 +215,7 @@ COLD void thread_repair(void)
     span_after_fork();
     page_after_fork(self ? self->id : PAGE_HELD_BRIEFLY);
     remote_after_fork();
+    purge_after_fork();
     spares = NULL;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {

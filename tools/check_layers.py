@@ -16,10 +16,11 @@ import sys
 LAYERS = [
     ["base", "atomic"],
     ["os", "class"],
-    ["text", "lock", "slabset"],
+    ["text", "lock", "slabset", "retain"],
     ["error", "map", "meta"],
     ["options", "span"],
     ["page"],
+    ["purge"],
     ["remote", "large", "check", "thread.h"],
     ["ring"],
     ["slow", "stats"],

@@ -11,6 +11,7 @@
 #include "options.h"
 #include "os.h"
 #include "page.h"
+#include "purge.h"
 #include "span.h"
 
 #define BASE ((char *)(uintptr_t)SUPERSLAB_SIZE) /* no memory is there, and nobody looks */
@@ -104,17 +105,24 @@ struct run span_alloc(size_t units, size_t align_units)
     return (struct run){.slab = NULL};
 }
 
-bool span_free(struct run run, size_t units)
+void span_free(struct run run, size_t units, size_t touched)
 {
+    (void)touched;
     model_check(units == 1 && run.slab->used >> run.unit & 1, "a page is unmade once");
     for (unsigned i = 0; i < MOST_BLOCKS; i++)
         model_check(contents[run.unit][i].status == FREE, "no page is unmade while a block of it is used");
     run.slab->used &= ~((uint32_t)1 << run.unit);
     dirty_units |= (uint32_t)1 << run.unit;
-    return false;
 }
 
-size_t span_purge_excess(void) { return 0; }
+size_t span_purge(size_t keep_bytes) { return (void)keep_bytes, 0; }
+size_t span_purge_some(size_t bytes) { return (void)bytes, 0; }
+
+/* Retention decides nothing that is checked here, and its figures are relaxed throughout. */
+void retain_loosen(ptrdiff_t bytes) { (void)bytes; }
+void retain_regret(size_t bytes) { (void)bytes; }
+size_t retain_excess(void) { return 0; }
+void retain_purged(size_t looked_at, size_t left) { (void)looked_at, (void)left; }
 
 static _Atomic(uint32_t) lock_word;
 
@@ -320,7 +328,7 @@ static void take_zeroed_and_release(void)
 static void trim(void)
 {
     locks_left = 4;
-    page_purge_holes();
+    purge_all(0);
 }
 
 /* ---- Scenarios --------------------------------------------------------------------------------------------------- */

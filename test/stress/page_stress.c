@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "page.h"
+#include "purge.h"
 #include "span.h"
 
 /* Two classes at a time. Pages of two blocks, of one word, of several: the fewer blocks, the more often a page is made, filled and
@@ -95,7 +96,7 @@ static void step(struct self *self, uint64_t *random)
     else if (choice < 990)
         give_back(self, random);
     else if (choice < 999)
-        page_purge_holes();
+        purge_all(SIZE_MAX);
     else
         span_purge(0);
 }

@@ -6,6 +6,7 @@
 
 #include "lock.h"
 #include "page.h"
+#include "purge.h"
 #include "span.h"
 
 /* Pages of few blocks; classes of a pair need as many units. */
@@ -73,7 +74,7 @@ static void race(unsigned id, uint64_t *random)
         page_release(g_round.held);
     uint64_t choice = random_next(random);
     if (choice % 16 == 0)
-        page_purge_holes();
+        purge_all(SIZE_MAX);
     else if (choice % 16 < 12)
         for (unsigned i = 0; i < choice % 5; i++)
             use_one(g_round.classes[random_next(random) % 2]);

@@ -9,6 +9,7 @@
 #include "map.h"
 #include "os.h"
 #include "page.h"
+#include "purge.h"
 #include "span.h"
 
 static const unsigned g_classes[] = {1, 4, 8, 13, 20, 30, 44, 53, 60};
@@ -229,7 +230,7 @@ static void random_step(uint64_t *random)
     else if (choice < 998 && model && model->held)
         do_release(model);
     else if (choice >= 998)
-        page_purge_holes();
+        purge_all(SIZE_MAX);
 }
 
 static void free_everything(uint64_t *random)
@@ -422,7 +423,7 @@ static void purge_once(struct page *page, unsigned pattern)
     for (unsigned i = 0; i < class_info[c].blocks; i++)
         if (!is_live(i, pattern))
             page_return(&g_blocks[i], 1, "free");
-    size_t purged = page_purge_holes();
+    size_t purged = purge_all(SIZE_MAX);
     for (unsigned begin = 0, end; begin < class_info[c].blocks; begin = end + 1) {
         for (end = begin; end < class_info[c].blocks && !is_live(end, pattern); end++)
             continue;
@@ -434,7 +435,7 @@ static void purge_once(struct page *page, unsigned pattern)
         }
     }
     must(purged == expected, "class %u, pattern %u: %zu bytes purged, expected %zu", c, pattern, purged, expected);
-    assert_int_equal(page_purge_holes(), 0);
+    assert_int_equal(purge_all(SIZE_MAX), 0);
     must(page_is_valid(page), "class %u: not valid after a purge", c);
     for (unsigned i = 0; i < class_info[c].blocks; i++)
         if (is_live(i, pattern)) {
@@ -467,10 +468,10 @@ static void test_untouched_pages_have_no_holes(void **state)
 {
     (void)state;
     struct page *page = page_acquire(20, HOLDER);
-    assert_int_equal(page_purge_holes(), 0);
+    assert_int_equal(purge_all(SIZE_MAX), 0);
     void *first = NULL;
     assert_int_equal(page_take(page, &first, 1), 1);
-    assert_int_equal(page_purge_holes(), 0);
+    assert_int_equal(purge_all(SIZE_MAX), 0);
     page_return(&first, 1, "free");
     page_release(page);
 }
@@ -487,7 +488,7 @@ static void after_fork(void)
     page_release(full);
     heap_lock();
     /* A thread was about to unmake a page, and has come no further than its run; another to make one. */
-    span_free((struct run){.slab = gone->slab, .unit = (uint32_t)((uintptr_t)gone->start >> UNIT_SHIFT) % SUPERSLAB_UNITS}, 1);
+    span_free((struct run){.slab = gone->slab, .unit = (uint32_t)((uintptr_t)gone->start >> UNIT_SHIFT) % SUPERSLAB_UNITS}, 1, 1);
     char *half_gone = gone->start;
     span_after_fork();
     page_after_fork(1);

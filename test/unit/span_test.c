@@ -208,7 +208,7 @@ static void live_shrink(struct live *live, size_t keep)
     struct run rear = {.slab = slab_at(live->run.slab->number + (uint32_t)(unit / SUPERSLAB_UNITS)),
                        .unit = (uint32_t)(unit % SUPERSLAB_UNITS)};
     heap_lock();
-    span_free(rear, live->units - keep);
+    span_free(rear, live->units - keep, live->units - keep);
     units_set(live->run, keep, live->units, false);
     must_be_valid("after span_free");
     lock_release();
@@ -375,63 +375,8 @@ static void test_too_much(void **state)
     lock_release();
 }
 
-/* What frees memory does: a unit is used and freed, and a purge is made when one is asked for. */
-static void be_active(void)
-{
-    heap_lock();
-    struct run run = span_alloc(1, 1);
-    bool purge = span_free(run, 1);
-    lock_release();
-    if (purge)
-        span_purge_excess();
-}
-
-static size_t dirty_bytes(void)
-{
-    struct span_stats stats;
-    heap_lock();
-    span_stats(&stats);
-    lock_release();
-    return stats.dirty;
-}
-
-/* After a peak of 200 MiB, most is kept at first, for the program may need it again; then it fades away, whether the
- * process is active at every moment or now and then. */
-static void retention(unsigned pause_milliseconds)
-{
-    for (size_t i = 0; i < 100; i++)
-        live_alloc(32, 1, i);
-    size_t rss = process_rss();
-    while (g_count > 0)
-        live_shrink(&g_live[g_count - 1], 0);
-    be_active();
-    size_t at_once = dirty_bytes();
-    must(at_once >= 100 * MIB, "%zu bytes are kept of 200 MiB that were needed just now", at_once);
-    for (double end = clock_seconds() + 3; clock_seconds() < end;) {
-        be_active();
-        sleep_milliseconds(pause_milliseconds);
-    }
-    size_t late = dirty_bytes(), late_rss = process_rss();
-    must(late <= 24 * MIB, "%zu bytes are still kept 3 s after a peak of 200 MiB", late);
-    must(late_rss + 150 * MIB < rss, "RSS fell from %zu to %zu only", rss, late_rss);
-    lock_and_check("after fading");
-    lock_release();
-}
-
-static void test_retention_of_a_busy_process(void **state)
-{
-    (void)state;
-    retention(1);
-}
-
-static void test_retention_of_a_slow_process(void **state)
-{
-    (void)state;
-    retention(400);
-}
-
-/* What was given back on request is not kept in mind as if it were still there. */
-static void test_retention_after_unmapping(void **state)
+/* Superslabs that are unmapped and mapped again, again and again: what is dirty and what is used is known throughout. */
+static void test_unmapping_in_rounds(void **state)
 {
     (void)state;
     struct run runs[60];
@@ -440,12 +385,29 @@ static void test_retention_after_unmapping(void **state)
         for (size_t i = 0; i < COUNT_OF(runs); i++)
             runs[i] = span_alloc(SUPERSLAB_UNITS, 1);
         for (size_t i = 0; i < COUNT_OF(runs); i++)
-            span_free(runs[i], SUPERSLAB_UNITS);
+            span_free(runs[i], SUPERSLAB_UNITS, SUPERSLAB_UNITS);
         must_be_valid("after freeing all");
         lock_release();
         unmap_free();
     }
-    retention(20);
+}
+
+/* What a fresh run's user says it has not touched is as clean as before, and the rest is not. */
+static void test_untouched_units_stay_clean(void **state)
+{
+    (void)state;
+    struct span_stats before, after;
+    unmap_free();
+    heap_lock();
+    struct run run = span_alloc(40, 1);
+    must(run.zeroed, "a run of fresh superslabs is not zeroed");
+    span_stats(&before);
+    span_free(run, 40, 33);
+    span_stats(&after);
+    must(after.dirty == before.dirty + 33 * UNIT_SIZE && after.clean == before.clean + 7 * UNIT_SIZE,
+         "of 40 units 33 were touched: %zu bytes became dirty, %zu clean", after.dirty - before.dirty, after.clean - before.clean);
+    must_be_valid("after a free of untouched units");
+    lock_release();
 }
 
 /* The truth is the used masks: all else can be thrown away. */
@@ -477,9 +439,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         /* First: where purged memory was needed again, as in the others, it fades more slowly. */
-        cmocka_unit_test(test_retention_after_unmapping),
-        cmocka_unit_test(test_retention_of_a_busy_process),
-        cmocka_unit_test(test_retention_of_a_slow_process),
+        cmocka_unit_test(test_unmapping_in_rounds),
+        cmocka_unit_test(test_untouched_units_stay_clean),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_unmapped_numbers_are_used_again),

@@ -1,0 +1,120 @@
+#include "retain.h"
+
+#include "os.h"
+
+enum {
+    FLOOR = 2 << 20,          /* bytes that may always be dirty */
+    STEP = 512 << 10,         /* a purge is due when that much, or that part of what is in use, is beyond the budget and has */
+    STEP_PART = 128,          /* come since the last purge */
+    LUMP = 256 << 10,         /* bytes that a thread counts before it shares the count */
+    WINDOW_SHORTEST = 500,         /* milliseconds */
+    WINDOW_LONGEST = 8000,
+    REGRET_PART = 8,          /* regret of that part of what is in use makes windows longer */
+    REGRET_MILLISECONDS = 10000 /* later than that after a purge, it was right */
+};
+
+_Atomic(bool) retain_due;
+
+static struct {
+    _Atomic(size_t) used, dirty_runs; /* [lock to write] */
+    _Atomic(ptrdiff_t) loose;         /* can be negative for a moment: threads share what they took and returned in any order */
+    _Atomic(size_t) keep;             /* the budget, beyond FLOOR */
+    _Atomic(size_t) settled;          /* dirty bytes when the last purge ended, or fewer */
+    _Atomic(size_t) low_water;        /* least dirty bytes in this window */
+    _Atomic(uint64_t) window_begin, window; /* milliseconds */
+    _Atomic(size_t) regretted;        /* bytes, in this window */
+    _Atomic(uint64_t) purged_at;      /* milliseconds; 0: never */
+} retain = {.window = WINDOW_SHORTEST};
+
+/* What this thread has not shared yet. */
+static __thread ptrdiff_t retain_unshared __attribute__((tls_model("initial-exec")));
+
+static size_t dirty_bytes(void)
+{
+    ptrdiff_t loose = load_relaxed(&retain.loose);
+    return load_relaxed(&retain.dirty_runs) + (loose > 0 ? (size_t)loose : 0);
+}
+
+static size_t budget(void) { return FLOOR + load_relaxed(&retain.keep); }
+
+static void judge(void)
+{
+    size_t dirty = dirty_bytes();
+    if (dirty < load_relaxed(&retain.low_water))
+        store_relaxed(&retain.low_water, dirty);
+    if (dirty < load_relaxed(&retain.settled))
+        store_relaxed(&retain.settled, dirty);
+    size_t step = max_size(STEP, load_relaxed(&retain.used) / STEP_PART);
+    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step)
+        store_relaxed(&retain_due, true);
+}
+
+void retain_runs(size_t used, size_t dirty)
+{
+    store_relaxed(&retain.used, used);
+    store_relaxed(&retain.dirty_runs, dirty);
+    judge();
+}
+
+void retain_loosen(ptrdiff_t bytes)
+{
+    ptrdiff_t unshared = retain_unshared + bytes;
+    if (LIKELY(unshared < LUMP && unshared > -LUMP)) {
+        retain_unshared = unshared;
+        return;
+    }
+    retain_unshared = 0;
+    fetch_add_relaxed(&retain.loose, unshared);
+    judge();
+}
+
+void retain_regret(size_t bytes)
+{
+    uint64_t purged_at = load_relaxed(&retain.purged_at);
+    if (purged_at == 0 || os_milliseconds() - purged_at > REGRET_MILLISECONDS)
+        return;
+    fetch_add_relaxed(&retain.keep, bytes);
+    fetch_add_relaxed(&retain.regretted, bytes);
+}
+
+static void window_adapt(uint64_t window)
+{
+    size_t regretted = atomic_exchange_explicit(&retain.regretted, 0, memory_order_relaxed);
+    if (regretted > load_relaxed(&retain.used) / REGRET_PART)
+        store_relaxed(&retain.window, min_size(window * 2, WINDOW_LONGEST));
+    else if (regretted == 0)
+        store_relaxed(&retain.window, max_size(window / 2, WINDOW_SHORTEST));
+}
+
+void retain_tick(uint64_t now)
+{
+    uint64_t begin = load_relaxed(&retain.window_begin), window = load_relaxed(&retain.window);
+    /* The swap elects one thread. */
+    if (now - begin < window || !atomic_compare_exchange_strong_explicit(&retain.window_begin, &begin, now,
+                                                                         memory_order_relaxed, memory_order_relaxed))
+        return;
+    size_t low = load_relaxed(&retain.low_water), keep = load_relaxed(&retain.keep);
+    size_t spare = low > FLOOR ? low - FLOOR : 0;
+    uint64_t halvings = min_size((now - begin) / window, 63);
+    store_relaxed(&retain.keep, keep - min_size(keep, spare - (spare >> halvings)));
+    store_relaxed(&retain.low_water, dirty_bytes());
+    window_adapt(window);
+    judge();
+}
+
+size_t retain_excess(void)
+{
+    size_t dirty = dirty_bytes(), may = budget();
+    store_relaxed(&retain_due, false);
+    return dirty > may ? dirty - may : 0;
+}
+
+void retain_purged(size_t looked_at, size_t left)
+{
+    if (left == LEFT_UNKNOWN)
+        fetch_sub_relaxed(&retain.loose, (ptrdiff_t)looked_at);
+    else /* what threads lost sight of, because they count blocks of a page without a lock, is made good */
+        store_relaxed(&retain.loose, (ptrdiff_t)left);
+    store_relaxed(&retain.settled, dirty_bytes());
+    store_relaxed(&retain.purged_at, max_size(os_milliseconds(), 1));
+}

@@ -1,0 +1,45 @@
+/* retain.h - how much free memory stays resident.
+ *
+ * Free memory is dirty as long as it has not been given back to the system. A page fault costs as much as hundreds of calls,
+ * so what the program needs again soon is to stay; nobody runs while the program idles, so what it does not need has to go
+ * on the way down, when it is freed. The budget for dirty memory is what experience shows:
+ *
+ *   it grows by what was purged and then needed again (regret): the program goes up and down by that much, at least;
+ *   it shrinks by half of what lay dirty through a whole window of time (the low-water mark): that much was not needed.
+ *
+ * Windows get longer while there is much regret, so that a program with slow cycles keeps its memory over a cycle.
+ *
+ * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose, from
+ * their return to the page until they are taken again, or until the page is looked at and what can be purged in it is.
+ * Threads count them for themselves and share in lumps. Every figure here is relaxed: it is a matter of policy, and
+ * nothing else depends on it. */
+#ifndef HAK_RETAIN_H
+#define HAK_RETAIN_H
+
+#include "atomic.h"
+#include "base.h"
+
+/* More is dirty than may be: whoever runs without the lock and has the time calls purge_excess (purge.h). */
+extern _Atomic(bool) retain_due;
+
+/* Bytes of runs in use, and of free ones that are dirty. Under the lock. */
+void retain_runs(size_t used, size_t dirty);
+
+/* Blocks became loose (bytes > 0), or ceased to be (< 0). */
+void retain_loosen(ptrdiff_t bytes);
+
+/* Memory that had been purged is needed again. */
+void retain_regret(size_t bytes);
+
+/* Now and then, by whoever looks at the clock: ends a window when it is time. */
+void retain_tick(uint64_t now);
+
+/* Bytes of dirty memory that are to go now, in all. */
+size_t retain_excess(void);
+
+/* A purge has ended. `looked_at` bytes of loose blocks were in pages that were looked at; `left` are in the others, if these
+ * are known, and LEFT_UNKNOWN otherwise. */
+#define LEFT_UNKNOWN SIZE_MAX
+void retain_purged(size_t looked_at, size_t left);
+
+#endif

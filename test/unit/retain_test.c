@@ -1,0 +1,159 @@
+/* retain_test.c - the budget for dirty memory: it grows with regret, shrinks with what lies unused, and says when a purge is
+ * due. Time is what the tests say it is, but for the moment of a purge.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "os.h"
+#include "retain.h"
+
+enum { WINDOW = 500 };
+
+static uint64_t g_now;
+
+/* As after a purge of everything. */
+static void begin(void)
+{
+    g_now += 1000 * 1000;
+    retain_loosen(-(ptrdiff_t)MIB); /* what an earlier test left unshared goes with it */
+    retain_loosen(MIB);
+    retain_runs(0, 0);
+    retain_purged(0, 0);
+    for (unsigned i = 0; i < 40; i++) { /* nothing dirty, no regret: the window gets short */
+        g_now += 10 * 1000;
+        retain_tick(g_now);
+    }
+    retain_runs(0, SIZE_MAX / 4); /* so much that lies unused that the budget shrinks to its least */
+    for (unsigned i = 0; i < 3; i++) {
+        g_now += 100 * 1000;
+        retain_tick(g_now);
+    }
+    retain_runs(0, 0);
+    g_now += WINDOW;
+    retain_tick(g_now);
+    (void)retain_excess();
+    assert_false(load_relaxed(&retain_due));
+}
+
+static bool is_due(size_t used, size_t dirty)
+{
+    retain_runs(used, dirty);
+    bool due = load_relaxed(&retain_due);
+    (void)retain_excess();
+    return due;
+}
+
+static void test_little_may_stay(void **state)
+{
+    (void)state;
+    begin();
+    assert_false(is_due(0, 2 * MIB));
+    assert_true(is_due(0, 4 * MIB));
+    retain_runs(0, 5 * MIB);
+    size_t excess = retain_excess();
+    must(excess >= 2 * MIB && excess <= 5 * MIB, "of 5 MiB dirty %zu are to go", excess);
+    /* Where much is in use, a purge is due less often. */
+    assert_false(is_due(1024 * MIB, 8 * MIB));
+    assert_true(is_due(1024 * MIB, 12 * MIB));
+}
+
+static void test_regret_lets_more_stay(void **state)
+{
+    (void)state;
+    begin();
+    assert_true(is_due(100 * MIB, 100 * MIB));
+    retain_regret(98 * MIB);
+    assert_false(is_due(100 * MIB, 100 * MIB));
+    assert_true(is_due(100 * MIB, 103 * MIB));
+}
+
+static void test_what_lies_unused_goes(void **state)
+{
+    (void)state;
+    begin();
+    retain_regret(100 * MIB);
+    /* Used up once in each window: all of it stays. */
+    for (unsigned i = 0; i < 20; i++) {
+        retain_runs(200 * MIB, 0);
+        assert_false(is_due(100 * MIB, 100 * MIB));
+        g_now += WINDOW;
+        retain_tick(g_now);
+    }
+    /* Not used: half of it goes in each window, and soon nearly all. */
+    size_t left = 100 * MIB;
+    unsigned windows = 0;
+    for (; left > 4 * MIB && windows < 40; windows++) {
+        g_now += WINDOW;
+        retain_tick(g_now);
+        retain_runs(100 * MIB, left);
+        left -= retain_excess();
+        retain_runs(100 * MIB, left);
+    }
+    must(windows >= 4 && windows <= 12, "unused memory was gone after %u windows", windows);
+}
+
+static void test_regret_makes_windows_longer(void **state)
+{
+    (void)state;
+    begin();
+    retain_regret(100 * MIB);
+    retain_runs(100 * MIB, 0);
+    for (unsigned i = 0; i < 3; i++) { /* to 4000 ms */
+        g_now += 8000;
+        retain_tick(g_now);
+        retain_regret(50 * MIB);
+        retain_runs(100 * MIB, 0);
+    }
+    assert_false(is_due(100 * MIB, 150 * MIB));
+    g_now += 8000;
+    retain_tick(g_now);
+    retain_runs(100 * MIB, 150 * MIB);
+    g_now += 3 * WINDOW; /* would be long enough without regret */
+    retain_tick(g_now);
+    assert_int_equal(retain_excess(), 0);
+}
+
+static void test_old_purges_are_not_regretted(void **state)
+{
+    (void)state;
+    begin();
+    retain_regret(50 * MIB);
+    assert_false(is_due(100 * MIB, 50 * MIB));
+    begin();
+    assert_true(is_due(100 * MIB, 50 * MIB));
+}
+
+static void loosen_in_thread(void *argument)
+{
+    for (unsigned i = 0; i < 100; i++)
+        retain_loosen((ptrdiff_t)(*(size_t *)argument / 100));
+}
+
+static void test_loose_blocks_count(void **state)
+{
+    (void)state;
+    size_t bytes = 20 * MIB;
+    begin();
+    in_thread(loosen_in_thread, &bytes);
+    assert_true(load_relaxed(&retain_due));
+    size_t excess = retain_excess();
+    must(excess >= 16 * MIB && excess <= 20 * MIB, "of 20 MiB loose %zu are to go", excess);
+    retain_purged(10 * MIB, LEFT_UNKNOWN);
+    must(retain_excess() + 10 * MIB == excess, "10 MiB purged: excess from %zu to %zu", excess, retain_excess());
+    retain_purged(1 * MIB, 2 * MIB);
+    assert_int_equal(retain_excess(), 0);
+    retain_purged(0, 5 * MIB);
+    must(retain_excess() == 3 * MIB, "5 MiB are left: %zu are to go", retain_excess());
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_little_may_stay),
+        cmocka_unit_test(test_regret_lets_more_stay),
+        cmocka_unit_test(test_what_lies_unused_goes),
+        cmocka_unit_test(test_regret_makes_windows_longer),
+        cmocka_unit_test(test_old_purges_are_not_regretted),
+        cmocka_unit_test(test_loose_blocks_count),
+    };
+    return RUN_TESTS(tests);
+}
