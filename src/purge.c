@@ -112,7 +112,7 @@ static bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t *fro
 static bool look_is_worth(const struct page *page, unsigned freed)
 {
     enum { PART = 4 };
-    return freed * PART >= page_used_blocks(page);
+    return freed >= page_used_blocks(page) / PART;
 }
 
 struct sweep {
