@@ -129,7 +129,7 @@ static uint32_t slab_choose(struct superslab *slab, bool all, struct sweep *swee
         return 0;
     for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
         struct page *page = page_at(slab, unit);
-        unsigned freed = page ? load_relaxed(&page->freed) : 0;
+        unsigned freed = page ? load_relaxed(&page->freed) : 0u;
         size_t loose = page ? freed * class_size(page->class_id) : 0;
         if (freed > 0 && (all || look_is_worth(page, freed))) {
             store_relaxed(&page->freed, 0);
