@@ -27,8 +27,9 @@ SMALLEST = 0.02
 SMALLEST_EXACT = 0.005
 PAIR_SIZES = [16, 64, 1024, 8192]
 NOW = "working tree"
-DESCRIPTION = """Builds a commit beside the working tree and measures both in turn, on a short list of rows. Ends with
-1 and a table when a row is slower or needs more memory, beyond its noise and by 2 % at least, in two measurements."""
+DESCRIPTION = """Builds a commit beside the working tree and measures both in turn, on a short
+list of rows. Ends with 1 and a table when a row is slower or needs more memory,
+beyond its noise and by 2 % at least, in two measurements."""
 
 
 def options_parse(arguments):
@@ -39,11 +40,12 @@ def options_parse(arguments):
                         default=os.path.join(console.HERE, "../.."),
                         help="the git repository")
     parser.add_argument("--only",
-                        type=console.names,
+                        type=console.some_names,
                         metavar="WORD,...",
                         help="rows whose name contains one of the words")
     parser.add_argument("--rounds",
-                        type=int,
+                        type=console.count,
+                        metavar="N",
                         default=PACE.rounds,
                         help="of the first measurement (default: %(default)s)")
     return parser.parse_args(arguments)
