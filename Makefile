@@ -41,7 +41,7 @@ run: all
 
 install:
 	@tools/setup build
-	@$(call configure,$(RELEASE),Release,-DCMAKE_INSTALL_PREFIX=$(PREFIX))
+	@$(call configure,$(RELEASE),Release,-DCMAKE_INSTALL_PREFIX=$(PREFIX) -DHAK_BENCH=ON)
 	@$(call compile,$(RELEASE))
 	@DESTDIR=$(DESTDIR) cmake --install $(RELEASE)
 
