@@ -74,7 +74,7 @@ def allocator_find(name, subject_library):
     if name not in DEBIAN:
         known = ", ".join([SUBJECT, LIBC, *DEBIAN])
         raise Unavailable(
-            f"no allocator '{name}': there are {known}; any other one with --lib {name}=/path/to/library.so")
+            f"no allocator '{name}': there are {known}, and any other one by its path: {name}=/path/to/library.so")
     package, pattern = DEBIAN[name]
     path = library_find(pattern)
     if path is None:

@@ -139,22 +139,31 @@ def any_failure(results):
 
 
 def write(results, folder, say, table=True):
-    """All the files, and perhaps the table on stdout. The runs come first: everything else is made from them."""
-    def path(name):
-        return os.path.join(folder, name)
-
-    with open(path("results.json"), "w", encoding="utf-8") as file:
-        json.dump(results, file)
+    """All the files, and perhaps the table on stdout, which appears also when a disk is too full for the files."""
     summaries = summary.summarize(results)
-    summary.csv_write(path("results.csv"), summaries, results)
-    for name, text in (("table.md", tables.markdown(summaries, results)),
-                       ("report.html", page.page(summaries, results)),
-                       ("overview.svg", page.overview_picture(summaries, results))):
-        with open(path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-    if table:
-        print(tables.terminal(summaries, results))
-    say(f"written: {path('report.html')} (open it in a browser), results.json, results.csv, table.md, overview.svg")
+    try:
+        files_write(results, summaries, folder)
+    finally:
+        if table:
+            print(tables.terminal(summaries, results), flush=True)
+    say(f"written: {os.path.join(folder, 'report.html')} (open it in a browser), "
+        "results.json, results.csv, table.md, overview.svg")
+
+
+def files_write(results, summaries, folder):
+    """The runs come first: everything else can be made from them again."""
+    for name, text in (("results.json", lambda: json.dumps(results)),
+                       ("results.csv", lambda: summary.csv_text(summaries, results)),
+                       ("table.md", lambda: tables.markdown(summaries, results)),
+                       ("report.html", lambda: page.page(summaries, results)),
+                       ("overview.svg", lambda: page.overview_picture(summaries, results))):
+        path = os.path.join(folder, name)
+        try:
+            with open(path, "w", encoding="utf-8", newline="") as file:
+                file.write(text())
+        except OSError as fault:
+            # An error of writing does not know the file.
+            raise OSError(fault.errno, fault.strerror, path) from fault
 
 
 def report_main(arguments):

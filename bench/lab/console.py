@@ -18,9 +18,9 @@ AMOUNT_MOST = 100
 class Console:
     """Everything for people goes to stderr: one changing line, and lines that stay."""
 
-    def __init__(self, stream=sys.stderr):
-        self.stream = stream
-        self.is_terminal = stream.isatty()
+    def __init__(self):
+        self.stream = sys.stderr
+        self.is_terminal = self.stream.isatty()
         self.line = ""
         self.last = 0.0
 

@@ -42,7 +42,8 @@ def streams_open():
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # pylint: disable=consider-using-with
     if sys.stdout is None:
-        sys.exit("hakmem: standard output is closed")
+        print("hakmem: standard output is closed", file=sys.stderr)
+        sys.exit(STATUS_FAILED)
 
 
 def signals_catch():
@@ -55,7 +56,10 @@ def signals_catch():
 def guarded(arguments):
     """main, where the machine's troubles end in a line and not in a traceback."""
     try:
-        status = main(arguments)
+        try:
+            status = main(arguments)
+        except SystemExit as end:
+            status = end.code
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -63,7 +67,7 @@ def guarded(arguments):
         return STATUS_INTERRUPTED
     except OSError as fault:
         with contextlib.suppress(OSError):
-            print(f"hakmem: {fault}", file=sys.stderr)
+            print("hakmem:", ": ".join(filter(None, (fault.filename, fault.strerror))), file=sys.stderr)
         # What could not be written stays in the buffer, and would be tried again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return STATUS_FAILED

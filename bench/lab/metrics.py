@@ -42,6 +42,8 @@ METRICS = {
 }
 # The memory figures that the overview compares, where a row has them.
 MEMORY = ("peak", "freed", "idle", "trimmed")
+# The figures that hold still on a noisy machine. Of a run of a fixed time, the faults of an operation say more.
+STILL = ("faults_per_1000", "minor_faults", "instructions")
 
 
 def metric_of(name, row):

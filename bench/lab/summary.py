@@ -2,6 +2,7 @@
 verdicts. Every output is made from this, so that all show the same numbers.
 SPDX-License-Identifier: MIT"""
 import csv
+import io
 from dataclasses import dataclass, field
 
 import metrics
@@ -12,7 +13,7 @@ import words
 ASPECT_KINDS = {"time": ("throughput", "time"), "latency": ("latency",), "instructions": ("instructions",)}
 CSV_COLUMNS = ("row", "metric", "unit", "better", "allocator", "runs", "median", "low", "high", "ratio", "ratio_low",
                "ratio_high", "verdict", "status", "library")
-STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong output", "service": "not served by it"}
+STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong result", "service": "not served by it"}
 
 
 @dataclass
@@ -101,10 +102,20 @@ def summarize(results):
 
 
 def entries(summaries, aspect):
-    """(summary, metric) of each line of a part of the overview: of ASPECT_KINDS, or "memory"."""
+    """(summary, metric) of each line of a part of the overview: of ASPECT_KINDS, "memory", or "still"."""
+    if aspect == "still":
+        return [(summary, name) for summary in summaries for name in still_metrics(summary)]
     if aspect in ASPECT_KINDS:
         return [(summary, "value") for summary in summaries if summary.info["kind"] in ASPECT_KINDS[aspect]]
     return [(summary, name) for summary in summaries for name in memory_metrics(summary)]
+
+
+def still_metrics(summary):
+    """The row's figures that hold still, faults only once. A row of instructions is nothing else."""
+    if summary.info["kind"] == "instructions":
+        return []
+    found = [name for name in metrics.STILL if name in summary.figures]
+    return [name for name in found if name != "minor_faults" or "faults_per_1000" not in found]
 
 
 def counted(summaries, aspect):
@@ -129,7 +140,7 @@ def memory_metrics(summary):
 def entry_part(summary, name):
     """What distinguishes an entry from the others of its workload; may be nothing."""
     info = summary.info
-    if info["kind"] != "memory":
+    if info["kind"] != "memory" and name not in metrics.STILL:
         return info["title"]
     figure = info["unit"] if name == "value" else summary.metric(name).title.removeprefix("memory ").removesuffix(
         " memory")
@@ -187,8 +198,9 @@ def csv_rows(summaries, results):
                    libraries[allocator])
 
 
-def csv_write(path, summaries, results):
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(CSV_COLUMNS)
-        writer.writerows(csv_rows(summaries, results))
+def csv_text(summaries, results):
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows(csv_rows(summaries, results))
+    return file.getvalue()
