@@ -48,6 +48,8 @@ def options_parse(arguments):
                         metavar="N",
                         default=PACE.rounds,
                         help="of the first measurement (default: %(default)s)")
+    parser.add_argument("--part", type=console.amount, default=PACE.part, metavar="X",
+                        help="of a workload's own time, mostly a second, that a run takes (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -125,7 +127,8 @@ def rows_chosen(options):
     def wanted(name, listed):
         return any(word in name for word in options.only) if options.only else listed
 
-    chosen = rows.workload_rows(options.workloads, PACE,
+    pace = rows.Pace(options.rounds, options.part, PACE.warmup, PACE.idle, PACE.scale)
+    chosen = rows.workload_rows(options.workloads, pace,
                                 lambda workload, variant: wanted(variant["id"], variant["check"]))
     pairs = rows.pair_rows(console.pair_program(options.workloads), PAIR_SIZES)
     return chosen + [row for row in pairs if wanted(row.id, True)]

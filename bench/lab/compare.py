@@ -2,6 +2,7 @@
 SPDX-License-Identifier: MIT"""
 import argparse
 import os
+import select
 import shlex
 import shutil
 import sys
@@ -33,6 +34,8 @@ the exit status."""
 SECONDS_IN_ALL, ROUNDS_LEAST, ROUNDS_MOST = 60, stats.ENOUGH_ROUNDS, 20
 METRICS = ("wall", "cpu", "peak", "minor_faults", "instructions")
 LIMIT_SECONDS = 3600
+# After which silence of standard input needs an explanation.
+PATIENCE_SECONDS = 1
 
 
 class CommandRow(rows.Row):
@@ -145,7 +148,7 @@ def main(arguments):
         screen.say(f"hakmem compare: {fault}")
         return 2
     with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
-        row = CommandRow(options.program, stdin_keep(folder))
+        row = CommandRow(options.program, stdin_keep(folder, screen.say))
         measurement = measured(row, chosen, options.rounds, screen)
     results = results_make(measurement, chosen)
     return tell(results, row, options, screen)
@@ -160,10 +163,12 @@ def program_fault(name):
     return 127, f"there is no program '{name}'"
 
 
-def stdin_keep(folder):
+def stdin_keep(folder, say):
     """A copy of standard input for all runs; None when it is a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return None
+    if not select.select([sys.stdin], [], [], PATIENCE_SECONDS)[0]:
+        say("reading standard input until its end, for all runs; </dev/null gives them none")
     path = os.path.join(folder, "stdin")
     with open(path, "wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
