@@ -68,7 +68,7 @@ help:
 	@echo "variables: BUILD=$(BUILD) JOBS=$(JOBS) CC= CXX= CMAKE_ARGS='-DHAK_WERROR=ON ...' CTEST_ARGS='-R name ...'"
 	@echo "           ARGS='--only redis ...' for bench, bench-full and bench-check; ARGS=--help lists them"
 
-# ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' --------------
+# ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' ------------
 
 .PHONY: bench bench-full bench-check bench-programs
 ARGS ?=

@@ -116,6 +116,9 @@ def main(arguments):
         measurement = measure.Measurement(to_measure, chosen, pace.rounds, screen.say, screen.progress(pace.rounds))
         measurement.run()
     results = results_make(measurement, chosen, pace, options.full)
+    if not any(runs for row in results["rows"] for runs in row["runs"].values()):
+        screen.say("hakmem bench: nothing was measured, and nothing is written")
+        return 130
     write(results, options.output, screen.say)
     return 130 if measurement.interrupted else 1 if any_failure(results) else 0
 

@@ -148,8 +148,8 @@ class WorkloadRow(Row):
         metrics |= {name: result["rss"][name] for name in ("peak", "steady", "freed", "idle", "trimmed")
                     if result.get("rss", {}).get(name) is not None}
         metrics |= {name: value for name, value in outcome.metrics.items() if name == "instructions"}
-        if self.workload["kind"] == "throughput" and result.get("operations"):
-            # A fixed time and not a fixed work: totals would grow with the speed.
+        if self.workload["kind"] in ("throughput", "latency") and result.get("operations"):
+            # A fixed time and not a fixed work: totals grow with the speed.
             metrics["faults_per_1000"] = 1000 * metrics["minor_faults"] / result["operations"]
             metrics["cpu_per_operation"] = metrics["cpu"] / result["operations"]
         latency = result.get("latency") or {}

@@ -19,7 +19,7 @@ STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong result", "se
 @dataclass
 class RowSummary:
     """figures: metric -> allocator -> Figure. comparisons: metric -> other allocator -> Comparison of the subject's
-    cost with its cost, so that a ratio below 1 is good for the subject. best: metric -> the other allocator with the
+    cost with its cost, so that a ratio below 1 is good for the subject; not of every metric. best: metric -> the other allocator with the
     least cost. failures: allocator -> the run that failed."""
     info: dict
     subject: str
@@ -74,6 +74,8 @@ def row_summarize(row, allocators, subject):
         metric = summary.metric(name)
         summary.samples[name] = values[name]
         summary.figures[name] = {allocator: stats.figure(sample) for allocator, sample in values[name].items()}
+        if name in metrics.TOTALS and metrics.PER_OPERATION in values:
+            continue
         row_compare(summary, name, {allocator: [metrics.cost(value, metric.better) for value in sample]
                                     for allocator, sample in values[name].items()})
     return summary
@@ -111,11 +113,12 @@ def entries(summaries, aspect):
 
 
 def still_metrics(summary):
-    """The row's figures that hold still, faults only once. A row of instructions is nothing else."""
+    """The row's figures that hold still. A row of instructions is nothing else."""
     if summary.info["kind"] == "instructions":
         return []
-    found = [name for name in metrics.STILL if name in summary.figures]
-    return [name for name in found if name != "minor_faults" or "faults_per_1000" not in found]
+    is_fixed_time = metrics.PER_OPERATION in summary.figures
+    names = metrics.STILL_FIXED_TIME if is_fixed_time else metrics.STILL_FIXED_WORK
+    return [name for name in names if name in summary.figures]
 
 
 def counted(summaries, aspect):
@@ -140,7 +143,7 @@ def memory_metrics(summary):
 def entry_part(summary, name):
     """What distinguishes an entry from the others of its workload; may be nothing."""
     info = summary.info
-    if info["kind"] != "memory" and name not in metrics.STILL:
+    if info["kind"] != "memory" and name not in still_metrics(summary):
         return info["title"]
     figure = info["unit"] if name == "value" else summary.metric(name).title.removeprefix("memory ").removesuffix(
         " memory")

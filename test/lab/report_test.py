@@ -40,6 +40,16 @@ class Summary(unittest.TestCase):
         self.assertEqual(list(crashed.failures), ["jemalloc"])
         self.assertNotIn("jemalloc", crashed.figures["value"])
 
+    def test_totals_of_a_fixed_time_are_not_compared(self):
+        results = fixture.results()
+        for runs in results["rows"][0]["runs"].values():
+            for run in runs:
+                run["metrics"]["faults_per_1000"] = 3.5
+        one = summary.summarize(results)[0]
+        self.assertNotIn("minor_faults", one.comparisons)
+        self.assertIn("minor_faults", one.figures)
+        self.assertEqual(summary.still_metrics(one), ["faults_per_1000"])
+
     def test_tally(self):
         found = summary.counted(SUMMARIES, "time")
         self.assertEqual(summary.tally(found), (2, 2, 1))
