@@ -1,6 +1,7 @@
 """Speaking to whoever started the lab, and the options that all its commands share.
 SPDX-License-Identifier: MIT"""
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -12,6 +13,8 @@ import measure
 HERE = allocators.HERE
 # Where there is no terminal to write a changing line to, a line now and then shows that something goes on.
 QUIET_SECONDS = 15
+# Of a terminal that does not tell.
+COLUMNS = 80
 AMOUNT_MOST = 100
 
 
@@ -24,14 +27,25 @@ class Console:
         self.line = ""
         self.last = 0.0
 
+    def write(self, text, end=""):
+        """Whoever closes the terminal meanwhile still wants the results."""
+        with contextlib.suppress(OSError):
+            print(text, end=end, file=self.stream, flush=True)
+
     def say(self, text):
         self.clear()
-        print(text, file=self.stream, flush=True)
+        self.write(text, end="\n")
 
     def clear(self):
         if self.line:
-            print("\r" + " " * len(self.line) + "\r", end="", file=self.stream, flush=True)
+            self.write("\r" + " " * len(self.line) + "\r")
             self.line = ""
+
+    def columns(self):
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or COLUMNS
+        except OSError:
+            return COLUMNS
 
     def progress(self, rounds):
         """What Measurement calls."""
@@ -42,11 +56,11 @@ class Console:
             text = measure.state_line(done, total, task, left, rounds)
             if self.is_terminal:
                 self.clear()
-                self.line = text[:os.get_terminal_size(self.stream.fileno()).columns - 1]
-                print(self.line, end="", file=self.stream, flush=True)
+                self.line = text[:self.columns() - 1]
+                self.write(self.line)
             elif time.monotonic() - self.last >= QUIET_SECONDS:
                 self.last = time.monotonic()
-                print(text, file=self.stream, flush=True)
+                self.write(text, end="\n")
         return show
 
 

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import sys
@@ -315,6 +316,21 @@ class Interruption(unittest.TestCase):
         self.assertIn("Random mixed", out)
         self.assertIn("interrupted", (output / "report.html").read_text(encoding="utf-8"))
 
+
+    def test_losing_the_terminal_keeps_it_too(self):
+        output = FOLDER / "lost"
+        lab, terminal = pty.fork()
+        if lab == 0:
+            os.execv(LAB[0], [*LAB, "bench", *PLACES, "--no-install", "--rounds", "50", "--part", "0.02", "--only",
+                              "random-400", "--allocators", "hakmem,glibc", "--output", str(output)])
+        shown, until = b"", time.monotonic() + 60
+        while b"round 2" not in shown and time.monotonic() < until:
+            shown += os.read(terminal, 4096)
+        os.close(terminal)
+        os.waitpid(lab, 0)
+        self.assertRegex(shown.decode(), r"\[\d+/\d+\] round 1 of 50 · random-400 · (hakmem|glibc) · \d+ s left")
+        with open(output / "results.json", encoding="utf-8") as file:
+            self.assertTrue(json.load(file)["interrupted"])
 
     def test_being_told_to_end_is_the_same(self):
         with subprocess.Popen([*LAB, "compare", *PLACES, "-n", "50", "--with", "", "--", "sleep", "0.1"],
