@@ -41,7 +41,7 @@ run: all
 
 install:
 	@tools/setup build
-	@$(call configure,$(RELEASE),Release,-DCMAKE_INSTALL_PREFIX=$(PREFIX))
+	@$(call configure,$(RELEASE),Release,-DCMAKE_INSTALL_PREFIX=$(PREFIX) -DHAK_BENCH=ON)
 	@$(call compile,$(RELEASE))
 	@DESTDIR=$(DESTDIR) cmake --install $(RELEASE)
 
@@ -59,12 +59,16 @@ help:
 	@echo "make test             build and run all tests, release and debug"
 	@echo "make run              run python3 on a large JSON document under hakmem and show the statistics"
 	@echo "make run CMD='...'    run any other command that way"
+	@echo "make bench            measure hakmem and other allocators: ten minutes, and a report in $(BUILD)/bench"
+	@echo "make bench-full       every variant and program, longer and more often: hours"
+	@echo "make bench-check      is the working tree slower or larger than the commit AGAINST=$(AGAINST)?"
 	@echo "make install          install below PREFIX=$(PREFIX), inside DESTDIR= if given"
 	@echo "make single-file      write the library as one C file, for programs that compile it in"
 	@echo "make clean            remove $(BUILD)"
 	@echo "variables: BUILD=$(BUILD) JOBS=$(JOBS) CC= CXX= CMAKE_ARGS='-DHAK_WERROR=ON ...' CTEST_ARGS='-R name ...'"
+	@echo "           ARGS='--only redis ...' for bench, bench-full and bench-check; ARGS=--help lists them"
 
-# ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' --------------
+# ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' ------------
 
 .PHONY: bench bench-full bench-check bench-programs
 ARGS ?=

@@ -59,7 +59,14 @@ target_include_directories(hakmem-tool PRIVATE include src)
 target_link_libraries(hakmem-tool PRIVATE hakmem_warnings)
 target_compile_definitions(hakmem-tool PRIVATE
     HAK_LIBRARY="$<TARGET_SONAME_FILE_NAME:hakmem>"
-    HAK_LIBDIR="${CMAKE_INSTALL_FULL_LIBDIR}" HAK_MULTIARCH="${CMAKE_LIBRARY_ARCHITECTURE}")
+    HAK_LIBDIR="${CMAKE_INSTALL_FULL_LIBDIR}" HAK_MULTIARCH="${CMAKE_LIBRARY_ARCHITECTURE}"
+    HAK_DATADIR="${CMAKE_INSTALL_FULL_DATADIR}" HAK_LIBEXECDIR="${CMAKE_INSTALL_FULL_LIBEXECDIR}")
+
+# The bench lab, which `hakmem compare` and `hakmem bench` start: from beside the tool here, from share once installed.
+# pair.py lies above it, as in the sources.
+file(CREATE_LINK ${PROJECT_SOURCE_DIR}/bench/lab ${PROJECT_BINARY_DIR}/lab SYMBOLIC)
+install(DIRECTORY bench/lab DESTINATION ${CMAKE_INSTALL_DATADIR}/hakmem PATTERN __pycache__ EXCLUDE)
+install(PROGRAMS bench/pair.py DESTINATION ${CMAKE_INSTALL_DATADIR}/hakmem)
 
 # ---- The manual pages: their lists of symbols, options and messages come from the tables -----------------------------
 

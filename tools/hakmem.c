@@ -1,4 +1,5 @@
-/* hakmem - the command. `hakmem run program` runs a program on libhakmem by preloading it.
+/* hakmem - the command. `hakmem run program` runs a program on libhakmem by preloading it; `hakmem bench` and `hakmem
+ * compare` start the bench lab, which is written in Python, and tell it where the library is.
  *
  * The program replaces this process, so that its exit status, its signals and its terminal are its own. A command is a
  * row of `commands`; the options for --set are the rows of src/options.def.
@@ -105,39 +106,55 @@ static int option_set(const char *assignment)
     return 0;
 }
 
-/* ---- The library's place ----------------------------------------------------------------------------------------- */
+/* ---- Where files of ours are ------------------------------------------------------------------------------------- */
 
-/* Where libhakmem may be, in this order; a relative place begins at the directory that holds this program: the build
- * directory, an installed tree wherever it was moved, and at last the directory it was configured for. */
-static const char *const library_places[] = {".", ("../lib/" HAK_MULTIARCH), "../lib", "../lib64", HAK_LIBDIR};
-enum { LIBRARY_PLACES = sizeof library_places / sizeof library_places[0] };
+/* The places of a file, in this order, up to NULL; a relative one begins at the directory that holds this program: the
+ * build directory, an installed tree wherever it was moved, and at last the directory it was configured for. */
+static const char *const library_places[] = {".", ("../lib/" HAK_MULTIARCH), "../lib", "../lib64", HAK_LIBDIR, NULL};
+static const char *const lab_places[] = {"lab", "../share/hakmem/lab", (HAK_DATADIR "/hakmem/lab"), NULL};
+static const char *const workloads_places[] = {"bench", "../libexec/hakmem", (HAK_LIBEXECDIR "/hakmem"), NULL};
+
+/* Fills `self` with the directory that holds this program; false when that cannot be found out. */
+static bool self_find(char self[static PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", self, PATH_MAX - 1);
+    self[length > 0 ? length : 0] = '\0';
+    char *slash = strrchr(self, '/');
+    if (!slash)
+        return false;
+    *slash = '\0';
+    return true;
+}
+
+/* Fills `path` with the file's absolute path; false when it is in none of the places. */
+static bool file_find(char path[static PATH_MAX], const char *const *places, const char *name)
+{
+    char self[PATH_MAX];
+    bool is_self_known = self_find(self);
+    for (; *places; places++) {
+        bool is_absolute = **places == '/';
+        if (!is_absolute && !is_self_known)
+            continue;
+        char place[PATH_MAX], directory[PATH_MAX];
+        int place_length = snprintf(place, sizeof place, "%s/%s", is_absolute ? "" : self, *places);
+        /* The directory without dots and links, but the file's own link, which stays right after an upgrade. */
+        if (place_length >= PATH_MAX || !realpath(place, directory))
+            continue;
+        int path_length = snprintf(path, PATH_MAX, "%s/%s", directory, name);
+        if (path_length < PATH_MAX && access(path, R_OK) == 0)
+            return true;
+    }
+    return false;
+}
 
 /* Fills `path` with the library's absolute path; a status. */
 static int library_find(char path[static PATH_MAX])
 {
+    if (file_find(path, library_places, HAK_LIBRARY))
+        return 0;
     char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash)
-        *slash = '\0';
-
-    for (size_t i = 0; i < LIBRARY_PLACES; i++) {
-        bool is_absolute = library_places[i][0] == '/';
-        if (!is_absolute && !slash)
-            continue;
-        char place[PATH_MAX], directory[PATH_MAX];
-        const char *base = is_absolute ? "" : self;
-        int place_length = snprintf(place, sizeof place, "%s/%s", base, library_places[i]);
-        /* The directory without dots and links, but the library's own link, which stays right after an upgrade. */
-        if (place_length >= PATH_MAX || !realpath(place, directory))
-            continue;
-        int path_length = snprintf(path, PATH_MAX, "%s/%s", directory, HAK_LIBRARY);
-        if (path_length < PATH_MAX && access(path, R_OK) == 0)
-            return 0;
-    }
     return complain(STATUS_FAILED, NULL, "%s is neither beside %s/hakmem, nor in ../lib from there, nor in %s",
-                    HAK_LIBRARY, slash ? self : "", HAK_LIBDIR);
+                    HAK_LIBRARY, self_find(self) ? self : "", HAK_LIBDIR);
 }
 
 /* Makes the dynamic linker load the library first, before what is preloaded already; a status. */
@@ -334,6 +351,41 @@ static int command_run(char **arguments)
                     strerror(errno));
 }
 
+/* ---- hakmem bench, hakmem compare -------------------------------------------------------------------------------- */
+
+/* Replaces this process by the lab, which parses the arguments itself. */
+static int lab_start(const char *command, char **arguments)
+{
+    char lab[PATH_MAX], library[PATH_MAX], workloads[PATH_MAX];
+    if (!file_find(lab, lab_places, "lab.py"))
+        return complain(STATUS_FAILED, NULL, "the bench lab is neither in ../share/hakmem from here, nor in %s/hakmem",
+                        HAK_DATADIR);
+    int status = library_find(library);
+    if (status != 0)
+        return status;
+
+    size_t count = 0;
+    while (arguments[count])
+        count++;
+    /* Of Python's own variables none is for the lab (-E); what it runs gets them. -B: writes nothing beside the lab. */
+    const char *const own[] = {"python3", "-E",       "-s",    "-B",          lab,
+                               command,   "--hakmem", library, "--workloads", workloads};
+    size_t own_count = sizeof own / sizeof own[0];
+    /* `bench` does without the workloads where they are not installed. */
+    if (!file_find(workloads, workloads_places, "hakmem-workloads"))
+        own_count -= 2;
+    const char **list = calloc(own_count + count + 1, sizeof *list);
+    if (!list)
+        return complain(STATUS_FAILED, NULL, "no memory");
+    memcpy(list, own, own_count * sizeof *list);
+    memcpy(list + own_count, arguments, count * sizeof *list);
+    execvp(list[0], (char *const *)list);
+    return complain(STATUS_FAILED, NULL, "%s needs python3, which cannot be run: %s", command, strerror(errno));
+}
+
+static int command_bench(char **arguments) { return lab_start("bench", arguments); }
+static int command_compare(char **arguments) { return lab_start("compare", arguments); }
+
 /* ---- Commands ---------------------------------------------------------------------------------------------------- */
 
 static const struct command {
@@ -341,6 +393,8 @@ static const struct command {
     int (*run)(char **arguments);
 } commands[] = {
     {"run", "run a program on hakmem", command_run},
+    {"compare", "which allocator is best for a program, or whether it makes no difference", command_compare},
+    {"bench", "measure hakmem and other allocators on workloads and on real programs", command_bench},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

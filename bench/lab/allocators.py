@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from machine import read_text
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+# Without links: the build directory has one to the sources.
+HERE = os.path.dirname(os.path.realpath(__file__))
 SUBJECT = "hakmem"
 LIBC = "glibc"
 # name -> Debian's package and what its library is called
@@ -26,7 +27,7 @@ STATISTIC = re.compile(r"^ *(malloc\.\w+) +(\d+)\b", re.MULTILINE)
 
 
 class Unavailable(Exception):
-    """An allocator that was asked for and is not there; the message says what to do."""
+    """Something that was asked for cannot be had; the message says why, or what to do."""
 
 
 class Allocator(NamedTuple):
@@ -73,7 +74,7 @@ def allocator_find(name, subject_library):
     if name not in DEBIAN:
         known = ", ".join([SUBJECT, LIBC, *DEBIAN])
         raise Unavailable(
-            f"no allocator '{name}': there are {known}; any other one with --lib {name}=/path/to/library.so")
+            f"no allocator '{name}': there are {known}, and any other one by its path: {name}=/path/to/library.so")
     package, pattern = DEBIAN[name]
     path = library_find(pattern)
     if path is None:
@@ -86,8 +87,8 @@ def allocator_given(text):
     name, equals, path = text.partition("=")
     if not equals:
         name, path = re.sub(r"^lib|\.so.*$", "", os.path.basename(text)), text
-    if not os.path.exists(path):
-        raise Unavailable(f"--lib {text}: there is no {path}")
+    if not os.path.isfile(path):
+        raise Unavailable(f"--lib {text}: there is no file '{path}'")
     if re.search(r"[ :]", os.path.realpath(path)):
         raise Unavailable(f"--lib {text}: LD_PRELOAD has no way to write a blank or colon in a path")
     return Allocator(name, os.path.realpath(path))

@@ -18,32 +18,37 @@ FORMAT = 1
 # The short one takes about ten minutes with five allocators, the full one hours.
 QUICK = rows.Pace(rounds=5, part=0.3, warmup=0.1, idle=3, scale=0.2)
 FULL = rows.Pace(rounds=7, part=1.0, warmup=0.2, idle=rows.FULL_IDLE_SECONDS, scale=1.0)
-DESCRIPTION = """Measures hakmem, glibc, mimalloc, jemalloc and tcmalloc on the workloads and on real programs, and
-writes report.html, results.json, results.csv, table.md and overview.svg. Ctrl-C ends it early and keeps
-what was measured."""
+DESCRIPTION = """Measures hakmem, glibc, mimalloc, jemalloc and tcmalloc on the workloads and on
+real programs, and writes report.html, results.json, results.csv, table.md and
+overview.svg. Ctrl-C ends it early and keeps what was measured."""
 
 
 def options_parse(arguments):
     parser = console.parser_new("bench", DESCRIPTION)
     parser.add_argument("--full", action="store_true", help="all variants and programs, longer runs, more rounds")
     parser.add_argument("--only",
-                        type=console.names,
+                        type=console.some_names,
                         metavar="WORD,...",
                         help="rows whose name contains one of the words")
     parser.add_argument("--list", action="store_true", help="show the names of the rows, and stop")
-    parser.add_argument("--allocators", type=console.names, metavar="NAME,...",
-                        default=[allocators.SUBJECT, allocators.LIBC, *allocators.DEBIAN],
-                        help="which ones (default: %(default)s)")
+    every = [allocators.SUBJECT, allocators.LIBC, *allocators.DEBIAN]
+    parser.add_argument("--allocators", type=console.some_names, metavar="NAME,...", default=every,
+                        help=f"which ones (default: {','.join(every)})")
     parser.add_argument("--lib",
                         action="append",
                         default=[],
                         metavar="NAME=PATH",
                         help="one more allocator; may be repeated")
     parser.add_argument("--rounds",
-                        type=int,
+                        type=console.count,
+                        metavar="N",
                         help=f"of everything (default: {QUICK.rounds}, with --full {FULL.rounds})")
-    parser.add_argument("--part", type=float, help="of a workload's own time, mostly a second, that a run takes")
-    parser.add_argument("--scale", type=float, help="amount of work of the real programs; 1 takes a few seconds each")
+    parser.add_argument("--part", type=console.amount, metavar="X",
+                        help="of a workload's own time, mostly a second, that a run takes "
+                        f"(default: {QUICK.part:g}, with --full {FULL.part:g})")
+    parser.add_argument("--scale", type=console.amount, metavar="X",
+                        help="amount of work of the real programs; 1 takes a few seconds each "
+                        f"(default: {QUICK.scale:g}, with --full {FULL.scale:g})")
     parser.add_argument("--output",
                         default="hakmem-bench",
                         metavar="FOLDER",
@@ -64,15 +69,21 @@ def rows_chosen(options, pace, folder, say):
         return any(word in name for word in options.only) if options.only else options.full or quick
 
     chosen = []
-    if options.workloads:
+    if options.workloads and os.path.exists(options.workloads):
         chosen += rows.workload_rows(options.workloads, pace, lambda workload, variant: wanted(
             variant["id"], variant.get("quick", False)))
         sizes = rows.PAIR_SIZES if options.full else rows.PAIR_SIZES_QUICK
-        chosen += [
-            row for row in rows.pair_rows(console.pair_program(options.workloads), sizes) if wanted(row.id, True)]
+        pairs = rows.pair_rows(console.pair_program(options.workloads), sizes)
+        chosen += [row for row in pairs if wanted(row.id, True)]
+        if not pairs:
+            say("without pair: valgrind is not installed: apt-get install valgrind")
     else:
         say("without the workloads: the program hakmem-workloads is not there")
-    for row in rows.program_rows(pace, folder, lambda program: wanted(program.name, program.quick)):
+    of_programs = rows.program_rows(pace, folder, lambda program: wanted(program.name, program.quick))
+    for word in options.only or ():
+        if not any(word in row.id for row in chosen + of_programs):
+            say(f"no row has '{word}' in its name; --full --list shows all names")
+    for row in of_programs:
         if row.is_here():
             chosen.append(row)
         else:
@@ -88,6 +99,8 @@ def main(arguments):
         allocators.packages_install(allocators.packages_needed(), screen.say)
     try:
         chosen = console.allocators_chosen(options.allocators, options.lib, options.hakmem, screen.say)
+        if not options.list:
+            console.folder_prepare(options.output)
     except allocators.Unavailable as fault:
         screen.say(f"hakmem bench: {fault}")
         return 2
@@ -98,11 +111,14 @@ def main(arguments):
             print("\n".join(row.id for row in to_measure))
             return 0
         if not to_measure:
-            screen.say("hakmem bench: nothing to measure; --full --list shows the names of all rows")
+            screen.say("hakmem bench: nothing to measure")
             return 2
         measurement = measure.Measurement(to_measure, chosen, pace.rounds, screen.say, screen.progress(pace.rounds))
         measurement.run()
     results = results_make(measurement, chosen, pace, options.full)
+    if not any(runs for row in results["rows"] for runs in row["runs"].values()):
+        screen.say("hakmem bench: nothing was measured, and nothing is written")
+        return 130
     write(results, options.output, screen.say)
     return 130 if measurement.interrupted else 1 if any_failure(results) else 0
 
@@ -126,24 +142,31 @@ def any_failure(results):
 
 
 def write(results, folder, say, table=True):
-    """All the files, and perhaps the table on stdout."""
-    os.makedirs(folder, exist_ok=True)
+    """All the files, and perhaps the table on stdout, which appears also when a disk is too full for the files."""
     summaries = summary.summarize(results)
+    try:
+        files_write(results, summaries, folder)
+    finally:
+        if table:
+            print(tables.terminal(summaries, results), flush=True)
+    say(f"written: {os.path.join(folder, 'report.html')} (open it in a browser), "
+        "results.json, results.csv, table.md, overview.svg")
 
-    def path(name):
-        return os.path.join(folder, name)
 
-    with open(path("results.json"), "w", encoding="utf-8") as file:
-        json.dump(results, file)
-    summary.csv_write(path("results.csv"), summaries, results)
-    for name, text in (("table.md", tables.markdown(summaries, results)),
-                       ("report.html", page.page(summaries, results)),
-                       ("overview.svg", page.overview_picture(summaries, results))):
-        with open(path(name), "w", encoding="utf-8") as file:
-            file.write(text)
-    if table:
-        print(tables.terminal(summaries, results))
-    say(f"written: {path('report.html')} (open it in a browser), results.json, results.csv, table.md, overview.svg")
+def files_write(results, summaries, folder):
+    """The runs come first: everything else can be made from them again."""
+    for name, text in (("results.json", lambda: json.dumps(results)),
+                       ("results.csv", lambda: summary.csv_text(summaries, results)),
+                       ("table.md", lambda: tables.markdown(summaries, results)),
+                       ("report.html", lambda: page.page(summaries, results)),
+                       ("overview.svg", lambda: page.overview_picture(summaries, results))):
+        path = os.path.join(folder, name)
+        try:
+            with open(path, "w", encoding="utf-8", newline="") as file:
+                file.write(text())
+        except OSError as fault:
+            # An error of writing does not know the file.
+            raise OSError(fault.errno, fault.strerror, path) from fault
 
 
 def report_main(arguments):
@@ -151,7 +174,24 @@ def report_main(arguments):
     parser.add_argument("results", metavar="RESULTS.json")
     parser.add_argument("--output", metavar="FOLDER", help="default: beside the results")
     options = parser.parse_args(arguments)
-    with open(options.results, encoding="utf-8") as file:
-        results = json.load(file)
-    write(results, options.output or os.path.dirname(os.path.abspath(options.results)), console.Console().say)
+    say = console.Console().say
+    folder = options.output or os.path.dirname(os.path.abspath(options.results))
+    try:
+        results = results_read(options.results)
+        console.folder_prepare(folder)
+    except allocators.Unavailable as fault:
+        say(f"hakmem report: {fault}")
+        return 2
+    write(results, folder, say)
     return 0
+
+
+def results_read(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
+    except (OSError, ValueError) as fault:
+        raise allocators.Unavailable(f"cannot read '{path}': {fault}") from fault
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise allocators.Unavailable(f"'{path}' does not hold results of this version of the lab")
+    return results

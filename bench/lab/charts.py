@@ -110,12 +110,28 @@ def axis_text(value, unit):
 RATIO_TICKS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16)
 RATIO_TICKS_FINE = (1 / 2, 1 / 1.5, 1 / 1.25, 1, 1.25, 1.5, 2)
 LABEL_WIDTH, PLOT_WIDTH, VERDICT_WIDTH = 345, 375, 290
+RATIO_WIDTH = LABEL_WIDTH + PLOT_WIDTH + VERDICT_WIDTH
 
 
-def ratio_chart(lines, subject, others, better_words, label, first=(), with_legend=False):
-    """lines: dictionaries, either {heading}, or {workload, href} above the lines of a workload, or with ratios:
-    {workload, part, href, ratios {other: (Comparison, tip)}, best, verdict, tone}. A mark is at the subject's cost
-    divided by an other's: what is left of 1 is good for the subject."""
+def ratio_chart(lines, subject, others, better_words, label):
+    parts, height = ratio_drawing(lines, subject, others, better_words)
+    return svg(RATIO_WIDTH, height, *parts, label=label)
+
+
+def ratio_picture(drawings, others, style, label):
+    """Drawings one below the other as a picture of its own: with a legend, and some paper around it. drawings:
+    [(title, what ratio_drawing gave)]."""
+    parts, y = [style, *legend_line(others, LABEL_WIDTH, 12)], 40
+    for title, (drawn, height) in drawings:
+        parts.append(tag("g", text(0, 14, title, "picture-title"), *drawn, transform=f"translate(0 {y})"))
+        y += height + 24
+    return svg(RATIO_WIDTH, y - 24, *parts, label=label, margin=16)
+
+
+def ratio_drawing(lines, subject, others, better_words):
+    """(parts, height). lines: dictionaries, either {heading}, or {workload, href} above the lines of a workload, or
+    with ratios: {workload, part, href, ratios {other: (Comparison, tip)}, best, verdict, tone}. A mark is at the
+    subject's cost divided by an other's: what is left of 1 is good for the subject."""
     ratios = [comparison.ratio for entry in lines for comparison, _ in entry.get("ratios", {}).values()]
     low, high = ratio_domain(ratios)
 
@@ -125,7 +141,6 @@ def ratio_chart(lines, subject, others, better_words, label, first=(), with_lege
 
     top = 34
     bottom = top + 8 + ROW * len(lines)
-    height = bottom + (58 if with_legend else 30)
     right = LABEL_WIDTH + PLOT_WIDTH
     parts = [
         tag("rect",
@@ -149,10 +164,7 @@ def ratio_chart(lines, subject, others, better_words, label, first=(), with_lege
             parts += ratio_line(entry, y, others, place)
         else:
             parts.append(tag("a", text(0, y + 4, entry["workload"], "row-label"), href=entry["href"]))
-    if with_legend:
-        parts += legend_line(others, LABEL_WIDTH, bottom + 42)
-    # Alone on a page, it needs some paper around it.
-    return svg(right + VERDICT_WIDTH, height, *first, *parts, label=label, margin=16 if with_legend else 0)
+    return parts, bottom + 30
 
 
 def ratio_label(tick):

@@ -27,8 +27,9 @@ SMALLEST = 0.02
 SMALLEST_EXACT = 0.005
 PAIR_SIZES = [16, 64, 1024, 8192]
 NOW = "working tree"
-DESCRIPTION = """Builds a commit beside the working tree and measures both in turn, on a short list of rows. Ends with
-1 and a table when a row is slower or needs more memory, beyond its noise and by 2 % at least, in two measurements."""
+DESCRIPTION = """Builds a commit beside the working tree and measures both in turn, on a short
+list of rows. Ends with 1 and a table when a row is slower or needs more memory,
+beyond its noise and by 2 % at least, in two measurements."""
 
 
 def options_parse(arguments):
@@ -39,13 +40,16 @@ def options_parse(arguments):
                         default=os.path.join(console.HERE, "../.."),
                         help="the git repository")
     parser.add_argument("--only",
-                        type=console.names,
+                        type=console.some_names,
                         metavar="WORD,...",
                         help="rows whose name contains one of the words")
     parser.add_argument("--rounds",
-                        type=int,
+                        type=console.count,
+                        metavar="N",
                         default=PACE.rounds,
                         help="of the first measurement (default: %(default)s)")
+    parser.add_argument("--part", type=console.amount, default=PACE.part, metavar="X",
+                        help="of a workload's own time, mostly a second, that a run takes (default: %(default)s)")
     return parser.parse_args(arguments)
 
 
@@ -123,7 +127,8 @@ def rows_chosen(options):
     def wanted(name, listed):
         return any(word in name for word in options.only) if options.only else listed
 
-    chosen = rows.workload_rows(options.workloads, PACE,
+    pace = rows.Pace(options.rounds, options.part, PACE.warmup, PACE.idle, PACE.scale)
+    chosen = rows.workload_rows(options.workloads, pace,
                                 lambda workload, variant: wanted(variant["id"], variant["check"]))
     pairs = rows.pair_rows(console.pair_program(options.workloads), PAIR_SIZES)
     return chosen + [row for row in pairs if wanted(row.id, True)]

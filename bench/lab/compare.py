@@ -2,6 +2,7 @@
 SPDX-License-Identifier: MIT"""
 import argparse
 import os
+import select
 import shlex
 import shutil
 import sys
@@ -19,17 +20,22 @@ import summary
 import tables
 import words
 
-DESCRIPTION = """Runs a program some times on its own allocator (mostly glibc's), on hakmem, and on the other allocators
-that are installed, in turn, and tells which is faster, which needs less memory, and how certain that is."""
+DESCRIPTION = """Runs a program some times on its own allocator (mostly glibc's), on hakmem, and on
+the other allocators that are installed, in turn, and tells which is faster,
+which needs less memory, and how certain that is."""
 EXAMPLES = """examples:
   hakmem compare -- python3 -c 'print(sum(range(10**7)))'
   hakmem compare -n 20 --with jemalloc,/opt/lib/libother.so -- ./server --selftest
-Options of the program stand after --. What it reads on standard input is read once and given to every run; what it
-writes is thrown away, but it has to be the same for all, and the exit status too."""
+
+What the program reads on standard input is read once and given to every run;
+what it writes is thrown away, but it has to be the same for all, and so has
+the exit status."""
 # Without -n: as many rounds as fit into this time, between these limits.
 SECONDS_IN_ALL, ROUNDS_LEAST, ROUNDS_MOST = 60, stats.ENOUGH_ROUNDS, 20
 METRICS = ("wall", "cpu", "peak", "minor_faults", "instructions")
 LIMIT_SECONDS = 3600
+# After which silence of standard input needs an explanation.
+PATIENCE_SECONDS = 1
 
 
 class CommandRow(rows.Row):
@@ -93,16 +99,20 @@ def options_parse(arguments):
                                 DESCRIPTION,
                                 epilog=EXAMPLES,
                                 usage="%(prog)s [options] -- PROGRAM [ARGUMENT...]")
-    parser.add_argument("-n", "--rounds", type=int, help="runs on each allocator (default: what fits into a minute, "
+    parser.add_argument("-n", "--rounds", type=console.count, metavar="N",
+                        help="runs on each allocator (default: what fits into a minute, "
                         f"{ROUNDS_LEAST} to {ROUNDS_MOST})")
     parser.add_argument("--with", dest="others", type=console.names, metavar="NAME,...",
                         help="the allocators beside the program's own and hakmem: names, or paths of libraries "
                         "(default: those of mimalloc, jemalloc, tcmalloc that are installed)")
     parser.add_argument("--report", metavar="FOLDER", help="write the same report as hakmem bench, too")
-    parser.add_argument("program", nargs="+", help=argparse.SUPPRESS)
+    # All that follows the program is the program's.
+    parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.rounds is not None and options.rounds < 1:
-        parser.error("-n takes a number from 1 on")
+    if options.program[:1] == ["--"]:
+        del options.program[0]
+    if not options.program:
+        parser.error("no program given")
     return options
 
 
@@ -113,7 +123,7 @@ def allocators_wanted(options):
     for name in options.others:
         is_path = "/" in name or "=" in name
         chosen.append(allocators.allocator_given(name) if is_path else allocators.allocator_find(name, options.hakmem))
-    return list({one.name: one for one in chosen}.values())
+    return console.distinct(list(dict.fromkeys(chosen)))
 
 
 def found_or_none(name):
@@ -126,25 +136,39 @@ def found_or_none(name):
 def main(arguments):
     options = options_parse(arguments)
     screen = console.Console()
-    if shutil.which(options.program[0]) is None:
-        screen.say(f"hakmem compare: there is no program '{options.program[0]}'")
-        return 127
+    fault = program_fault(options.program[0])
+    if fault:
+        screen.say(f"hakmem compare: {fault[1]}")
+        return fault[0]
     try:
         chosen = allocators_wanted(options)
+        if options.report:
+            console.folder_prepare(options.report)
     except allocators.Unavailable as fault:
         screen.say(f"hakmem compare: {fault}")
         return 2
     with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
-        row = CommandRow(options.program, stdin_keep(folder))
+        row = CommandRow(options.program, stdin_keep(folder, screen.say))
         measurement = measured(row, chosen, options.rounds, screen)
     results = results_make(measurement, chosen)
     return tell(results, row, options, screen)
 
 
-def stdin_keep(folder):
+def program_fault(name):
+    """(exit status, sentence) when it cannot be started; the status is a shell's."""
+    if shutil.which(name):
+        return None
+    if os.path.exists(name) and "/" in name:
+        return 126, f"'{name}' is not a program that can be executed"
+    return 127, f"there is no program '{name}'"
+
+
+def stdin_keep(folder, say):
     """A copy of standard input for all runs; None when it is a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return None
+    if not select.select([sys.stdin], [], [], PATIENCE_SECONDS)[0]:
+        say("reading standard input until its end, for all runs; </dev/null gives them none")
     path = os.path.join(folder, "stdin")
     with open(path, "wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
@@ -180,7 +204,8 @@ def tell(results, row, options, screen):
         screen.say(f"hakmem compare: nothing could be measured: {faults[0] if faults else 'interrupted'}")
         return 130 if results["interrupted"] else 1
     one = summaries[0]
-    print(f"{shlex.join(row.argv)}: {results['rounds']} rounds\n")
+    rounds = f"{results['rounds']} {'round' if results['rounds'] == 1 else 'rounds'}"
+    print(f"{shlex.join(row.argv)}: {rounds}\n")
     print("\n".join(figures_table(one)) + "\n")
     print("\n".join(remarks(one, row) + conclusions(one)))
     if options.report:

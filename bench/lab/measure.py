@@ -60,7 +60,7 @@ class Measurement:
                     self.rounds_done = task.number
         except KeyboardInterrupt:
             self.interrupted = True
-            self.say(f"interrupted: what {self.rounds_done} full rounds of {self.rounds} gave is kept")
+            self.say(f"interrupted after {self.rounds_done} full rounds of {self.rounds}")
         self.progress(len(tasks), len(tasks), None, 0)
 
     def tasks(self, first):

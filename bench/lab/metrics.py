@@ -42,6 +42,13 @@ METRICS = {
 }
 # The memory figures that the overview compares, where a row has them.
 MEMORY = ("peak", "freed", "idle", "trimmed")
+# Sums over a run. In runs of a fixed time they grow with the speed, and there is nothing to compare.
+TOTALS = ("wall", "cpu", "user", "system", "minor_faults", "major_faults", "voluntary_switches",
+          "involuntary_switches", "instructions")
+# Where an operation of a run of a fixed time has its own figures, this is one of them.
+PER_OPERATION = "faults_per_1000"
+# The figures that hold still on a noisy machine: of a run of a fixed time, and of one of a fixed work.
+STILL_FIXED_TIME, STILL_FIXED_WORK = (PER_OPERATION,), ("minor_faults", "instructions")
 
 
 def metric_of(name, row):

@@ -129,16 +129,25 @@ def tally_bar(won, drawn, lost):
 # ---- The charts ------------------------------------------------------------------------------------------------------
 
 
-def chart(report, aspect, *first, legend=False):
+def chart(report, aspect):
     heading, kind, better_words = ASPECTS[aspect]
     label = f"{heading}: {report.subject}'s {kind} divided by each other allocator's, for each row"
-    return charts.ratio_chart(lines(report, aspect), report.subject, report.others, better_words, label, first, legend)
+    return charts.ratio_chart(lines(report, aspect), report.subject, report.others, better_words, label)
+
+
+def picture(report, style):
+    """The charts of time and of memory as one picture that needs no page around it."""
+    drawings = [(ASPECTS[aspect][0], charts.ratio_drawing(lines(report, aspect), report.subject, report.others,
+                                                          ASPECTS[aspect][2]))
+                for aspect in CARD_ASPECTS if summaries_of.entries(report.summaries, aspect)]
+    label = f"{report.subject}'s time and memory divided by each other allocator's, for each row"
+    return charts.ratio_picture(drawings, report.others, style, label)
 
 
 def lines(report, aspect):
-    """What charts.ratio_chart takes: under a heading for each group, and under one of its own for each workload that
-    has several lines."""
-    found = []
+    """What charts.ratio_drawing takes: the means, then under a heading for each group, and under one of its own for
+    each workload that has several lines."""
+    found = mean_lines(report, aspect)
     for group, entries in itertools.groupby(summaries_of.entries(report.summaries, aspect),
                                             key=lambda entry: entry[0].info["group"]):
         entries = list(entries)
@@ -152,6 +161,21 @@ def lines(report, aspect):
                 found.append({"workload": info["workload_title"], "href": f"#w-{info['workload']}"})
             found += [line(report, *entry, alone=len(same) == 1) for entry in same]
     return found
+
+
+def mean_lines(report, aspect):
+    """One line, where there are several rows to take the mean of."""
+    counted = summaries_of.counted(report.summaries, aspect)
+    means = {other: summaries_of.geometric(counted, other) for other in report.others}
+    if len(counted) < 2 or not any(means.values()):
+        return []
+    kind = counted[0][0].metric(counted[0][1]).kind
+    ratios = {other: (mean[0], f"{words.verdict(mean[0], other, kind)} ({words.span(mean[0])}), over {mean[1]} rows")
+              for other, mean in means.items() if mean}
+    closest = max(ratios, key=lambda other: ratios[other][0].ratio)
+    mean = ratios[closest][0]
+    return [{"workload": "All rows", "part": "geometric mean", "href": "#overview", "ratios": ratios, "best": closest,
+             "verdict": words.verdict(mean, closest, kind), "tone": tone_of(mean)}]
 
 
 def line(report, summary, name, alone):

@@ -59,7 +59,7 @@ def colophon(report):
 
 
 def overview_picture(summaries, results):
-    """The overview's chart of time, for a README: with its colours and a legend inside."""
+    """The overview's charts of time and memory, for a README: with their colours and a legend inside."""
     style = tag("style", Markup(colors() + "svg { background: var(--paper); }\n"))
-    chart = overview.chart(Report(summaries, results), "time", style, legend=True)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + chart + "\n"
+    picture = overview.picture(Report(summaries, results), style)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + picture + "\n"

@@ -19,7 +19,7 @@ import programs
 from machine import allowed_cpus
 
 SEED = 1
-WRONG_CONTENT = 3
+WRONG_BLOCK = 3
 PROOF = {"HAKMEM_STATS": "1"}
 # Programs get this and nothing else of the caller's environment, so that a benchmark does not depend on who runs it.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "GIT_CONFIG_NOSYSTEM": "1"}
@@ -130,8 +130,8 @@ class WorkloadRow(Row):
     def judge(self, allocator, outcome, place):
         if outcome.status != "ok":
             return failed(outcome.status, outcome.detail + where(outcome.errors))
-        if outcome.exit_code == WRONG_CONTENT:
-            return failed("wrong", "wrong content of a block" + where(outcome.errors))
+        if outcome.exit_code == WRONG_BLOCK:
+            return failed("wrong", last_line(outcome.errors))
         if outcome.exit_code != 0:
             return failed("crash", f"exit status {outcome.exit_code}" + where(outcome.errors))
         try:
@@ -148,8 +148,8 @@ class WorkloadRow(Row):
         metrics |= {name: result["rss"][name] for name in ("peak", "steady", "freed", "idle", "trimmed")
                     if result.get("rss", {}).get(name) is not None}
         metrics |= {name: value for name, value in outcome.metrics.items() if name == "instructions"}
-        if self.workload["kind"] == "throughput" and result.get("operations"):
-            # A fixed time and not a fixed work: totals would grow with the speed.
+        if self.workload["kind"] in ("throughput", "latency") and result.get("operations"):
+            # A fixed time and not a fixed work: totals grow with the speed.
             metrics["faults_per_1000"] = 1000 * metrics["minor_faults"] / result["operations"]
             metrics["cpu_per_operation"] = metrics["cpu"] / result["operations"]
         latency = result.get("latency") or {}

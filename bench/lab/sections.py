@@ -37,7 +37,7 @@ def row(report, summary):
     own = None if info["kind"] == "memory" and info["unit"] == "bytes" else strips(report, summary, "value")
     return tag("article", tag("div", heading, *chips, class_="row-head"), own, memory_curve(report, summary),
                side_by_side([latency_curve(report, summary, call) for call in ("malloc", "free")]),
-               side_by_side([*memory_bars(report, summary), layers(report, summary)]),
+               side_by_side([*memory_bars(report, summary), *still_bars(report, summary), layers(report, summary)]),
                figures_table(report, summary), repeat(report, summary), id=row_anchor(summary), class_="row")
 
 
@@ -63,11 +63,18 @@ def strips(report, summary, name):
 
 
 def memory_bars(report, summary):
-    found = [name for name in metrics.MEMORY
-             if name in summary.figures and (name == "peak" or summary.info["kind"] == "memory")]
-    return [figure(summary, name, " (lower is better)", charts.bar_chart(
-        places(report), summary.figures[name], failures_of(summary), summary.metric(name).unit,
-        f"{caption(summary, name)} of each allocator")) for name in found]
+    return [bars(report, summary, name) for name in metrics.MEMORY
+            if name in summary.figures and (name == "peak" or summary.info["kind"] == "memory")]
+
+
+def still_bars(report, summary):
+    return [bars(report, summary, name) for name in summaries_of.still_metrics(summary)]
+
+
+def bars(report, summary, name):
+    chart = charts.bar_chart(places(report), summary.figures[name], failures_of(summary), summary.metric(name).unit,
+                             f"{caption(summary, name)} of each allocator")
+    return figure(summary, name, " (lower is better)", chart)
 
 
 def figure(summary, name, note, chart):

@@ -137,4 +137,5 @@ def geometric_comparison(pairs):
     means = [(geometric_mean(values), 1) for values in zip(*columns)]
     low, high = interval(means)
     low, high = min(low, ratio), max(high, ratio)
-    return Comparison(ratio, low, high, not low <= 1 <= high)
+    enough = min(len(sample) for pair in usable for sample in pair) >= ENOUGH_ROUNDS
+    return Comparison(ratio, low, high, enough and not low <= 1 <= high, enough)

@@ -2,6 +2,7 @@
 verdicts. Every output is made from this, so that all show the same numbers.
 SPDX-License-Identifier: MIT"""
 import csv
+import io
 from dataclasses import dataclass, field
 
 import metrics
@@ -12,13 +13,13 @@ import words
 ASPECT_KINDS = {"time": ("throughput", "time"), "latency": ("latency",), "instructions": ("instructions",)}
 CSV_COLUMNS = ("row", "metric", "unit", "better", "allocator", "runs", "median", "low", "high", "ratio", "ratio_low",
                "ratio_high", "verdict", "status", "library")
-STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong output", "service": "not served by it"}
+STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong result", "service": "not served by it"}
 
 
 @dataclass
 class RowSummary:
     """figures: metric -> allocator -> Figure. comparisons: metric -> other allocator -> Comparison of the subject's
-    cost with its cost, so that a ratio below 1 is good for the subject. best: metric -> the other allocator with the
+    cost with its cost, so that a ratio below 1 is good for the subject; not of every metric. best: metric -> the other allocator with the
     least cost. failures: allocator -> the run that failed."""
     info: dict
     subject: str
@@ -73,6 +74,8 @@ def row_summarize(row, allocators, subject):
         metric = summary.metric(name)
         summary.samples[name] = values[name]
         summary.figures[name] = {allocator: stats.figure(sample) for allocator, sample in values[name].items()}
+        if name in metrics.TOTALS and metrics.PER_OPERATION in values:
+            continue
         row_compare(summary, name, {allocator: [metrics.cost(value, metric.better) for value in sample]
                                     for allocator, sample in values[name].items()})
     return summary
@@ -101,10 +104,21 @@ def summarize(results):
 
 
 def entries(summaries, aspect):
-    """(summary, metric) of each line of a part of the overview: of ASPECT_KINDS, or "memory"."""
+    """(summary, metric) of each line of a part of the overview: of ASPECT_KINDS, "memory", or "still"."""
+    if aspect == "still":
+        return [(summary, name) for summary in summaries for name in still_metrics(summary)]
     if aspect in ASPECT_KINDS:
         return [(summary, "value") for summary in summaries if summary.info["kind"] in ASPECT_KINDS[aspect]]
     return [(summary, name) for summary in summaries for name in memory_metrics(summary)]
+
+
+def still_metrics(summary):
+    """The row's figures that hold still. A row of instructions is nothing else."""
+    if summary.info["kind"] == "instructions":
+        return []
+    is_fixed_time = metrics.PER_OPERATION in summary.figures
+    names = metrics.STILL_FIXED_TIME if is_fixed_time else metrics.STILL_FIXED_WORK
+    return [name for name in names if name in summary.figures]
 
 
 def counted(summaries, aspect):
@@ -129,7 +143,7 @@ def memory_metrics(summary):
 def entry_part(summary, name):
     """What distinguishes an entry from the others of its workload; may be nothing."""
     info = summary.info
-    if info["kind"] != "memory":
+    if info["kind"] != "memory" and name not in still_metrics(summary):
         return info["title"]
     figure = info["unit"] if name == "value" else summary.metric(name).title.removeprefix("memory ").removesuffix(
         " memory")
@@ -187,8 +201,9 @@ def csv_rows(summaries, results):
                    libraries[allocator])
 
 
-def csv_write(path, summaries, results):
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(CSV_COLUMNS)
-        writer.writerows(csv_rows(summaries, results))
+def csv_text(summaries, results):
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows(csv_rows(summaries, results))
+    return file.getvalue()

@@ -9,7 +9,10 @@ ASPECTS = {
     "memory": ("Memory",
                "how many times as much memory as {subject} the others need: above 1.00, {subject} needs less"),
     "instructions": ("Instructions of a malloc + free pair", "and how many times as many as {subject} the others take"),
+    "still": ("Page faults and instructions", "what each takes: these figures hold still on a noisy machine"),
 }
+# Small counts, often 0: there the figures themselves say more than how many times one is the other.
+ABSOLUTE = ("still",)
 
 
 def aspect_table(summaries, results, aspect):
@@ -23,9 +26,9 @@ def aspect_table(summaries, results, aspect):
         lines.append([
             summaries_of.entry_title(summary, name),
             words.quantity(own.median, summary.metric(name).unit, short=True) if own else failure_text(
-                summary, subject), *(other_text(summary, name, other) for other in others),
+                summary, subject), *(other_text(summary, name, other, aspect in ABSOLUTE) for other in others),
             summary.verdict(name)])
-    if lines:
+    if lines and aspect not in ABSOLUTE:
         counted = summaries_of.counted(summaries, aspect)
         means = [summaries_of.geometric(counted, other) for other in others]
         lines.append([
@@ -40,9 +43,9 @@ def failure_text(summary, allocator):
     return summaries_of.STATUS_WORDS[run["status"]] if run else "–"
 
 
-def other_text(summary, name, other):
+def other_text(summary, name, other, is_absolute):
     versus = summary.comparisons.get(name, {}).get(other)
-    if versus:
+    if versus and not is_absolute:
         return words.multiple(1 / versus.ratio) if versus.ratio else "–"
     figure = summary.figures.get(name, {}).get(other)
     return words.quantity(figure.median, summary.metric(name).unit, short=True) if figure else failure_text(

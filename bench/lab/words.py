@@ -69,6 +69,8 @@ def difference(comparison, kind):
         return "no difference from"
     less, more, many_less, many_more = COMPARATIVES[kind]
     ratio = comparison.ratio
+    if ratio in (0, math.inf):
+        return f"0, {less}" if ratio == 0 else "more than the 0 of"
     if 1 / MANY < ratio < MANY:
         return f"{percent(ratio - 1)} {less if ratio < 1 else more}"
     return f"{multiple(max(ratio, quotient_of(ratio)))} {many_less if ratio < 1 else many_more}"

@@ -22,9 +22,9 @@ void fail(const char *what)
     _exit(1);
 }
 
-void content_wrong(const struct block *block, const char *what)
+void block_wrong(const struct block *block, const char *what)
 {
-    dprintf(STDERR_FILENO, "hakmem-workloads: %s: wrong content: the block of %u bytes at %p %s\n", run.variant->id,
+    dprintf(STDERR_FILENO, "hakmem-workloads: %s: wrong block: the one of %u bytes at %p %s\n", run.variant->id,
             (unsigned)block->size, block->data, what);
     _exit(3);
 }
@@ -264,5 +264,5 @@ void pages_check(const struct block *block, size_t from, size_t to)
 {
     for (size_t i = page_mark(from); i + sizeof(uint64_t) < to; i += MEMORY_PAGE)
         if (*(uint64_t *)((char *)block->data + i) != page_word(i))
-            content_wrong(block, "has lost the content of a page");
+            block_wrong(block, "has lost the content of a page");
 }

@@ -251,7 +251,7 @@ void *own_alloc(size_t bytes);
 /* Ends the program with status 1: the allocator did not do what it has to, or the system refused. */
 void fail(const char *what) __attribute__((noreturn, cold));
 /* Ends the program with status 3. */
-void content_wrong(const struct block *block, const char *what) __attribute__((noreturn, cold));
+void block_wrong(const struct block *block, const char *what) __attribute__((noreturn, cold));
 
 /* ---- Memory (rss.c) ---------------------------------------------------------------------------------------------- */
 
@@ -296,7 +296,7 @@ static inline uint64_t block_check(const struct block *block)
     uint64_t word;
     memcpy(&word, block->data, sizeof word);
     if (word != block_word(block) || ((unsigned char *)block->data)[block->size - 1] != word >> 56)
-        content_wrong(block, "does not hold what was written to it");
+        block_wrong(block, "does not hold what was written to it");
     return word;
 }
 

@@ -62,7 +62,7 @@ static uint64_t list_walk(const struct list *list, unsigned number)
     for (struct block block = list->first; block.data != NULL; nodes++) {
         const struct node *node = block.data;
         if (node->head.word != block_word(&block) || node->value != number)
-            content_wrong(&block, "is not the node that was linked");
+            block_wrong(&block, "is not the node that was linked");
         block = node->next;
     }
     return nodes;

@@ -3,7 +3,7 @@
  *   hakmem-workloads --list
  *   hakmem-workloads VARIANT [--seconds S] [--warmup S] [--idle S] [--seed N] [--pin 0|1]
  *
- * Exit status: 0; 1 something failed; 2 wrong usage; 3 a block did not hold what was written to it.
+ * Exit status: 0; 1 something failed; 2 wrong usage; 3 a block was wrong: it lost what was written to it, say.
  * SPDX-License-Identifier: MIT */
 #include "workloads.h"
 

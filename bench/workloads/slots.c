@@ -11,8 +11,8 @@ static void zero_check(const unsigned char *data, size_t size)
     size_t step = size <= MEMORY_PAGE ? 1 : 1021;
     for (size_t i = 0; i < size; i += step)
         if (data[i] != 0)
-            content_wrong(&(struct block){.data = (void *)data, .size = (uint32_t)size & INT32_MAX},
-                          "came from calloc and is not zero");
+            block_wrong(&(struct block){.data = (void *)data, .size = (uint32_t)size & INT32_MAX},
+                        "came from calloc and is not zero");
 }
 
 static struct block block_calloc(struct worker *worker, size_t size)
@@ -27,8 +27,11 @@ static struct block block_aligned(struct worker *worker, size_t size)
 {
     size_t alignment = (size_t)ALIGNMENT_MIN << random_below(&worker->random, ALIGNMENT_DOUBLINGS);
     void *data = NULL;
-    if (posix_memalign(&data, alignment, size) != 0 || (uintptr_t)data % alignment != 0)
-        fail("posix_memalign gave no block, or none with the alignment asked for");
+    if (posix_memalign(&data, alignment, size) != 0)
+        fail("posix_memalign gave no block");
+    if ((uintptr_t)data % alignment != 0)
+        block_wrong(&(struct block){.data = data, .size = (uint32_t)size & INT32_MAX},
+                    "does not have the alignment that was asked for");
     return block_adopt(worker, data, size);
 }
 

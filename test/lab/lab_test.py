@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import pathlib
+import pty
 import signal
 import subprocess
 import sys
@@ -316,6 +317,91 @@ class Interruption(unittest.TestCase):
         self.assertIn("interrupted", (output / "report.html").read_text(encoding="utf-8"))
 
 
+    def test_losing_the_terminal_keeps_it_too(self):
+        output = FOLDER / "lost"
+        lab, terminal = pty.fork()
+        if lab == 0:
+            os.execv(LAB[0], [*LAB, "bench", *PLACES, "--no-install", "--rounds", "50", "--part", "0.02", "--only",
+                              "random-400", "--allocators", "hakmem,glibc", "--output", str(output)])
+        shown, until = b"", time.monotonic() + 60
+        while b"round 2" not in shown and time.monotonic() < until:
+            shown += os.read(terminal, 4096)
+        os.close(terminal)
+        os.waitpid(lab, 0)
+        self.assertRegex(shown.decode(), r"\[\d+/\d+\] round 1 of 50 · random-400 · (hakmem|glibc) · \d+ s left")
+        with open(output / "results.json", encoding="utf-8") as file:
+            self.assertTrue(json.load(file)["interrupted"])
+
+    def test_being_told_to_end_is_the_same(self):
+        with subprocess.Popen([*LAB, "compare", *PLACES, "-n", "50", "--with", "", "--", "sleep", "0.1"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as lab:
+            time.sleep(3)
+            lab.terminate()
+            out, err = lab.communicate(timeout=60)
+        self.assertEqual(lab.returncode, 130, err)
+        self.assertRegex(out, r"(?m)^hakmem +\d")
+
+
+class Trouble(unittest.TestCase):
+    """What people do wrong, and what machines do, ends in a line and not in a traceback."""
+
+    SMALL = ["bench", *PLACES, *FAST, "--only", "random-400", "--allocators", "hakmem,glibc"]
+
+    def wrong(self, arguments, line, status=2):
+        found = run(*arguments)
+        self.assertEqual((found.returncode, found.stdout), (status, ""), found.stderr)
+        self.assertIn(line, found.stderr.splitlines()[-1])
+
+    def test_wrong_options_of_bench(self):
+        for arguments, line in ((["--rounds", "0"], "--rounds: takes a whole number from 1 on, not '0'"),
+                                (["--part", "-1"], "--part: takes a number above 0, up to 100, not '-1'"),
+                                (["--scale", "nan"], "--scale: takes a number above 0, up to 100, not 'nan'"),
+                                (["--only", ","], "--only: takes a name, or several with commas between them"),
+                                (["--allocators", "foo"], "no allocator 'foo'"),
+                                (["--lib", "x=/nothing"], "--lib x=/nothing: there is no file '/nothing'"),
+                                (["--lib", f"glibc={LIAR}"], "two allocators are called 'glibc'"),
+                                (["--only", "nosuch"], "nothing to measure"),
+                                (["--output", "/proc/nosuch"], "cannot write to '/proc/nosuch'")):
+            self.wrong([*self.SMALL, "--output", FOLDER / "wrong", *arguments], line)
+
+    def test_results_that_are_none(self):
+        self.wrong(["report", "/nothing"], "cannot read '/nothing'")
+        (FOLDER / "none.json").write_text("{}", encoding="utf-8")
+        self.wrong(["report", FOLDER / "none.json"], "does not hold results of this version of the lab")
+
+    def test_relative_paths(self):
+        """As the Makefile gives them; the programs run in folders of their own."""
+        found = run("bench", "--hakmem", os.path.relpath(HAKMEM, FOLDER), "--workloads",
+                    os.path.relpath(WORKLOADS, FOLDER), *FAST, "--only", "random-400", "--allocators", "hakmem",
+                    "--output", "relative", cwd=FOLDER)
+        self.assertEqual(found.returncode, 0, found.stderr)
+        self.assertTrue((FOLDER / "relative" / "report.html").exists())
+
+    def test_output_that_cannot_be_written(self):
+        output = FOLDER / "unheard"
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            found = subprocess.run([*LAB, *self.SMALL, "--output", output], stdout=full, stderr=subprocess.PIPE,
+                                   text=True, check=False)
+        self.assertEqual(found.returncode, 125)
+        self.assertEqual(found.stderr.splitlines()[-1], "hakmem: No space left on device")
+        self.assertTrue((output / "report.html").exists())
+
+    def test_closed_output(self):
+        found = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *LAB, "compare", *PLACES, "--", "true"],
+                               stderr=subprocess.PIPE, text=True, check=False)
+        self.assertEqual((found.returncode, found.stderr), (125, "hakmem: standard output is closed\n"))
+
+    def test_full_disk(self):
+        """The table appears, and the file is named that found no room."""
+        output = FOLDER / "full"
+        output.mkdir()
+        (output / "results.csv").symlink_to("/dev/full")
+        found = run(*self.SMALL, "--output", output)
+        self.assertEqual(found.returncode, 125)
+        self.assertEqual(found.stderr.splitlines()[-1], f"hakmem: {output}/results.csv: No space left on device")
+        self.assertIn("Random mixed", found.stdout)
+
+
 class Compare(unittest.TestCase):
     def test_table_and_verdict(self):
         found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "sleep", "0.1")
@@ -399,6 +485,7 @@ class Compare(unittest.TestCase):
     def test_wrong_usage(self):
         self.assertEqual(run("compare", *PLACES).returncode, 2)
         self.assertEqual(run("compare", *PLACES, "--", "no-such-program").returncode, 127)
+        self.assertEqual(run("compare", *PLACES, "--", "/etc/passwd").returncode, 126)
         found = run("compare", *PLACES, "--with", "nomalloc", "--", "true")
         self.assertEqual(found.returncode, 2)
         self.assertIn("no allocator 'nomalloc'", found.stderr)
@@ -422,7 +509,7 @@ class Check(unittest.TestCase):
 
     def check(self, now):
         return run("check", "--hakmem", now, "--workloads", WORKLOADS, "--source", self.tree, "--only", "random-400",
-                   "--rounds", "5")
+                   "--rounds", "5", "--part", "0.05")
 
     def test_slower_fails(self):
         subprocess.run(

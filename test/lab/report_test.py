@@ -2,9 +2,8 @@
 """The report: well-formed, complete, its numbers those of the CSV file, nothing fetched from anywhere.
 SPDX-License-Identifier: MIT"""
 import csv
-import os
+import io
 import re
-import tempfile
 import unittest
 import xml.etree.ElementTree as xml
 
@@ -40,6 +39,16 @@ class Summary(unittest.TestCase):
         crashed = summary_of("crashed")
         self.assertEqual(list(crashed.failures), ["jemalloc"])
         self.assertNotIn("jemalloc", crashed.figures["value"])
+
+    def test_totals_of_a_fixed_time_are_not_compared(self):
+        results = fixture.results()
+        for runs in results["rows"][0]["runs"].values():
+            for run in runs:
+                run["metrics"]["faults_per_1000"] = 3.5
+        one = summary.summarize(results)[0]
+        self.assertNotIn("minor_faults", one.comparisons)
+        self.assertIn("minor_faults", one.figures)
+        self.assertEqual(summary.still_metrics(one), ["faults_per_1000"])
 
     def test_tally(self):
         found = summary.counted(SUMMARIES, "time")
@@ -84,11 +93,8 @@ class Html(unittest.TestCase):
             self.assertIsNotNone(self.tree.find(f".//*[@id='r-{one.info['id']}']"), one.info["id"])
 
     def test_numbers_are_those_of_the_csv(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "results.csv")
-            summary.csv_write(path, SUMMARIES, RESULTS)
-            with open(path, encoding="utf-8", newline="") as file:
-                lines = {(line["row"], line["metric"], line["allocator"]): line for line in csv.DictReader(file)}
+        text = io.StringIO(summary.csv_text(SUMMARIES, RESULTS), newline="")
+        lines = {(line["row"], line["metric"], line["allocator"]): line for line in csv.DictReader(text)}
         shown = set()
         for cell in self.tree.iter("td"):
             if cell.get("data-median") is None:
@@ -137,7 +143,9 @@ class Pictures(unittest.TestCase):
         picture = page.overview_picture(SUMMARIES, RESULTS)
         root = xml.fromstring(picture)
         self.assertEqual(root.tag, "{http://www.w3.org/2000/svg}svg")
-        self.assertIn("mimalloc", text_of(root))
+        texts = [text_of(e) for e in root.iter("{http://www.w3.org/2000/svg}text")]
+        for expected in ("mimalloc", "Time", "Memory", "All rowsgeometric mean"):
+            self.assertIn(expected, texts)
         self.assertIn("prefers-color-scheme", picture)
 
 
@@ -148,6 +156,11 @@ class Tables(unittest.TestCase):
             text,
             r"The <fast-1> & others: 2 threads +2\.00 M/s +1\.82 +1\.67 +1\.54 +1\.43 +30 % less time than tcmalloc")
         self.assertIn("crashed on jemalloc: crashed: ended by SIGSEGV", text)
+
+    def test_figures_that_hold_still(self):
+        """Of each row the faults themselves."""
+        self.assertRegex(tables.terminal(SUMMARIES, RESULTS),
+                         r"The <slow> & others: 2 threads, minor page faults +1\.20 k( +1\.20 k){4} +no difference")
 
     def test_markdown(self):
         for line in tables.markdown(SUMMARIES, RESULTS).splitlines():

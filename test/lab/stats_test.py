@@ -91,6 +91,12 @@ class Comparisons(unittest.TestCase):
     def test_equal(self):
         self.assertFalse(stats.compare([1.0] * 5, [1.0] * 5).differs)
 
+    def test_none_is_no_multiple(self):
+        """Of page faults, say."""
+        for own, other, expected in ((0, 20, "0, fewer than glibc"), (20, 0, "more than the 0 of glibc")):
+            found = stats.compare([own] * 5, [other] * 5)
+            self.assertEqual(words.verdict(found, "glibc", "count"), expected)
+
     def test_below_one_percent_is_no_difference(self):
         self.assertFalse(stats.compare([1.009] * 5, [1.0] * 5).differs)
         self.assertTrue(stats.compare([1.011] * 5, [1.0] * 5).differs)

@@ -75,6 +75,35 @@ class Usage(unittest.TestCase):
         self.assertEqual(result.returncode, 125)
 
 
+class Lab(Directory):
+    """`hakmem compare` and `hakmem bench`: that the lab is found and gets its arguments. test/lab tests the lab."""
+
+    def test_compare(self):
+        result = run("compare", "-n", "1", "--with", "", "printf", "%s", "-n", "--", cwd=self.directory)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("printf %s -n --: 1 round\n", result.stdout)
+        self.assertRegex(result.stdout, r"(?m)^hakmem +\d")
+
+    def test_bench_knows_its_rows(self):
+        rows = run("bench", "--full", "--list").stdout.splitlines()
+        self.assertLessEqual({"larson-mid-1", "day", "latency-random-1"}, set(rows))
+
+    def test_wrong_usage(self):
+        for arguments, line in ((["compare"], "hakmem compare: error: no program given"),
+                                (["compare", "-n", "0", "true"], "hakmem compare: error: argument -n/--rounds: takes a "
+                                                                 "whole number from 1 on, not '0'"),
+                                (["bench", "--fast"], "hakmem bench: error: unrecognized arguments: --fast")):
+            result = run(*arguments)
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertEqual(result.stderr.splitlines()[-1], line)
+
+    def test_without_python(self):
+        result = run("compare", "true", environment={"PATH": str(self.directory)})
+        self.assertEqual(result.returncode, 125)
+        self.assertEqual(result.stderr,
+                         "hakmem: compare needs python3, which cannot be run: No such file or directory\n")
+
+
 class Status(Directory):
     def test_the_programs_own(self):
         self.assertEqual(run("run", "true").returncode, 0)

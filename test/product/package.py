@@ -77,6 +77,7 @@ class Package(unittest.TestCase):
         library = str(self.library_directory().relative_to(self.prefix))
         self.assertLessEqual({
             "bin/hakmem", "include/hakmem.h", "share/man/man1/hakmem.1", "share/man/man3/hakmem.3",
+            "share/hakmem/lab/lab.py", "libexec/hakmem/hakmem-workloads",
             f"{library}/libhakmem.so", f"{library}/libhakmem.so.0", f"{library}/libhakmem.a",
             f"{library}/pkgconfig/hakmem.pc", f"{library}/cmake/hakmem/hakmemConfig.cmake",
         }, found)
@@ -84,6 +85,15 @@ class Package(unittest.TestCase):
     def test_tool_finds_the_installed_library(self):
         path = output_of(self.prefix / "bin/hakmem", "run", "sh", "-c", "echo $LD_PRELOAD").strip()
         self.assertEqual(path, f"{self.library_directory()}/libhakmem.so.0")
+
+    def test_compare_and_bench(self):
+        """With nothing but what was installed, and without a trace in it."""
+        tool = self.prefix / "bin/hakmem"
+        text = output_of(tool, "compare", "-n", "1", "--with", "", "--", "true", cwd=self.directory)
+        self.assertIn("hakmem", text)
+        rows = output_of(tool, "bench", "--list").split()
+        self.assertLessEqual({"larson-mid-1", "pair-64", "python-json"}, set(rows))
+        self.assertEqual(list(self.prefix.rglob("__pycache__")), [])
 
     def test_destdir(self):
         stage = self.directory / "stage"
