@@ -75,8 +75,9 @@ HAK_PUBLIC void hak_free_at(void *block, size_t size, hak_site_t site);
 HAK_PUBLIC void hak_collect(void);
 
 /* Gives back to the system, process-wide, all memory that holds no live block and no thread's cached block, except
- * about `pad` bytes. Other threads return their cached blocks when they next need more. Returns 1 when some memory
- * went back, else 0. malloc_trim is the same function. */
+ * about `pad` bytes. Other threads return their cached blocks when they next need more or have too many; what threads
+ * keep that do nothing at all stays with them. Returns 1 when some memory went back, else 0. malloc_trim is the same
+ * function. */
 HAK_PUBLIC int hak_trim(size_t pad);
 
 /* ---- Statistics -------------------------------------------------------------------------------------------------- */

@@ -98,6 +98,7 @@ void hak_collect(void)
 int hak_trim(size_t pad)
 {
     hak_collect();
+    ring_collect_all();
     remote_flush();
     return purge_all(pad) > 0;
 }

@@ -82,7 +82,8 @@ void *large_malloc(size_t size, size_t align, bool *zeroed)
 {
     align = max_size(align, UNIT_SIZE);
     void *block = large_try(size, align, zeroed);
-    if (!block && span_unmap_free())
+    /* More than the machine has is not to be had by that. */
+    if (!block && size <= os_memory_size() && span_unmap_free())
         block = large_try(size, align, zeroed);
     return block;
 }

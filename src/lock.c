@@ -12,6 +12,10 @@ enum {
 static _Atomic(uint32_t) lock_word;
 static __thread uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
 
+static bool orphans_expected;          /* written before there are other threads */
+static _Atomic(uint32_t) first_holder; /* thread id; 0 = nobody yet */
+static _Atomic(bool) shared;           /* another thread than that has had the lock */
+
 static uint32_t thread_id(void)
 {
     if (UNLIKELY(lock_thread_id == 0))
@@ -38,23 +42,37 @@ static COLD void lock_wait(uint32_t self)
         if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED))
             continue;
         os_wait(&lock_word, seen | CONTENDED, WAIT_MILLISECONDS);
-        /* The holder may have vanished: a child made by _Fork or clone, where no fork handler runs. */
-        if (load_relaxed(&lock_word) == (seen | CONTENDED) && !os_thread_exists(seen & ~CONTENDED) &&
-            lock_try(seen | CONTENDED, self | CONTENDED))
+        /* Not otherwise: to a child of vfork, which shares this memory, its parent's threads do not seem to exist. */
+        if (orphans_expected && load_relaxed(&lock_word) == (seen | CONTENDED) &&
+            !os_thread_exists(seen & ~CONTENDED) && lock_try(seen | CONTENDED, self | CONTENDED))
             return;
     }
+}
+
+/* Relaxed: whoever asks has stopped all others, by being the child of a fork. */
+static void note_holder(uint32_t self)
+{
+    uint32_t first = load_relaxed(&first_holder);
+    if (first == 0)
+        store_relaxed(&first_holder, self);
+    else if (UNLIKELY(first != self) && !load_relaxed(&shared))
+        store_relaxed(&shared, true);
 }
 
 bool lock_acquire(void)
 {
     uint32_t self = thread_id();
-    if (LIKELY(lock_try(0, self)))
-        return true;
-    if ((load_relaxed(&lock_word) & ~CONTENDED) == self)
-        return false;
-    lock_wait(self);
+    if (UNLIKELY(!lock_try(0, self))) {
+        if ((load_relaxed(&lock_word) & ~CONTENDED) == self)
+            return false;
+        lock_wait(self);
+    }
+    note_holder(self);
     return true;
 }
+
+bool lock_was_shared(void) { return load_relaxed(&shared); }
+void lock_expect_orphans(void) { orphans_expected = true; }
 
 void lock_release(void)
 {
@@ -70,4 +88,6 @@ void lock_after_fork(void)
     bool mine = lock_thread_id != 0 && (load_relaxed(&lock_word) & ~CONTENDED) == lock_thread_id;
     lock_thread_id = os_thread_id();
     store_relaxed(&lock_word, mine ? lock_thread_id : 0);
+    store_relaxed(&first_holder, lock_thread_id);
+    store_relaxed(&shared, false);
 }

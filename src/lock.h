@@ -1,7 +1,7 @@
 /* lock.h - the allocator's only lock, which guards the structures of address space: runs, superslabs, metadata.
  *
- * No other lock exists, it is held over no system call that may block for long, and it is never held across fork: when
- * the child of a fork finds it held by a thread that does not exist there, it takes it over (thread.c then repairs what it guards). */
+ * No other lock exists, it is held over no system call that may block for long, and it is never held across fork: the
+ * child of a fork frees it, whoever held it (thread.c then repairs what it guards). */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
 
@@ -12,6 +12,13 @@
 bool lock_acquire(void);
 void lock_release(void);
 bool lock_is_held(void);
+
+/* Whether more than one thread has had the lock since the process began or was forked. */
+bool lock_was_shared(void);
+
+/* To be called where children of _Fork or clone cannot be noticed: who waits for long then looks whether the holder exists in its
+ * process, and takes the lock over if not. */
+void lock_expect_orphans(void);
 
 /* In the child of a fork, in its only thread: the thread has a new id, and nobody else holds anything. */
 void lock_after_fork(void);

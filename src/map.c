@@ -18,7 +18,7 @@ static struct leaf *_Atomic root[MAP_ROOTS];
 static _Atomic(struct page *) *page_entry(const void *address)
 {
     uintptr_t index = (uintptr_t)address >> 32;
-    struct leaf *leaf = index < MAP_ROOTS ? load_acquire(&root[index]) : NULL; /* pairs with map_prepare */
+    struct leaf *leaf = index < MAP_ROOTS ? load_acquire(&root[index]) : NULL; /* pairs with leaves_make */
     return leaf ? &leaf->page[(uint32_t)(uintptr_t)address >> UNIT_SHIFT] : NULL;
 }
 
@@ -66,22 +66,25 @@ static bool window_make(void)
     if (os_map(window >> UNIT_SHIFT, 1, NULL, &table))
         return false;
     map_window = (struct map_window){.classes = table, .unit_mask = (window >> UNIT_SHIFT) - 1};
+    store_relaxed(map_class_entry(NULL), CLASS_RESERVED); /* NULL is never taken for a block, wherever the heap lies */
     return true;
 }
 
 bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **out)
 {
     HAK_ASSERT(lock_is_held());
-    enum { TRIES = 8 };
-    /* What would share entries is kept until a place is found, so that the system does not offer it again. */
+    enum { TRIES = 20 };
+    /* What would share entries is kept until a place is found, so that the system does not offer it again; and it is asked
+     * for places twice as far away each time, since what lies beside it would share entries, too. */
     void *refused[TRIES];
     unsigned tries = 0;
     bool found = false;
     while (!found && tries < TRIES && window_make() && os_map(size, align, hint, out) == 0) {
         found = leaves_make(*out, entries) && entries_claim(*out, entries);
-        if (!found)
+        if (!found) {
+            hint = (char *)((uintptr_t)*out - (SUPERSLAB_SIZE << tries));
             refused[tries++] = *out;
-        hint = NULL;
+        }
     }
     while (tries > 0)
         os_unmap(refused[--tries], size);

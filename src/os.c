@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <time.h>
@@ -139,7 +140,7 @@ void os_wake_one(_Atomic(uint32_t) *word) { call4(SYS_futex, (long)word, FUTEX_W
 
 uint64_t os_milliseconds(void)
 {
-    struct timespec now;
+    struct timespec now = {0, 0};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
@@ -170,6 +171,20 @@ int os_duplicate(int fd)
     enum { HIGH = 500 }; /* out of the way of programs that count on low numbers */
     long result = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH, 0, 0, 0);
     return error_of(result) ? -1 : (int)result;
+}
+
+struct file_id os_file_id(int fd)
+{
+    struct stat stat;
+    if (fd < 0 || call4(SYS_fstat, fd, (long)&stat, 0, 0))
+        return (struct file_id){0, 0};
+    return (struct file_id){stat.st_dev, stat.st_ino};
+}
+
+bool os_is_file(int fd, struct file_id file)
+{
+    struct file_id now = os_file_id(fd);
+    return (now.device | now.inode) != 0 && now.device == file.device && now.inode == file.inode;
 }
 
 void os_abort(void)

@@ -2,7 +2,8 @@
  *
  * Contract of every function here: sizes and addresses are multiples of the system's page size unless said otherwise;
  * the result is 0 or an errno value; errno itself is never touched, because the calls are made without libc's wrappers
- * (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the allocator).
+ * (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the allocator). The
+ * clock alone is asked through libc, because only libc knows the way that is no system call; it cannot fail.
  * All are safe in any thread and in a signal handler. */
 #ifndef HAK_OS_H
 #define HAK_OS_H
@@ -49,6 +50,13 @@ bool os_thread_exists(uint32_t thread_id);
 void os_write(int fd, const char *text, size_t length);
 /* Another descriptor for the file behind `fd`, high and closed on exec; -1 if there is none. */
 int os_duplicate(int fd);
+/* What file is behind a descriptor; all zero when there is none. */
+struct file_id {
+    uint64_t device, inode;
+};
+struct file_id os_file_id(int fd);
+/* Whether the descriptor is open, and still for that file. */
+bool os_is_file(int fd, struct file_id file);
 void os_abort(void) __attribute__((noreturn));
 
 /* True when the program runs with more rights than its caller (setuid, file capabilities). */

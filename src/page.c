@@ -108,7 +108,7 @@ static void page_enlist(struct page *page)
 static struct page *unit_claim(struct superslab *slab, uint32_t unit)
 {
     uint32_t bit = (uint32_t)1 << unit;
-    if (!(fetch_and_seq(&slab->listed, ~bit) & bit)) /* pairs with the fetch_or in page_list */
+    if (!(fetch_and_seq(&slab->listed, ~bit) & bit)) /* pairs with the fetch_or in page_enlist */
         return NULL;
     struct page *page = map_page(slab_unit_start(slab, unit));
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);

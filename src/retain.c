@@ -63,8 +63,14 @@ void retain_loosen(ptrdiff_t bytes)
         retain_unshared = unshared;
         return;
     }
+    retain_unshared = unshared;
+    retain_share();
+}
+
+void retain_share(void)
+{
+    fetch_add_relaxed(&retain.loose, retain_unshared);
     retain_unshared = 0;
-    fetch_add_relaxed(&retain.loose, unshared);
     judge();
 }
 

@@ -28,6 +28,9 @@ void retain_runs(size_t used, size_t dirty);
 /* Blocks became loose (bytes > 0), or ceased to be (< 0). */
 void retain_loosen(ptrdiff_t bytes);
 
+/* At a thread's end: shares what it has counted. */
+void retain_share(void);
+
 /* Memory that had been purged is needed again. */
 void retain_regret(size_t bytes);
 

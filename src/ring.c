@@ -37,6 +37,7 @@ static void *const nothing[SENTINELS] = {NULL, NULL};
 _Static_assert(CLASS_SLOTS == 64, "CLOSED_64 fills a cache");
 /* Bytes that all rings could hold. Relaxed: a bound, not a condition. */
 static _Atomic(size_t) reach_of_all;
+static _Atomic(uint32_t) collect_epoch; /* how often all threads were asked to empty their rings */
 
 struct cache cache_none = {.top = {CLOSED_64}, .limit = {CLOSED_64}};
 __thread struct cache *cache_self __attribute__((tls_model("initial-exec"))) = &cache_none;
@@ -216,6 +217,8 @@ static COLD void cache_tick(struct cache *cache)
     retain_tick(now);
 }
 
+static void cache_empty(struct cache *cache);
+
 static struct cache *cache_enter(void)
 {
     thread_check_fork();
@@ -226,6 +229,10 @@ static struct cache *cache_enter(void)
     signal_fence(); /* pairs with the one in cache_leave: a signal handler sees `busy` for all of a slow path */
     if (UNLIKELY(++cache->ticks >= TICKS))
         cache_tick(cache);
+    if (UNLIKELY(cache->collected != load_relaxed(&collect_epoch))) { /* relaxed: soon is early enough */
+        cache->collected = load_relaxed(&collect_epoch);
+        cache_empty(cache);
+    }
     return cache;
 }
 
@@ -339,6 +346,8 @@ void *ring_malloc(unsigned c)
         if (!empty || ring_refill(cache, c) || ring_refill_hard(cache, c))
             block = *ring->held_top--;
         ring_publish(cache, c);
+    } else {
+        block = direct_malloc(c);
     }
     ring_show(cache, c);
     cache_leave(cache);
@@ -472,13 +481,19 @@ void cache_open(struct cache *cache, uint32_t id)
     cache->busy = false;
     cache->reach = 0;
     cache->sweep_at = 0;
+    cache->collected = load_relaxed(&collect_epoch);
+}
+
+void cache_forget(struct cache *cache)
+{
+    fetch_sub_relaxed(&reach_of_all, cache->reach);
+    cache_open(cache, cache->id);
 }
 
 static void cache_empty(struct cache *cache)
 {
-    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
         ring_empty(cache, c);
-    }
 }
 
 void cache_close(struct cache *cache)
@@ -501,6 +516,8 @@ void ring_collect(void)
     cache_empty(cache);
     cache_leave(cache);
 }
+
+void ring_collect_all(void) { fetch_add_relaxed(&collect_epoch, 1); }
 
 size_t ring_count(const struct cache *cache, unsigned c)
 {

@@ -67,6 +67,7 @@ struct cache {
     uint32_t id;            /* from 1 */
     bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
+    uint32_t collected;     /* the value of collect_epoch when the cache was last emptied for it */
     bool attached;          /* [lock] a thread uses it */
     uint32_t thread_id;     /* [lock] that thread's; 0 where a destructor will tell of its end */
     struct cache *next;       /* [const] all caches, the newest first */
@@ -88,9 +89,14 @@ void *ring_malloc_zeroed(unsigned class_id);
 /* Returns the calling thread's blocks to their pages and lets its pages go. */
 void ring_collect(void);
 
+/* The same for every other thread, when it next gets to a slow path. */
+void ring_collect_all(void);
+
 /* Gives the calling thread a cache, or takes it back: thread.c. */
 void cache_open(struct cache *cache, uint32_t id);
 void cache_close(struct cache *cache);
+/* In the child of a fork: the cache of a thread that does not exist there. What it held is lost. */
+void cache_forget(struct cache *cache);
 
 /* From now on every call is counted: the rings of `cache` are veiled for good. */
 void cache_veil(struct cache *cache);

@@ -178,10 +178,14 @@ void *realloc_slow(void *block, size_t size)
         if (moved)
             return moved;
     }
+    int saved = errno;
     void *other = hak_malloc(size);
     if (other) {
         __builtin_memcpy(other, block, min_size(have, size));
         hak_free(block);
+    } else if (size <= have && !checking()) { /* it did for more, so it does for less */
+        errno = saved;
+        return block;
     }
     return other;
 }

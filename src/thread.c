@@ -25,6 +25,7 @@ static uint32_t cache_count;         /* [lock] ids given out */
 static bool options_done;            /* [lock] */
 static bool fork_word_done;          /* [lock] */
 static int report_fd = -1;           /* stderr as it was at the start: many programs close theirs before they are through */
+static struct file_id report_file;   /* what is behind it, unless the program has used the number for another file */
 static bool exit_key_made;           /* written by the constructor */
 static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
 
@@ -43,13 +44,17 @@ static void process_start(void)
         if (os_map_wiped_on_fork(&word) == 0) {
             thread_fork_word = word;
             store_relaxed(thread_fork_word, 1);
+        } else {
+            lock_expect_orphans();
         }
     }
     if (!options_done && environ) {
         options_done = true;
         options_read(environ);
-        if (option(OPTION_STATS))
+        if (option(OPTION_STATS)) {
             report_fd = os_duplicate(2);
+            report_file = os_file_id(report_fd);
+        }
     }
 }
 
@@ -88,8 +93,9 @@ static __attribute__((constructor(101))) void process_constructor(void)
  * having been noticed are looked for now, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
+    thread_check_fork();
     if (option(OPTION_STATS))
-        stats_print(report_fd >= 0 ? report_fd : 2);
+        stats_print(os_is_file(report_fd, report_file) ? report_fd : 2);
     remote_flush();
     ring_check_all();
 }
@@ -178,6 +184,7 @@ static void thread_exit(void *argument)
     cache_self = &cache_none;
     thread_ended = true;
     cache_close(cache);
+    retain_share();
     if (lock_acquire()) {
         cache_put(cache);
         lock_release();
@@ -187,16 +194,11 @@ static void thread_exit(void *argument)
 
 /* ---- Fork ------------------------------------------------------------------------------------------------------------------ */
 
-/* Threads without caches leave traces only in the counts of direct calls. */
-static bool was_alone(const struct cache *self)
+/* A thread with a cache, or with large blocks, has had the lock; others leave traces in the counts of direct calls. */
+static bool was_alone(void)
 {
     const struct ring_counters *direct = &cache_none.counters;
-    if (load_relaxed(&direct->direct_mallocs) != 0 || load_relaxed(&direct->direct_frees) != 0)
-        return false;
-    for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
-        if (cache != self && cache->attached)
-            return false;
-    return true;
+    return !lock_was_shared() && load_relaxed(&direct->direct_mallocs) == 0 && load_relaxed(&direct->direct_frees) == 0;
 }
 
 /* Memory was copied while other threads ran, so nothing that they were changing can be trusted to be of one moment. What can:
@@ -205,11 +207,12 @@ static bool was_alone(const struct cache *self)
 COLD void thread_repair(void)
 {
     struct cache *self = cache_self == &cache_none ? NULL : cache_self;
+    bool alone = was_alone();
     store_relaxed(thread_fork_word, 1);
     lock_after_fork();
     /* A lock that this very thread holds means that a signal handler forked in the middle of a slow path: then what it
      * guards is this thread's to finish. */
-    if (was_alone(self) || !lock_acquire())
+    if (alone || !lock_acquire())
         return;
     meta_after_fork();
     span_after_fork();
@@ -219,7 +222,7 @@ COLD void thread_repair(void)
     spares = NULL;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {
-            cache_open(cache, cache->id);
+            cache_forget(cache);
             cache_put(cache);
         }
     lock_release();
