@@ -37,15 +37,6 @@ void *hak_reallocarray(void *block, size_t count, size_t size)
     return hak_realloc(block, bytes);
 }
 
-void *hak_aligned_alloc(size_t align, size_t size)
-{
-    if (!is_power_of_two(align)) {
-        errno = EINVAL;
-        return NULL;
-    }
-    return align <= BLOCK_ALIGN ? hak_malloc(size) : aligned_slow(align, size);
-}
-
 size_t hak_usable_size(const void *block) { return block_size(block, "malloc_usable_size"); }
 
 size_t hak_good_size(size_t size)

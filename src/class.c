@@ -29,11 +29,3 @@ const uint8_t class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1] = {
 #define MEDIUM(id, first, size, units)
 #include "classes.def"
 };
-
-unsigned class_of_aligned(size_t size, size_t align)
-{
-    for (unsigned c = class_of(size); c <= CLASS_LAST; c++)
-        if (class_size(c) % align == 0)
-            return c;
-    return 0;
-}

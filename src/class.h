@@ -54,8 +54,8 @@ INLINE uint32_t class_block_index(unsigned class_id, size_t offset)
     return (uint32_t)((uint64_t)offset * class_info[class_id].magic >> CLASS_MAGIC_SHIFT);
 }
 
-/* The smallest class from that of `size` up whose blocks are aligned to `align` (a power of two, at most UNIT_SIZE);
- * 0 if there is none. */
-unsigned class_of_aligned(size_t size, size_t align);
+/* What to ask for so that the block's class is aligned: a class is a multiple of every power of two that divides the sizes
+ * it serves to the last byte, since it is a quarter of a doubling. `align` is a power of two, at most UNIT_SIZE. */
+INLINE size_t class_aligned_size(size_t size, size_t align) { return align_up(size + (size == 0), align); }
 
 #endif

@@ -56,6 +56,15 @@ INLINE void *malloc_fast(size_t size)
     return LIKELY(block) ? block : malloc_slow(size);
 }
 
+/* As malloc, with the size rounded up to one whose class is aligned. */
+INLINE void *aligned_fast(size_t align, size_t size)
+{
+    if (UNLIKELY(!is_power_of_two(align) || align > CLASS_TABLE_MAX || size > CLASS_TABLE_MAX - align))
+        return aligned_slow(align, size);
+    void *block = block_pop(class_table[(class_aligned_size(size, align) + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    return LIKELY(block) ? block : aligned_slow(align, size);
+}
+
 INLINE void free_fast(void *block)
 {
     if (UNLIKELY(!block_push(map_class(block), block)))
@@ -93,6 +102,7 @@ INLINE void *realloc_fast(void *block, size_t size)
 void *hak_malloc(size_t size) { return malloc_fast(size); }
 void hak_free(void *block) { free_fast(block); }
 void hak_free_sized(void *block, size_t size) { free_sized_fast(block, size); }
+void *hak_aligned_alloc(size_t align, size_t size) { return aligned_fast(align, size); }
 void *hak_calloc(size_t count, size_t size) { return calloc_fast(count, size); }
 void *hak_realloc(void *block, size_t size) { return realloc_fast(block, size); }
 

@@ -45,7 +45,7 @@ static void *block_make(size_t size, size_t align, bool *zeroed)
     size_t room = checking() ? size + CHECK_MARK : size;
     unsigned class_id = 0;
     if (room <= CLASS_MAX_SIZE && align <= UNIT_SIZE)
-        class_id = align <= BLOCK_ALIGN ? class_of(room) : class_of_aligned(room, align);
+        class_id = class_of(class_aligned_size(room, align));
     if (class_id == 0) {
         thread_check_fork();
         return large_malloc(max_size(size, 1), align, zeroed);
@@ -83,6 +83,10 @@ void *calloc_slow(size_t count, size_t size)
 void *aligned_slow(size_t align, size_t size)
 {
     bool zeroed;
+    if (!is_power_of_two(align)) {
+        errno = EINVAL;
+        return NULL;
+    }
     void *block = block_make(size, align, &zeroed);
     return LIKELY(block) ? block : out_of_memory();
 }

@@ -13,8 +13,8 @@ void *realloc_slow(void *block, size_t size) COLD;
 void free_slow(void *block) COLD;
 void free_sized_slow(void *block, size_t size) COLD;
 
-/* `align` is a power of two. */
-void *aligned_slow(size_t align, size_t size) NOINLINE;
+/* EINVAL when `align` is no power of two. */
+void *aligned_slow(size_t align, size_t size) COLD;
 
 /* Whether a block whose class fits the new size is one that realloc may leave where it is. Ends the program when it is no live block. */
 bool realloc_may_stay(void *block) NOINLINE;

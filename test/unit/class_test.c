@@ -92,7 +92,7 @@ static void test_blocks_are_aligned(void **state)
         size_t align = size & -size; /* pages begin at a unit, so no more than a unit's counts */
         assert_true(align >= BLOCK_ALIGN);
         if (is_power_of_two(size) && size <= UNIT_SIZE)
-            assert_int_equal(class_of_aligned(size, size), id);
+            assert_int_equal(class_of(class_aligned_size(size, size)), id);
     }
 }
 
@@ -105,11 +105,11 @@ static void test_class_of_aligned(void **state)
             for (unsigned id = CLASS_LAST; id >= 1; id--)
                 if (class_size(id) >= size && class_size(id) % align == 0)
                     expected = id;
-            unsigned id = class_of_aligned(size, align);
+            unsigned id = class_of(class_aligned_size(size, align));
             must(id == expected, "size %zu, alignment %zu: expected class %u, saw %u", size, align, expected, id);
         }
     for (size_t i = 0; i < COUNT_OF(table); i++)
-        assert_true(class_of_aligned(table[i].size, UNIT_SIZE) >= table[i].id);
+        assert_true(class_of(class_aligned_size(table[i].size, UNIT_SIZE)) >= table[i].id);
 }
 
 int main(void)
