@@ -52,7 +52,7 @@ INLINE void *malloc_fast(size_t size)
 {
     if (UNLIKELY(size > CLASS_TABLE_MAX))
         return malloc_medium(size);
-    void *block = block_pop(class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    void *block = block_pop(load_relaxed(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
     return LIKELY(block) ? block : malloc_slow(size);
 }
 
@@ -74,7 +74,7 @@ INLINE void *calloc_fast(size_t count, size_t size)
     size_t bytes;
     if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || bytes > CLASS_TABLE_MAX))
         return calloc_slow(count, size);
-    void *block = block_pop(class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    void *block = block_pop(load_relaxed(&class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
     return LIKELY(block) ? __builtin_memset(block, 0, bytes) : calloc_slow(count, size);
 }
 

@@ -40,6 +40,9 @@ void os_wake_one(_Atomic(uint32_t) *word);
 /* Milliseconds on a clock that never goes back, exact to about 5 ms. Not a system call where the kernel helps (vDSO). */
 uint64_t os_milliseconds(void);
 
+/* Milliseconds of processor time that all threads of the process used. */
+uint64_t os_cpu_milliseconds(void);
+
 uint32_t os_process_id(void);
 uint32_t os_thread_id(void);
 /* False when no thread of this process has the id. */
@@ -49,6 +52,16 @@ bool os_thread_exists(uint32_t thread_id);
 void os_write(int fd, const char *text, size_t length);
 /* Another descriptor for the file behind `fd`, high and closed on exec; -1 if there is none. */
 int os_duplicate(int fd);
+
+/* Reads a file of up to `capacity` bytes; EFBIG when it has more. */
+int os_file_read(const char *path, char *text, size_t capacity, size_t *length);
+/* Puts a file with this text in the place of the one at `path`, which stays as it is when that fails. */
+int os_file_replace(const char *path, const char *text, size_t length);
+
+/* The executable's build id in hexadecimal, or another word for the file that runs if it has none. Terminated. */
+enum { OS_BUILD_ID_MAX = 80 };
+void os_build_id(char out[static OS_BUILD_ID_MAX]);
+
 void os_abort(void) __attribute__((noreturn));
 
 /* True when the program runs with more rights than its caller (setuid, file capabilities). */

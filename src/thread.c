@@ -1,10 +1,13 @@
 #include "thread.h"
 
+#include "explain.h"
+#include "learn.h"
 #include "lock.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
 #include "page.h"
+#include "profile.h"
 #include "remote.h"
 #include "ring.h"
 #include "span.h"
@@ -47,7 +50,10 @@ static void process_start(void)
     if (!options_done && environ) {
         options_done = true;
         options_read(environ);
-        if (option(OPTION_STATS))
+        policy_start();
+        profile_load();
+        learn_start();
+        if (option(OPTION_STATS) || option(OPTION_EXPLAIN))
             report_fd = os_duplicate(2);
     }
 }
@@ -87,8 +93,14 @@ static __attribute__((constructor(101))) void process_constructor(void)
  * having been noticed are looked for now, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
+    int fd = report_fd >= 0 ? report_fd : 2;
     if (option(OPTION_STATS))
-        stats_print(report_fd >= 0 ? report_fd : 2);
+        stats_print(fd);
+    else if (option(OPTION_EXPLAIN) == REPORT_ON)
+        explain_print(fd);
+    if (option(OPTION_EXPLAIN) == REPORT_JSON)
+        explain_json(fd);
+    profile_save();
     remote_flush();
     ring_check_all();
 }
@@ -213,6 +225,7 @@ COLD void thread_repair(void)
     span_after_fork();
     page_after_fork(self ? self->id : PAGE_HELD_BRIEFLY);
     remote_after_fork();
+    learn_after_fork(self && self->tally);
     spares = NULL;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {
