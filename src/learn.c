@@ -57,11 +57,15 @@ static size_t widened_bytes(const struct learner *learner)
     return bytes;
 }
 
+static size_t capacity_step(unsigned c) { return option(policy_is_mid(c) ? OPTION_CAP_STEP_MID : OPTION_CAP_STEP_LARGE); }
+
+/* By the larger of the two steps that there are. */
 static bool may_widen(const struct learner *learner, unsigned c)
 {
     const struct policy *policy = &learner->policy;
-    return !policy->thrift && policy->class[c].capacity < policy_capacity_limit(c) &&
-           widened_bytes(learner) + policy->class[c].capacity * class_size(c) <= WIDEN_BYTES;
+    size_t capacity = policy->class[c].capacity, limit = policy_capacity_limit(c);
+    size_t next = min_size(limit, capacity + max_size(capacity + 2, capacity_step(c)));
+    return !policy->thrift && capacity < limit && widened_bytes(learner) + (next - capacity) * class_size(c) <= WIDEN_BYTES;
 }
 
 static bool holds_thrift(const struct learner *learner, const struct seen *seen, struct reason *why)
@@ -230,13 +234,12 @@ static void value_set(struct learner *learner, enum learn_rule rule, unsigned c,
 static uint64_t value_next(const struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c)
 {
     uint64_t value = value_get(&learner->policy, rule, c);
-    uint64_t step = option(policy_is_mid(c) ? OPTION_CAP_STEP_MID : OPTION_CAP_STEP_LARGE);
     switch (rule) {
     case RULE_WAKE: return false;
     case RULE_THRIFT: case RULE_REST: case RULE_HAND: return true;
     case RULE_ROOM: case RULE_DEPOT: case RULE_BATCH: return min_size(value * 2, rule == RULE_BATCH ? POLICY_BATCH_MAX : SIZE_MAX);
     case RULE_WIDEN: return min_size(value * 2 + 2, policy_capacity_limit(c));
-    case RULE_TARGET: return min_size(value + step, policy_capacity_limit(c));
+    case RULE_TARGET: return min_size(value + capacity_step(c), policy_capacity_limit(c));
     case RULE_WMAX: return WMAX_STEP;
     default: return seen->asked;
     }
@@ -476,14 +479,23 @@ static void publish(void)
     lock_release();
 }
 
+/* Not at the program's start: memory that a short program never touches it need not have. */
+static void begin(uint64_t now)
+{
+    struct policy base;
+    policy_base(&base);
+    learner_begin(&learner, &base, policy_now(), option(OPTION_LEARN) == LEARN_SHADOW);
+    window_begin = now;
+    cpu_begin = os_cpu_milliseconds();
+}
+
 static COLD void learn_window(uint64_t now, size_t reach)
 {
     if (atomic_exchange_explicit(&learning, true, memory_order_acquire)) /* pairs with the release below */
         return;
     uint64_t window = option(OPTION_LEARN_WINDOW_MS);
     if (window_begin == 0) {
-        window_begin = now;
-        cpu_begin = os_cpu_milliseconds();
+        begin(now);
         store_relaxed(&window_end, now + window);
     } else if (now >= load_relaxed(&window_end)) {
         store_relaxed(&window_end, now + window);
@@ -511,12 +523,7 @@ void learn_tick(struct tally *tally, uint64_t now, size_t reach)
 void learn_start(void)
 {
     bool learns = option(OPTION_LEARN) == LEARN_ON || option(OPTION_LEARN) == LEARN_SHADOW;
-    if (!learns || option(OPTION_CHECK))
-        return;
-    struct policy base;
-    policy_base(&base);
-    learner_begin(&learner, &base, policy_now(), option(OPTION_LEARN) == LEARN_SHADOW);
-    store_relaxed(&learn_counts, true);
+    store_relaxed(&learn_counts, learns && !option(OPTION_CHECK));
 }
 
 void learn_after_fork(bool self_counts)
