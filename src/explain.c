@@ -12,9 +12,12 @@ static const struct rule_words {
 #undef X
 };
 
-static const char *const modes[] = {[LEARN_OFF] = "off", [LEARN_ON] = "on", [LEARN_FREEZE] = "freeze", [LEARN_SHADOW] = "shadow"};
-static const char *const outcomes[] = {
-    [OUTCOME_TRIAL] = "on trial", [OUTCOME_KEPT] = "kept", [OUTCOME_TAKEN_BACK] = "taken back", [OUTCOME_SHADOW] = "not done"};
+static const char *const modes[] = {
+    [LEARN_OFF] = "off", [LEARN_ON] = "on", [LEARN_FREEZE] = "freeze", [LEARN_SHADOW] = "shadow"};
+static const char *const outcomes[] = {[OUTCOME_TRIAL] = "on trial",
+                                       [OUTCOME_KEPT] = "kept",
+                                       [OUTCOME_TAKEN_BACK] = "taken back",
+                                       [OUTCOME_SHADOW] = "not done"};
 
 static struct learner copy;       /* of what was learned, while it is written */
 static _Atomic(bool) copy_in_use; /* by a thread */

@@ -7,14 +7,16 @@
 /* ---- Reasons ---------------------------------------------------------------------------------------------------------- */
 
 enum {
-    WINDOWS_SEEN = 2,      /* windows on end in which a reason has to hold */
-    WINDOWS_START = 4,     /* at the start, of which the judged rules take no notice: much happens once */
-    WINDOWS_TRIAL = 3,     /* and over which a trial goes; the first of them is not measured */
-    REST_FIRST = 8,        /* windows for which a rule rests after a trial, twice as long after each that was taken back */
+    WINDOWS_SEEN = 2,  /* windows on end in which a reason has to hold */
+    WINDOWS_START = 4, /* at the start, of which the judged rules take no notice: much happens once */
+    WINDOWS_TRIAL = 3, /* and over which a trial goes; the first of them is not measured */
+    REST_FIRST = 8,    /* windows for which a rule rests after a trial, twice as long after each that was taken back */
     REST_DOUBLINGS = 10,
     DECISIONS_A_WINDOW = 4, /* so that effects can be told apart */
-    THREADS_MANY = 16, THREADS_FEW = 12,
-    IDLE_SHARE = 8, BUSY_SHARE = 4, /* one in so many threads active at a time is few; is many */
+    THREADS_MANY = 16,
+    THREADS_FEW = 12,
+    IDLE_SHARE = 8,
+    BUSY_SHARE = 4,        /* one in so many threads active at a time is few; is many */
     WIDEN_BYTES = 8 << 20, /* most bytes by which the rings of a thread may be widened, all classes together */
     WMAX_STEP = 25
 };
@@ -25,7 +27,10 @@ struct reason {
     uint64_t a, b;
 };
 
-static uint64_t rate(const struct seen *seen, uint64_t count) { return count * 100 / max_size(seen->cpu_milliseconds, 1); }
+static uint64_t rate(const struct seen *seen, uint64_t count)
+{
+    return count * 100 / max_size(seen->cpu_milliseconds, 1);
+}
 
 static uint64_t slices(const struct seen *seen) { return max_size(seen->milliseconds / LEARN_SLICE_MS, 1); }
 
@@ -57,7 +62,10 @@ static size_t widened_bytes(const struct learner *learner)
     return bytes;
 }
 
-static size_t capacity_step(unsigned c) { return option(policy_is_mid(c) ? OPTION_CAP_STEP_MID : OPTION_CAP_STEP_LARGE); }
+static size_t capacity_step(unsigned c)
+{
+    return option(policy_is_mid(c) ? OPTION_CAP_STEP_MID : OPTION_CAP_STEP_LARGE);
+}
 
 /* By the larger of the two steps that there are. */
 static bool may_widen(const struct learner *learner, unsigned c)
@@ -65,7 +73,8 @@ static bool may_widen(const struct learner *learner, unsigned c)
     const struct policy *policy = &learner->policy;
     size_t capacity = policy->class[c].capacity, limit = policy_capacity_limit(c);
     size_t next = min_size(limit, capacity + max_size(capacity + 2, capacity_step(c)));
-    return !policy->thrift && capacity < limit && widened_bytes(learner) + (next - capacity) * class_size(c) <= WIDEN_BYTES;
+    return !policy->thrift && capacity < limit &&
+           widened_bytes(learner) + (next - capacity) * class_size(c) <= WIDEN_BYTES;
 }
 
 static bool holds_thrift(const struct learner *learner, const struct seen *seen, struct reason *why)
@@ -96,15 +105,17 @@ static bool holds_room(const struct learner *learner, const struct seen *seen, s
         bounced_bytes += seen->class[c].bounced * class_size(c);
     struct seen_class sum = sum_of(seen);
     *why = (struct reason){rate(seen, sum.refused), rate(seen, sum.bounced)};
-    return learner->policy.rests && !learner->policy.thrift && learner->policy.thread_bytes_max < POLICY_THREAD_BYTES_MAX &&
-           why->a >= 20 && rate(seen, bounced_bytes) >= 1 << 20;
+    return learner->policy.rests && !learner->policy.thrift &&
+           learner->policy.thread_bytes_max < POLICY_THREAD_BYTES_MAX && why->a >= 20 &&
+           rate(seen, bounced_bytes) >= 1 << 20;
 }
 
 static bool holds_depot(const struct learner *learner, const struct seen *seen, struct reason *why)
 {
     struct seen_class sum = sum_of(seen);
     *why = (struct reason){rate(seen, sum.batches_refused), rate(seen, sum.batches_taken)};
-    return !learner->policy.thrift && learner->policy.depot_bytes < POLICY_DEPOT_BYTES_MAX && why->a >= 20 && why->b >= 20;
+    return !learner->policy.thrift && learner->policy.depot_bytes < POLICY_DEPOT_BYTES_MAX && why->a >= 20 &&
+           why->b >= 20;
 }
 
 static bool holds_widen(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
@@ -122,7 +133,7 @@ static bool holds_target(const struct learner *learner, const struct seen *seen,
     uint64_t target = policy_is_mid(c) ? option(OPTION_TARGET_HIT_MID) : option(OPTION_TARGET_HIT_LARGE);
     *why = (struct reason){100 - min_size(100, n->misses * 100 / max_size(n->fetched, 1)), target};
     const struct class_policy *class = &learner->policy.class[c];
-    uint64_t most = max_size(1, (uint64_t)class->capacity * class->batch / POLICY_BATCH_MAX);
+    uint64_t most = max_size(1, (uint64_t) class->capacity * class->batch / POLICY_BATCH_MAX);
     return (policy_is_mid(c) || policy_is_large(c)) && rate(seen, n->misses) >= 100 && why->a < target &&
            n->fetched * 2 >= n->misses * most && may_widen(learner, c);
 }
@@ -131,7 +142,8 @@ static bool holds_batch(const struct learner *learner, const struct seen *seen, 
 {
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->misses), rate(seen, n->overflows)};
-    return !learner->policy.thrift && learner->policy.class[c].batch < POLICY_BATCH_MAX && why->a >= 300 && why->b * 8 < why->a;
+    return !learner->policy.thrift && learner->policy.class[c].batch < POLICY_BATCH_MAX && why->a >= 300 &&
+           why->b * 8 < why->a;
 }
 
 static bool holds_hand(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
@@ -139,16 +151,17 @@ static bool holds_hand(const struct learner *learner, const struct seen *seen, u
     enum { CACHE_LINE = 64 }; /* smaller blocks would share cache lines between threads */
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->fetched), rate(seen, n->bounced)};
-    return class_size(c) >= CACHE_LINE && !learner->policy.thrift && !learner->policy.class[c].hands_over && why->b >= 4000 &&
-           n->bounced * 2 >= n->fetched && seen->active * 2 > slices(seen) * 3 && !may_widen(learner, c);
+    return class_size(c) >= CACHE_LINE && !learner->policy.thrift && !learner->policy.class[c].hands_over &&
+           why->b >= 4000 && n->bounced * 2 >= n->fetched && seen->active * 2 > slices(seen) * 3 &&
+           !may_widen(learner, c);
 }
 
 static bool holds_wmax(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
 {
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->pages), rate(seen, n->neighbours)};
-    return (policy_is_mid(c) || policy_is_large(c)) && !learner->policy.thrift &&
-           learner->policy.class[c].wmax == 0 && why->a >= 8 && n->neighbours * 2 >= n->pages;
+    return (policy_is_mid(c) || policy_is_large(c)) && !learner->policy.thrift && learner->policy.class[c].wmax == 0 &&
+           why->a >= 8 && n->neighbours * 2 >= n->pages;
 }
 
 static bool holds_fit(const struct learner *learner, const struct seen *seen, struct reason *why)
@@ -156,23 +169,36 @@ static bool holds_fit(const struct learner *learner, const struct seen *seen, st
     enum { LEADING = 75, SMALLEST = 128, WASTE = 16 }; /* a sixteenth of the block unused */
     size_t have = seen->asked > SMALLEST && seen->asked <= CLASS_TABLE_MAX ? class_size(class_of(seen->asked)) : 0;
     *why = (struct reason){seen->asked, have};
-    return learner->policy.fitted == 0 && seen->asked_share >= LEADING && have > 0 && (have - seen->asked) * WASTE >= have;
+    return learner->policy.fitted == 0 && seen->asked_share >= LEADING && have > 0 &&
+           (have - seen->asked) * WASTE >= have;
 }
 
-static bool holds(const struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c, struct reason *why)
+static bool holds(const struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c,
+                  struct reason *why)
 {
     switch (rule) {
-    case RULE_THRIFT: return holds_thrift(learner, seen, why);
-    case RULE_WAKE: return holds_wake(learner, seen, why);
-    case RULE_REST: return holds_rest(learner, seen, why);
-    case RULE_ROOM: return holds_room(learner, seen, why);
-    case RULE_DEPOT: return holds_depot(learner, seen, why);
-    case RULE_WIDEN: return holds_widen(learner, seen, c, why);
-    case RULE_TARGET: return holds_target(learner, seen, c, why);
-    case RULE_BATCH: return holds_batch(learner, seen, c, why);
-    case RULE_HAND: return holds_hand(learner, seen, c, why);
-    case RULE_WMAX: return holds_wmax(learner, seen, c, why);
-    default: return holds_fit(learner, seen, why);
+    case RULE_THRIFT:
+        return holds_thrift(learner, seen, why);
+    case RULE_WAKE:
+        return holds_wake(learner, seen, why);
+    case RULE_REST:
+        return holds_rest(learner, seen, why);
+    case RULE_ROOM:
+        return holds_room(learner, seen, why);
+    case RULE_DEPOT:
+        return holds_depot(learner, seen, why);
+    case RULE_WIDEN:
+        return holds_widen(learner, seen, c, why);
+    case RULE_TARGET:
+        return holds_target(learner, seen, c, why);
+    case RULE_BATCH:
+        return holds_batch(learner, seen, c, why);
+    case RULE_HAND:
+        return holds_hand(learner, seen, c, why);
+    case RULE_WMAX:
+        return holds_wmax(learner, seen, c, why);
+    default:
+        return holds_fit(learner, seen, why);
     }
 }
 
@@ -182,15 +208,26 @@ static uint64_t measure(const struct seen *seen, enum learn_rule rule, unsigned 
 {
     const struct seen_class *n = &seen->class[c];
     switch (rule) {
-    case RULE_THRIFT: case RULE_WAKE: return seen->reach >> 10;
-    case RULE_REST: return rate(seen, sum_of(seen).refused);
-    case RULE_ROOM: return rate(seen, bytes_fetched(seen) >> 10);
-    case RULE_DEPOT: return rate(seen, sum_of(seen).batches_refused);
-    case RULE_WIDEN: return rate(seen, n->fetched);
-    case RULE_TARGET: case RULE_BATCH: return n->misses * 1000 / max_size(n->fetched, 1);
-    case RULE_HAND: return rate(seen, n->to_pages);
-    case RULE_WMAX: return rate(seen, n->pages);
-    default: return 0; /* certain: see decide */
+    case RULE_THRIFT:
+    case RULE_WAKE:
+        return seen->reach >> 10;
+    case RULE_REST:
+        return rate(seen, sum_of(seen).refused);
+    case RULE_ROOM:
+        return rate(seen, bytes_fetched(seen) >> 10);
+    case RULE_DEPOT:
+        return rate(seen, sum_of(seen).batches_refused);
+    case RULE_WIDEN:
+        return rate(seen, n->fetched);
+    case RULE_TARGET:
+    case RULE_BATCH:
+        return n->misses * 1000 / max_size(n->fetched, 1);
+    case RULE_HAND:
+        return rate(seen, n->to_pages);
+    case RULE_WMAX:
+        return rate(seen, n->pages);
+    default:
+        return 0; /* certain: see decide */
     }
 }
 
@@ -199,15 +236,26 @@ static uint64_t measure(const struct seen *seen, enum learn_rule rule, unsigned 
 static uint64_t value_get(const struct policy *policy, enum learn_rule rule, unsigned c)
 {
     switch (rule) {
-    case RULE_THRIFT: case RULE_WAKE: return policy->thrift;
-    case RULE_REST: return policy->rests;
-    case RULE_ROOM: return policy->thread_bytes_max;
-    case RULE_DEPOT: return policy->depot_bytes;
-    case RULE_WIDEN: case RULE_TARGET: return policy->class[c].capacity;
-    case RULE_BATCH: return policy->class[c].batch;
-    case RULE_HAND: return policy->class[c].hands_over;
-    case RULE_WMAX: return policy->class[c].wmax;
-    default: return policy->fitted;
+    case RULE_THRIFT:
+    case RULE_WAKE:
+        return policy->thrift;
+    case RULE_REST:
+        return policy->rests;
+    case RULE_ROOM:
+        return policy->thread_bytes_max;
+    case RULE_DEPOT:
+        return policy->depot_bytes;
+    case RULE_WIDEN:
+    case RULE_TARGET:
+        return policy->class[c].capacity;
+    case RULE_BATCH:
+        return policy->class[c].batch;
+    case RULE_HAND:
+        return policy->class[c].hands_over;
+    case RULE_WMAX:
+        return policy->class[c].wmax;
+    default:
+        return policy->fitted;
     }
 }
 
@@ -215,18 +263,36 @@ static void value_set(struct learner *learner, enum learn_rule rule, unsigned c,
 {
     struct policy *policy = &learner->policy;
     switch (rule) {
-    case RULE_THRIFT: case RULE_WAKE: policy_set_thrift(policy, &learner->base, value != 0); break;
-    case RULE_REST: policy->rests = value != 0; break;
-    case RULE_ROOM: policy->thread_bytes_max = value; break;
+    case RULE_THRIFT:
+    case RULE_WAKE:
+        policy_set_thrift(policy, &learner->base, value != 0);
+        break;
+    case RULE_REST:
+        policy->rests = value != 0;
+        break;
+    case RULE_ROOM:
+        policy->thread_bytes_max = value;
+        break;
     case RULE_DEPOT:
         policy->depot_bytes = value;
         policy->depot_slots = value > learner->base.depot_bytes ? POLICY_DEPOT_SLOTS_MAX : learner->base.depot_slots;
         break;
-    case RULE_WIDEN: case RULE_TARGET: policy->class[c].capacity = (uint16_t)value; break;
-    case RULE_BATCH: policy->class[c].batch = (uint8_t)value; break;
-    case RULE_HAND: policy->class[c].hands_over = value != 0; break;
-    case RULE_WMAX: policy->class[c].wmax = (uint8_t)value; break;
-    default: policy->fitted = (uint32_t)value; break;
+    case RULE_WIDEN:
+    case RULE_TARGET:
+        policy->class[c].capacity = (uint16_t)value;
+        break;
+    case RULE_BATCH:
+        policy->class[c].batch = (uint8_t)value;
+        break;
+    case RULE_HAND:
+        policy->class[c].hands_over = value != 0;
+        break;
+    case RULE_WMAX:
+        policy->class[c].wmax = (uint8_t)value;
+        break;
+    default:
+        policy->fitted = (uint32_t)value;
+        break;
     }
 }
 
@@ -235,13 +301,24 @@ static uint64_t value_next(const struct learner *learner, const struct seen *see
 {
     uint64_t value = value_get(&learner->policy, rule, c);
     switch (rule) {
-    case RULE_WAKE: return false;
-    case RULE_THRIFT: case RULE_REST: case RULE_HAND: return true;
-    case RULE_ROOM: case RULE_DEPOT: case RULE_BATCH: return min_size(value * 2, rule == RULE_BATCH ? POLICY_BATCH_MAX : SIZE_MAX);
-    case RULE_WIDEN: return min_size(value * 2 + 2, policy_capacity_limit(c));
-    case RULE_TARGET: return min_size(value + capacity_step(c), policy_capacity_limit(c));
-    case RULE_WMAX: return WMAX_STEP;
-    default: return seen->asked;
+    case RULE_WAKE:
+        return false;
+    case RULE_THRIFT:
+    case RULE_REST:
+    case RULE_HAND:
+        return true;
+    case RULE_ROOM:
+    case RULE_DEPOT:
+    case RULE_BATCH:
+        return min_size(value * 2, rule == RULE_BATCH ? POLICY_BATCH_MAX : SIZE_MAX);
+    case RULE_WIDEN:
+        return min_size(value * 2 + 2, policy_capacity_limit(c));
+    case RULE_TARGET:
+        return min_size(value + capacity_step(c), policy_capacity_limit(c));
+    case RULE_WMAX:
+        return WMAX_STEP;
+    default:
+        return seen->asked;
     }
 }
 
@@ -267,15 +344,24 @@ static void fail(const struct learner *learner, struct rule_state *state)
     state->rests_until = learner->window + ((uint32_t)REST_FIRST << state->failures);
 }
 
-static void decide(struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c, struct reason why)
+static void decide(struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c,
+                   struct reason why)
 {
     struct rule_state *state = &learner->state[rule][c];
     unsigned place = learner->decisions++ % LEARN_LOG;
     uint64_t from = value_get(&learner->policy, rule, c), to = value_next(learner, seen, rule, c);
-    uint64_t before = (learner->measured[rule][c] + measure(seen, rule, c)) / WINDOWS_SEEN;
+    uint64_t before = rule == RULE_THRIFT ? measure(seen, rule, c)
+                                          : (learner->measured[rule][c] + measure(seen, rule, c)) / WINDOWS_SEEN;
     learner->log[place] = (struct decision){
-        .milliseconds = learner->milliseconds, .from = from, .to = to, .a = why.a, .b = why.b,
-        .before = rule == RULE_FIT ? why.b : before, .rule = (uint8_t)rule, .class_id = (uint8_t)c, .outcome = OUTCOME_TRIAL,
+        .milliseconds = learner->milliseconds,
+        .from = from,
+        .to = to,
+        .a = why.a,
+        .b = why.b,
+        .before = rule == RULE_FIT ? why.b : before,
+        .rule = (uint8_t)rule,
+        .class_id = (uint8_t)c,
+        .outcome = OUTCOME_TRIAL,
     };
     value_set(learner, rule, c, to);
     state->streak = 0;
@@ -287,7 +373,8 @@ static void decide(struct learner *learner, const struct seen *seen, enum learn_
         state->rests_until = learner->window + REST_FIRST;
         return;
     }
-    learner->trial[c] = (struct trial){.rule = (uint8_t)rule, .windows = WINDOWS_TRIAL, .log = (uint8_t)place, .undo = from};
+    learner->trial[c] =
+        (struct trial){.rule = (uint8_t)rule, .windows = WINDOWS_TRIAL, .log = (uint8_t)place, .undo = from};
 }
 
 static void trial_end(struct learner *learner, unsigned c)
@@ -331,7 +418,8 @@ static bool rule_step(struct learner *learner, const struct seen *seen, enum lea
         state->streak = 0;
         return false;
     }
-    if (++state->streak < WINDOWS_SEEN) {
+    /* Threads that fall asleep keep what they have: thrift that comes late is of no use, and waking is easy. */
+    if (++state->streak < WINDOWS_SEEN && rule != RULE_THRIFT) {
         learner->measured[rule][c] = measure(seen, rule, c);
         return false;
     }
@@ -453,7 +541,9 @@ static uint64_t take_count(_Atomic(uint64_t) *count)
 static void look(struct seen *seen, uint64_t now, size_t reach)
 {
     uint64_t cpu = os_cpu_milliseconds();
-    *seen = (struct seen){.milliseconds = now - window_begin, .cpu_milliseconds = cpu - cpu_begin, .reach = reach,
+    *seen = (struct seen){.milliseconds = now - window_begin,
+                          .cpu_milliseconds = cpu - cpu_begin,
+                          .reach = reach,
                           .threads = load_relaxed(&handed_in.threads)};
     window_begin = now;
     cpu_begin = cpu;

@@ -4,7 +4,7 @@
  * first of them to find a window over looks at what all have handed in: that is all the learner there is; no thread of its own, no clock
  * on the fast path, nothing at all in a program that rarely gets to a slow path.
  *
- * A rule (policy.def) that finds its reason in two windows on end changes the policy by one step, at most one for each class at a time.
+ * A rule (policy.def) that finds its reason in two windows on end (thrift: in one) changes the policy by one step, at most one for each class at a time.
  * The trial's effect is measured over the same number of windows afterwards; a trial that gains nothing is taken back, and
  * the rule then rests for that class, twice as long each time. The state machine of a rule for a class:
  *
@@ -28,18 +28,18 @@ enum learn_rule {
 };
 
 /* What is counted for each class. */
-#define LEARN_COUNTS(X)                                                          \
-    X(misses)     /* refills */                                                  \
-    X(fetched)    /* blocks they brought */                                      \
-    X(overflows)  /* full rings that passed blocks on */                         \
-    X(to_pages)   /* blocks returned to pages */                                 \
-    X(bounced)    /* blocks fetched by a thread that had passed as many on before */ \
-    X(refused)    /* times a ring might not grow for its thread's bytes */       \
-    X(pages)      /* pages made */                                               \
-    X(neighbours) /* times a page was made while a neighbouring class had a block at hand */ \
-    X(substitutes) /* blocks of other classes that stood in */                   \
-    X(batches_refused) /* by the depot, which was full */                        \
-    X(batches_taken)  /* from the depot */
+#define LEARN_COUNTS(X)                                                                           \
+    X(misses)          /* refills */                                                              \
+    X(fetched)         /* blocks they brought */                                                  \
+    X(overflows)       /* full rings that passed blocks on */                                     \
+    X(to_pages)        /* blocks returned to pages */                                             \
+    X(bounced)         /* blocks fetched by a thread that had passed as many on before */         \
+    X(refused)         /* times a ring might not grow for its thread's bytes */                   \
+    X(pages)           /* pages made */                                                           \
+    X(neighbours)      /* times a page was made while a neighbouring class had a block at hand */ \
+    X(substitutes)     /* blocks of other classes that stood in */                                \
+    X(batches_refused) /* by the depot, which was full */                                         \
+    X(batches_taken)   /* from the depot */
 
 struct tally_class {
 #define X(name) uint32_t name;
@@ -64,11 +64,13 @@ struct seen_class {
 
 struct seen {
     uint64_t milliseconds; /* the window's length */
-    uint64_t cpu_milliseconds; /* of processor time in it, of all threads: rates are for 100 of them, however busy the machine is */
-    uint64_t threads;      /* that have a tally */
-    uint64_t active;       /* sum over slices of the threads active in each */
-    uint64_t reach;        /* bytes that all rings could hold */
-    uint64_t asked, asked_share; /* the size most often asked for when pages were made, 0 if none; its share in hundredths */
+    uint64_t
+        cpu_milliseconds; /* of processor time in it, of all threads: rates are for 100 of them, however busy the machine is */
+    uint64_t threads; /* that have a tally */
+    uint64_t active;  /* sum over slices of the threads active in each */
+    uint64_t reach;   /* bytes that all rings could hold */
+    uint64_t asked,
+        asked_share; /* the size most often asked for when pages were made, 0 if none; its share in hundredths */
     struct seen_class class[CLASS_SLOTS];
 };
 
@@ -77,10 +79,10 @@ enum { LEARN_SLICE_MS = 4, LEARN_LOG = 64 };
 enum learn_outcome { OUTCOME_TRIAL, OUTCOME_KEPT, OUTCOME_TAKEN_BACK, OUTCOME_SHADOW };
 
 struct decision {
-    uint64_t milliseconds; /* since the learner began */
-    uint64_t from, to;     /* what was changed */
-    uint64_t a, b;         /* the reason's numbers (policy.def) */
-    uint64_t before, after; /* the measure */
+    uint64_t milliseconds;           /* since the learner began */
+    uint64_t from, to;               /* what was changed */
+    uint64_t a, b;                   /* the reason's numbers (policy.def) */
+    uint64_t before, after;          /* the measure */
     uint8_t rule, outcome, class_id; /* class 0: for all */
 };
 
@@ -93,10 +95,10 @@ struct rule_state {
 /* A change on trial. */
 struct trial {
     uint8_t rule;
-    uint8_t windows;      /* left; 0: none is on trial */
-    uint8_t log;          /* its place in the log */
-    uint64_t undo;        /* the value to go back to */
-    uint64_t sum;         /* of the measure, so far */
+    uint8_t windows; /* left; 0: none is on trial */
+    uint8_t log;     /* its place in the log */
+    uint64_t undo;   /* the value to go back to */
+    uint64_t sum;    /* of the measure, so far */
 };
 
 struct learner {
@@ -108,7 +110,7 @@ struct learner {
     struct policy policy;
     struct decision log[LEARN_LOG];
     struct rule_state state[RULE_COUNT][CLASS_SLOTS];
-    struct trial trial[CLASS_SLOTS]; /* of each class; 0: of rules for all */
+    struct trial trial[CLASS_SLOTS];            /* of each class; 0: of rules for all */
     uint64_t measured[RULE_COUNT][CLASS_SLOTS]; /* the measure while the reason held for the first time */
 };
 

@@ -8,29 +8,27 @@
 /* ---- The static policy ------------------------------------------------------------------------------------------------ */
 
 enum {
-    RING_SLOTS = 510,                /* most blocks in a ring; with two words of its own its array is a power of two */
-    RING_BYTES = 256 << 10,          /* most bytes of blocks in a ring of a class up to CLASS_TABLE_MAX, */
-    RING_LEAST = 64,                 /* which may hold this many in any case */
-    RING_BYTES_MEDIUM = 2 << 20,     /* and of a larger class, */
-    RING_LEAST_MEDIUM = 2,           /* which may hold this many in any case */
-    RING_FIRST = 14,                 /* capacity of a new ring */
-    RING_FIRST_BYTES = 16 << 10,     /* and most bytes of blocks in it, if there is room for RING_LEAST_MEDIUM */
-    HANDS_OVER_MIN = 1024,      /* classes of this size and above use the depot */
+    RING_SLOTS = 510,            /* most blocks in a ring; with two words of its own its array is a power of two */
+    RING_BYTES = 256 << 10,      /* most bytes of blocks in a ring of a class up to CLASS_TABLE_MAX, */
+    RING_LEAST = 64,             /* which may hold this many in any case */
+    RING_BYTES_MEDIUM = 2 << 20, /* and of a larger class, */
+    RING_LEAST_MEDIUM = 2,       /* which may hold this many in any case */
+    RING_FIRST = 14,             /* capacity of a new ring */
+    RING_FIRST_BYTES = 16 << 10, /* and most bytes of blocks in it, if there is room for RING_LEAST_MEDIUM */
+    HANDS_OVER_MIN = 1024,       /* classes of this size and above use the depot */
     REFILL_QUARTERS = 2
 };
 
 #define LESSER(a, b) ((a) < (b) ? (a) : (b))
 #define GREATER(a, b) ((a) > (b) ? (a) : (b))
-#define CAPACITY(size)                                                               \
-    ((size) <= CLASS_TABLE_MAX ? GREATER(RING_LEAST, LESSER(RING_SLOTS, RING_BYTES / (size)))        \
+#define CAPACITY(size)                                                                        \
+    ((size) <= CLASS_TABLE_MAX ? GREATER(RING_LEAST, LESSER(RING_SLOTS, RING_BYTES / (size))) \
                                : GREATER(RING_LEAST_MEDIUM, RING_BYTES_MEDIUM / (size)))
-#define STATIC(size)                                                                  \
-    {                                                                                 \
-        .capacity = CAPACITY(size),                                                   \
-        .first = GREATER(RING_LEAST_MEDIUM, LESSER(RING_FIRST, RING_FIRST_BYTES / (size))),          \
-        .batch = REFILL_QUARTERS,                                                               \
-        .wmax = 0,                                                                    \
-        .hands_over = (size) >= HANDS_OVER_MIN                                        \
+#define STATIC(size)                                                                                                  \
+    {                                                                                                                 \
+        .capacity = CAPACITY(size),                                                                                   \
+        .first = GREATER(RING_LEAST_MEDIUM, LESSER(RING_FIRST, RING_FIRST_BYTES / (size))), .batch = REFILL_QUARTERS, \
+        .wmax = 0, .hands_over = (size) >= HANDS_OVER_MIN                                                             \
     }
 
 const struct policy policy_static = {
@@ -177,7 +175,7 @@ bool policy_is_valid(const struct policy *policy)
     for (unsigned c = 1; c <= class_last(); c++)
         if (!class_policy_is_valid(&policy->class[c]))
             return false;
-    return policy->thread_bytes_min <= policy->thread_bytes_max && policy->thread_bytes_max <= POLICY_THREAD_BYTES_MAX &&
-           policy->depot_bytes <= POLICY_DEPOT_BYTES_MAX && policy->depot_slots >= 1 &&
-           policy->depot_slots <= POLICY_DEPOT_SLOTS_MAX;
+    return policy->thread_bytes_min <= policy->thread_bytes_max &&
+           policy->thread_bytes_max <= POLICY_THREAD_BYTES_MAX && policy->depot_bytes <= POLICY_DEPOT_BYTES_MAX &&
+           policy->depot_slots >= 1 && policy->depot_slots <= POLICY_DEPOT_SLOTS_MAX;
 }

@@ -14,15 +14,15 @@ struct class_policy {
     uint16_t capacity; /* blocks to which a ring may grow, 1 .. POLICY_RING_MAX */
     uint16_t first;    /* capacity of a new ring */
     uint8_t batch;     /* a refill from a page takes up to so many quarters of the ring's capacity */
-    uint8_t wmax;      /* a substitute may be so many hundredths larger than asked for; 0: only the class itself serves */
-    bool hands_over;   /* overflow goes to the depot, where it has room, and not to its pages */
+    uint8_t wmax;    /* a substitute may be so many hundredths larger than asked for; 0: only the class itself serves */
+    bool hands_over; /* overflow goes to the depot, where it has room, and not to its pages */
 };
 
 struct policy {
-    uint32_t version;       /* 0: the static one */
-    bool thrift;            /* rings are kept as small as they come, because most threads are idle */
-    uint32_t fitted;        /* size of CLASS_FITTED, 0: none */
-    bool rests;             /* a ring that is idle gives its capacity up, too */
+    uint32_t version;        /* 0: the static one */
+    bool thrift;             /* rings are kept as small as they come, because most threads are idle */
+    uint32_t fitted;         /* size of CLASS_FITTED, 0: none */
+    bool rests;              /* a ring that is idle gives its capacity up, too */
     size_t thread_bytes_min; /* rings may grow while those of the thread could hold no more than this, */
     size_t thread_bytes_max; /* or no more than this, if those of */
     size_t all_bytes;        /* all threads could hold no more than this */
@@ -31,13 +31,22 @@ struct policy {
     struct class_policy class[CLASS_SLOTS];
 };
 
-enum { POLICY_RING_MAX = 4094, POLICY_WMAX_MAX = 100, POLICY_BATCH_MAX = 4, POLICY_DEPOT_SLOTS_MAX = 32, POLICY_CHANGES_MAX = 255 };
+enum {
+    POLICY_RING_MAX = 4094,
+    POLICY_WMAX_MAX = 100,
+    POLICY_BATCH_MAX = 4,
+    POLICY_DEPOT_SLOTS_MAX = 32,
+    POLICY_CHANGES_MAX = 255
+};
 #define POLICY_THREAD_BYTES_MAX ((size_t)32 << 20)
 #define POLICY_DEPOT_BYTES_MAX ((size_t)128 << 20)
 
 /* The classes of the options for medium sizes, above this and up to CLASS_TABLE_MAX; small ones are below, large ones above. */
 #define POLICY_MID_MIN ((size_t)1 << 10)
-INLINE bool policy_is_mid(unsigned class_id) { return class_size(class_id) > POLICY_MID_MIN && class_size(class_id) <= CLASS_TABLE_MAX; }
+INLINE bool policy_is_mid(unsigned class_id)
+{
+    return class_size(class_id) > POLICY_MID_MIN && class_size(class_id) <= CLASS_TABLE_MAX;
+}
 INLINE bool policy_is_large(unsigned class_id) { return class_size(class_id) > CLASS_TABLE_MAX; }
 
 extern const struct policy policy_static; /* without options */

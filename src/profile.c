@@ -79,7 +79,7 @@ size_t profile_compose(char *text, const char *build_id, const struct policy *ba
     put_number(&out, awake.depot_bytes);
     put_string(&out, "\n");
     for (unsigned c = 1; c <= class_last(); c++)
-        if (class_differs(&awake.class[c], &base->class[c]))
+        if (class_differs(&awake.class[c], &base -> class[c]))
             put_class(&out, c, &awake.class[c]);
     put_string(&out, "end ");
     put_hash(&out, text, out.length);
@@ -163,19 +163,22 @@ static bool hash_is_right(const char *text, size_t length)
     return __builtin_memcmp(line, text + length - size, size) == 0;
 }
 
-const char *profile_parse(const char *text, size_t length, const char *build_id, const struct policy *base, struct policy *out)
+static const char of_another[] = "of another program, or another build of it";
+
+const char *profile_parse(const char *text, size_t length, const char *build_id, const struct policy *base,
+                          struct policy *out)
 {
     struct reader in = {text, text + length};
     uint64_t fitted, rests, thread_bytes, depot_bytes;
     if (!get_string(&in, HEAD))
         return "not a profile of this version of hakmem";
     if (!get_string(&in, build_id) || !get_string(&in, "\n"))
-        return "of another program, or another build of it";
+        return of_another;
     if (!hash_is_right(text, length))
         return "damaged";
     if (!get_line(&in, "fitted", CLASS_TABLE_MAX, &fitted) || !get_line(&in, "rests", 1, &rests) ||
-        !get_line(&in, "thread_bytes", POLICY_THREAD_BYTES_MAX, &thread_bytes) || thread_bytes < base->thread_bytes_min ||
-        !get_line(&in, "depot_bytes", POLICY_DEPOT_BYTES_MAX, &depot_bytes))
+        !get_line(&in, "thread_bytes", POLICY_THREAD_BYTES_MAX, &thread_bytes) ||
+        thread_bytes < base->thread_bytes_min || !get_line(&in, "depot_bytes", POLICY_DEPOT_BYTES_MAX, &depot_bytes))
         return "damaged";
     *out = *base;
     out->rests = rests != 0;
@@ -193,6 +196,8 @@ const char *profile_parse(const char *text, size_t length, const char *build_id,
 /* ---- The file --------------------------------------------------------------------------------------------------------- */
 
 static char file_text[PROFILE_MAX];
+static bool is_others;      /* the file is another program's, as where a shell starts one: not this one's to replace */
+static uint32_t begun_with; /* version of the policy at the start */
 
 static void warn(const char *what) { error_warn(WARNING_PROFILE, option_path, option(OPTION_PROFILE), what); }
 
@@ -201,6 +206,7 @@ void profile_load(void)
     size_t length;
     char build_id[OS_BUILD_ID_MAX];
     struct policy base, policy;
+    begun_with = policy_now()->version;
     if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) == LEARN_OFF)
         return;
     if (os_file_read(option_path, file_text, sizeof file_text, &length))
@@ -208,17 +214,19 @@ void profile_load(void)
     policy_base(&base);
     os_build_id(build_id);
     const char *fault = profile_parse(file_text, length, build_id, &base, &policy);
+    is_others = fault == of_another;
     if (fault)
         warn(fault);
-    else if (option(OPTION_LEARN) != LEARN_SHADOW)
-        policy_publish(&policy);
+    else if (option(OPTION_LEARN) != LEARN_SHADOW && policy_publish(&policy))
+        begun_with = policy_now()->version;
 }
 
 void profile_save(void)
 {
     char build_id[OS_BUILD_ID_MAX];
     struct policy base;
-    if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) != LEARN_ON)
+    if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) != LEARN_ON || is_others ||
+        policy_now()->version == begun_with)
         return;
     policy_base(&base);
     os_build_id(build_id);

@@ -14,12 +14,13 @@ enum { PROFILE_MAX = 16 << 10 };
 size_t profile_compose(char *text, const char *build_id, const struct policy *base, const struct policy *policy);
 
 /* The policy that the text stands for, on top of `base`: NULL, or what is wrong with it. */
-const char *profile_parse(const char *text, size_t length, const char *build_id, const struct policy *base, struct policy *out);
+const char *profile_parse(const char *text, size_t length, const char *build_id, const struct policy *base,
+                          struct policy *out);
 
 /* Loads the file that the option names, if there is one, and makes it the policy. At the start, under the lock. */
 void profile_load(void);
 
-/* Saves what was learned. At the end. */
+/* Saves what was learned, if anything was. At the end. */
 void profile_save(void);
 
 #endif

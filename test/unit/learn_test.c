@@ -32,15 +32,17 @@ static const struct decision *last(void) { return &g_learner.log[(g_learner.deci
 
 static void must_decide(enum learn_rule rule, unsigned c)
 {
-    must(g_learner.decisions > 0 && last()->rule == rule && last()->class_id == c, "expected rule %u for class %u, saw %u decisions, rule %u",
-         (unsigned)rule, c, g_learner.decisions, (unsigned)last()->rule);
+    must(g_learner.decisions > 0 && last()->rule == rule && last()->class_id == c,
+         "expected rule %u for class %u, saw %u decisions, rule %u", (unsigned)rule, c, g_learner.decisions,
+         (unsigned)last()->rule);
 }
 
 enum { STARTED = 4 }; /* windows in which judged rules do not decide */
 
 static void bouncing(unsigned c, uint64_t blocks)
 {
-    g_seen.class[c] = (struct seen_class){.misses = blocks / 32, .fetched = blocks, .overflows = blocks / 64, .bounced = blocks};
+    g_seen.class[c] =
+        (struct seen_class){.misses = blocks / 32, .fetched = blocks, .overflows = blocks / 64, .bounced = blocks};
 }
 
 static void test_nothing_to_learn(void **state)
@@ -108,7 +110,7 @@ static void test_thrift_and_wake(void **state)
     g_seen.threads = 200;
     g_seen.active = 25 * 4;
     g_seen.reach = 20 * MIB;
-    windows(2);
+    windows(1);
     must_decide(RULE_THRIFT, 0);
     assert_true(g_learner.policy.thrift);
     windows(50);
@@ -198,7 +200,8 @@ static void test_rest_room_and_depot(void **state)
 {
     (void)state;
     unsigned c = class_of(20000);
-    g_seen.class[c] = (struct seen_class){.misses = 900, .fetched = 900, .overflows = 900, .refused = 900, .bounced = 200};
+    g_seen.class[c] =
+        (struct seen_class){.misses = 900, .fetched = 900, .overflows = 900, .refused = 900, .bounced = 200};
     windows(STARTED + 2);
     must_decide(RULE_REST, 0);
     g_seen.class[c].refused = 30;
@@ -206,7 +209,8 @@ static void test_rest_room_and_depot(void **state)
     must_decide(RULE_ROOM, 0);
     assert_int_equal(g_learner.policy.thread_bytes_max, 16 * MIB);
     begin(NULL);
-    g_seen.class[c] = (struct seen_class){.misses = 90, .fetched = 900, .overflows = 90, .batches_refused = 50, .batches_taken = 50};
+    g_seen.class[c] =
+        (struct seen_class){.misses = 90, .fetched = 900, .overflows = 90, .batches_refused = 50, .batches_taken = 50};
     windows(STARTED + 2);
     must_decide(RULE_DEPOT, 0);
     assert_int_equal(g_learner.policy.depot_bytes, 64 * MIB);
@@ -257,8 +261,13 @@ static uint64_t draw(uint64_t limit)
 
 static void seen_draw(struct seen *seen)
 {
-    *seen = (struct seen){.milliseconds = 100 + draw(100), .cpu_milliseconds = draw(200), .threads = draw(300), .active = draw(2000),
-                          .reach = draw(100) * MIB, .asked = draw(3) * 4112, .asked_share = draw(101)};
+    *seen = (struct seen){.milliseconds = 100 + draw(100),
+                          .cpu_milliseconds = draw(200),
+                          .threads = draw(300),
+                          .active = draw(2000),
+                          .reach = draw(100) * MIB,
+                          .asked = draw(3) * 4112,
+                          .asked_share = draw(101)};
     for (unsigned i = 0; i < 10; i++) {
         struct seen_class *n = &seen->class[1 + draw(CLASS_FIXED_LAST)];
 #define X(name) n->name = draw(2) * draw(30000);

@@ -41,7 +41,8 @@ static void test_static(void **state)
     assert_int_equal(policy_static.version, 0);
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++) {
         size_t size = class_size(c);
-        size_t capacity = size <= 32 * KIB ? max_size(64, min_size(510, 256 * KIB / size)) : max_size(2, 2 * MIB / size);
+        size_t capacity =
+            size <= 32 * KIB ? max_size(64, min_size(510, 256 * KIB / size)) : max_size(2, 2 * MIB / size);
         must_be_like_static(&base, c);
         assert_int_equal(base.class[c].capacity, capacity);
         assert_int_equal(base.class[c].first, max_size(2, min_size(14, 16 * KIB / size)));
@@ -64,12 +65,12 @@ static void test_capacity_options(void **state)
     static const struct {
         size_t size;
         unsigned capacity; /* 0: as ever */
-    } cases[] = {{1024, 0},       {1025, 3},       {2048, 3},   {2049, 0},   {4096, 0},    {4097, 5},    {8192, 5},     {8193, 6},
-                 {16384, 6},      {16385, 7},      {32768, 7},  {32769, 1},  {65536, 1},   {65537, 0},   {1048576, 9}};
+    } cases[] = {{1024, 0},  {1025, 3},  {2048, 3},  {2049, 0},  {4096, 0},  {4097, 5},  {8192, 5},   {8193, 6},
+                 {16384, 6}, {16385, 7}, {32768, 7}, {32769, 1}, {65536, 1}, {65537, 0}, {1048576, 9}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         unsigned c = class_of(cases[i].size), expected = cases[i].capacity;
-        must(base.class[c].capacity == (expected ? expected : policy_static.class[c].capacity), "size %zu: a capacity of %u",
-             cases[i].size, base.class[c].capacity);
+        must(base.class[c].capacity == (expected ? expected : policy_static.class[c].capacity),
+             "size %zu: a capacity of %u", cases[i].size, base.class[c].capacity);
         assert_in_range(base.class[c].first, 1, base.class[c].capacity);
     }
     option_values[OPTION_CAP_MAX_MID] = 4;
@@ -209,7 +210,8 @@ static void refills(void *argument)
             hak_free(blocks[i]);
     }
     unsigned allowed = cache_self->ring[c].capacity * batch / 4;
-    must(most <= allowed && most * 2 > allowed, "batch %u: refills of %u blocks at most, %u allowed", batch, most, allowed);
+    must(most <= allowed && most * 2 > allowed, "batch %u: refills of %u blocks at most, %u allowed", batch, most,
+         allowed);
 }
 
 static void test_batches(void **state)

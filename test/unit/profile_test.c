@@ -57,16 +57,20 @@ static void test_damage(void **state)
     struct policy policy = learned(), read;
     size_t length = profile_compose(g_text, "abc", &policy_static, &policy);
     for (size_t cut = 0; cut < length; cut++)
-        must(profile_parse(g_text, cut, "abc", &policy_static, &read) != NULL, "%zu of %zu letters were taken", cut, length);
+        must(profile_parse(g_text, cut, "abc", &policy_static, &read) != NULL, "%zu of %zu letters were taken", cut,
+             length);
     for (size_t at = 0; at < length; at++)
         for (unsigned bit = 0; bit < 8; bit++) {
             g_text[at] = (char)(g_text[at] ^ 1 << bit);
-            must(profile_parse(g_text, length, "abc", &policy_static, &read) != NULL, "bit %u of letter %zu was not missed", bit, at);
+            must(profile_parse(g_text, length, "abc", &policy_static, &read) != NULL,
+                 "bit %u of letter %zu was not missed", bit, at);
             g_text[at] = (char)(g_text[at] ^ 1 << bit);
         }
     assert_null(profile_parse(g_text, length, "abc", &policy_static, &read));
-    assert_string_equal(profile_parse(g_text, length, "abd", &policy_static, &read), "of another program, or another build of it");
-    assert_string_equal(profile_parse(g_text, length, "ab", &policy_static, &read), "of another program, or another build of it");
+    assert_string_equal(profile_parse(g_text, length, "abd", &policy_static, &read),
+                        "of another program, or another build of it");
+    assert_string_equal(profile_parse(g_text, length, "ab", &policy_static, &read),
+                        "of another program, or another build of it");
     assert_string_equal(profile_parse("x", 1, "abc", &policy_static, &read), "not a profile of this version of hakmem");
 }
 
@@ -78,12 +82,24 @@ static void test_bounds(void **state)
         struct policy policy = learned(), read;
         struct class_policy *class = &policy.class[class_of(5000)];
         switch (i) {
-        case 0: class->capacity = 4095; break;
-        case 1: class->capacity = 0; break;
-        case 2: class->batch = 5; break;
-        case 3: class->wmax = 101; break;
-        case 4: policy.thread_bytes_max = 1; break;
-        default: policy.depot_bytes = POLICY_DEPOT_BYTES_MAX + 1; break;
+        case 0:
+            class->capacity = 4095;
+            break;
+        case 1:
+            class->capacity = 0;
+            break;
+        case 2:
+            class->batch = 5;
+            break;
+        case 3:
+            class->wmax = 101;
+            break;
+        case 4:
+            policy.thread_bytes_max = 1;
+            break;
+        default:
+            policy.depot_bytes = POLICY_DEPOT_BYTES_MAX + 1;
+            break;
         }
         size_t length = profile_compose(g_text, "abc", &policy_static, &policy);
         must(profile_parse(g_text, length, "abc", &policy_static, &read) != NULL, "case %u was taken", i);
@@ -124,8 +140,9 @@ static void test_replace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_thrift_is_not_saved), cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_bounds),     cmocka_unit_test(test_build_id),            cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_thrift_is_not_saved),
+        cmocka_unit_test(test_damage),     cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_build_id),   cmocka_unit_test(test_replace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
