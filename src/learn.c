@@ -18,7 +18,8 @@ enum {
     IDLE_SHARE = 8,
     BUSY_SHARE = 4,        /* one in so many threads active at a time is few; is many */
     WIDEN_BYTES = 8 << 20, /* most bytes by which the rings of a thread may be widened, all classes together */
-    WMAX_STEP = 25
+    WMAX_STEP = 25,
+    FIT_SMALLEST = 128     /* smaller requests have classes in steps of 16 bytes */
 };
 #define THRIFT_BYTES ((uint64_t)8 << 20)
 
@@ -118,11 +119,18 @@ static bool holds_depot(const struct learner *learner, const struct seen *seen, 
            why->b >= 20;
 }
 
+/* Smaller blocks share cache lines. They are best taken as pages give them, neighbours together, and not handed to other threads. */
+static bool shares_lines(unsigned c)
+{
+    enum { LINE_BYTES = 64 };
+    return class_size(c) < LINE_BYTES;
+}
+
 static bool holds_widen(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
 {
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->fetched), rate(seen, n->bounced)};
-    return why->b >= 2000 && n->bounced * 4 >= n->fetched && may_widen(learner, c);
+    return !shares_lines(c) && why->b >= 2000 && n->bounced * 4 >= n->fetched && may_widen(learner, c);
 }
 
 /* What refills bring is served by the ring but for the first block of each: the least share that rings can have served. A larger
@@ -148,10 +156,9 @@ static bool holds_batch(const struct learner *learner, const struct seen *seen, 
 
 static bool holds_hand(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
 {
-    enum { CACHE_LINE = 64 }; /* smaller blocks would share cache lines between threads */
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->fetched), rate(seen, n->bounced)};
-    return class_size(c) >= CACHE_LINE && !learner->policy.thrift && !learner->policy.class[c].hands_over &&
+    return !shares_lines(c) && !learner->policy.thrift && !learner->policy.class[c].hands_over &&
            why->b >= 4000 && n->bounced * 2 >= n->fetched && seen->active * 2 > slices(seen) * 3 &&
            !may_widen(learner, c);
 }
@@ -166,8 +173,8 @@ static bool holds_wmax(const struct learner *learner, const struct seen *seen, u
 
 static bool holds_fit(const struct learner *learner, const struct seen *seen, struct reason *why)
 {
-    enum { LEADING = 75, SMALLEST = 128, WASTE = 16 }; /* a sixteenth of the block unused */
-    size_t have = seen->asked > SMALLEST && seen->asked <= CLASS_TABLE_MAX ? class_size(class_of(seen->asked)) : 0;
+    enum { LEADING = 75, WASTE = 16 }; /* a sixteenth of the block unused */
+    size_t have = seen->asked > FIT_SMALLEST && seen->asked <= CLASS_TABLE_MAX ? class_size(class_of(seen->asked)) : 0;
     *why = (struct reason){seen->asked, have};
     return learner->policy.fitted == 0 && seen->asked_share >= LEADING && have > 0 &&
            (have - seen->asked) * WASTE >= have;
@@ -489,7 +496,7 @@ void learn_leave(void) { fetch_sub_relaxed(&handed_in.threads, 1); }
 
 void learn_note_size(unsigned c, size_t size)
 {
-    if (size == 0 || !lock_acquire())
+    if (size <= FIT_SMALLEST || size > CLASS_TABLE_MAX || !lock_acquire())
         return;
     struct votes *vote = &votes[c];
     uint32_t rounded = (uint32_t)align_up(size, BLOCK_ALIGN);

@@ -263,11 +263,13 @@ static void count_refill(struct cache *cache, unsigned c, unsigned got)
     if (!cache->tally)
         return;
     struct tally_class *n = &cache->tally->class[c];
-    uint32_t bounced = (uint32_t)min_size(got, n->owed);
     n->misses++;
     n->fetched += got;
-    n->bounced += bounced;
-    n->owed -= bounced;
+    if (n->owed > 0) {
+        uint32_t bounced = (uint32_t)min_size(got, n->owed);
+        n->bounced += bounced;
+        n->owed -= bounced;
+    }
 }
 
 /* `refused`: the depot had no room. */
@@ -387,7 +389,8 @@ static struct page *make_page(struct cache *cache, unsigned c, size_t size)
     if (cache->tally && size != RING_ANY_SIZE) {
         enum { LIKELY_MORE = 25 };
         cache->tally->class[c].pages++;
-        cache->tally->class[c].neighbours += neighbour_with_block(cache, c, size, LIKELY_MORE) != 0;
+        if (size > POLICY_MID_MIN) /* smaller blocks have no substitutes */
+            cache->tally->class[c].neighbours += neighbour_with_block(cache, c, size, LIKELY_MORE) != 0;
         learn_note_size(c, size);
     }
     return page_make(c, cache->id);

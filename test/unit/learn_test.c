@@ -76,6 +76,15 @@ static void test_widen_is_taken_back(void **state)
     assert_int_equal(g_learner.decisions, 3);
 }
 
+/* Blocks smaller than a cache line. */
+static void test_smallest_blocks_are_left_alone(void **state)
+{
+    (void)state;
+    bouncing(class_of(48), 20000);
+    windows(50);
+    assert_int_equal(g_learner.decisions, 0);
+}
+
 static void test_widen_is_kept(void **state)
 {
     (void)state;
@@ -121,7 +130,7 @@ static void test_thrift_and_wake(void **state)
     assert_false(g_learner.policy.thrift);
     assert_int_equal(g_learner.policy.class[class_of(20000)].first, policy_static.class[class_of(20000)].first);
     g_seen.active = 25 * 4;
-    windows(4 + 12);
+    windows(15);
     assert_int_equal(g_learner.decisions, 2); /* it was a mistake, and rests */
     windows(20);
     must_decide(RULE_THRIFT, 0);
@@ -386,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_nothing_to_learn, begin),
         cmocka_unit_test_setup(test_widen_is_taken_back, begin),
+        cmocka_unit_test_setup(test_smallest_blocks_are_left_alone, begin),
         cmocka_unit_test_setup(test_widen_is_kept, begin),
         cmocka_unit_test_setup(test_a_single_window_is_no_reason, begin),
         cmocka_unit_test_setup(test_thrift_and_wake, begin),
