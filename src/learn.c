@@ -17,7 +17,7 @@ enum {
     THREADS_FEW = 12,
     IDLE_SHARE = 8,
     BUSY_SHARE = 4,        /* one in so many threads active at a time is few; is many */
-    WIDEN_BYTES = 8 << 20, /* most bytes by which the rings of a thread may be widened, all classes together */
+    WIDEN_BYTES = 4 << 20, /* most bytes by which the rings of a thread may be widened, all classes together */
     WMAX_STEP = 25,
     FIT_SMALLEST = 128     /* smaller requests have classes in steps of 16 bytes */
 };
@@ -68,15 +68,19 @@ static size_t capacity_step(unsigned c)
     return option(policy_is_mid(c) ? OPTION_CAP_STEP_MID : OPTION_CAP_STEP_LARGE);
 }
 
-/* By the larger of the two steps that there are. */
-static bool may_widen(const struct learner *learner, unsigned c)
+static size_t capacity_more(const struct learner *learner, unsigned c) { return learner->policy.class[c].capacity + 2u; }
+
+/* By `more` blocks, or as far as the limit allows. */
+static bool may_widen(const struct learner *learner, unsigned c, size_t more)
 {
-    const struct policy *policy = &learner->policy;
-    size_t capacity = policy->class[c].capacity, limit = policy_capacity_limit(c);
-    size_t next = min_size(limit, capacity + max_size(capacity + 2, capacity_step(c)));
-    return !policy->thrift && capacity < limit &&
-           widened_bytes(learner) + (next - capacity) * class_size(c) <= WIDEN_BYTES;
+    size_t capacity = learner->policy.class[c].capacity, limit = policy_capacity_limit(c);
+    return !learner->policy.thrift && capacity < limit &&
+           widened_bytes(learner) + min_size(more, limit - capacity) * class_size(c) <= WIDEN_BYTES;
 }
+
+/* What is added to every thread's rings adds up, and is of no use for blocks that threads free for each other: with several active
+ * threads, wider rings took a quarter more memory in remote lanes and saved nothing. */
+static bool is_alone(const struct seen *seen) { return seen->active * 4 <= slices(seen) * 5; }
 
 static bool holds_thrift(const struct learner *learner, const struct seen *seen, struct reason *why)
 {
@@ -107,8 +111,8 @@ static bool holds_room(const struct learner *learner, const struct seen *seen, s
     struct seen_class sum = sum_of(seen);
     *why = (struct reason){rate(seen, sum.refused), rate(seen, sum.bounced)};
     return learner->policy.rests && !learner->policy.thrift &&
-           learner->policy.thread_bytes_max < POLICY_THREAD_BYTES_MAX && why->a >= 20 &&
-           rate(seen, bounced_bytes) >= 1 << 20;
+           learner->policy.thread_bytes_max < POLICY_THREAD_BYTES_MAX && is_alone(seen) &&
+           why->a >= 20 && rate(seen, bounced_bytes) >= 1 << 20;
 }
 
 static bool holds_depot(const struct learner *learner, const struct seen *seen, struct reason *why)
@@ -130,7 +134,8 @@ static bool holds_widen(const struct learner *learner, const struct seen *seen, 
 {
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->fetched), rate(seen, n->bounced)};
-    return !shares_lines(c) && why->b >= 2000 && n->bounced * 4 >= n->fetched && may_widen(learner, c);
+    return is_alone(seen) && !shares_lines(c) && why->b >= 2000 && n->bounced * 4 >= n->fetched &&
+           may_widen(learner, c, capacity_more(learner, c));
 }
 
 /* What refills bring is served by the ring but for the first block of each: the least share that rings can have served. A larger
@@ -143,7 +148,7 @@ static bool holds_target(const struct learner *learner, const struct seen *seen,
     const struct class_policy *class = &learner->policy.class[c];
     uint64_t most = max_size(1, (uint64_t) class->capacity * class->batch / POLICY_BATCH_MAX);
     return (policy_is_mid(c) || policy_is_large(c)) && rate(seen, n->misses) >= 100 && why->a < target &&
-           n->fetched * 2 >= n->misses * most && may_widen(learner, c);
+           n->fetched * 2 >= n->misses * most && may_widen(learner, c, capacity_step(c));
 }
 
 static bool holds_batch(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
@@ -160,7 +165,7 @@ static bool holds_hand(const struct learner *learner, const struct seen *seen, u
     *why = (struct reason){rate(seen, n->fetched), rate(seen, n->bounced)};
     return !shares_lines(c) && !learner->policy.thrift && !learner->policy.class[c].hands_over &&
            why->b >= 4000 && n->bounced * 2 >= n->fetched && seen->active * 2 > slices(seen) * 3 &&
-           !may_widen(learner, c);
+           !may_widen(learner, c, capacity_more(learner, c));
 }
 
 static bool holds_wmax(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)

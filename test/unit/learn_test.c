@@ -102,6 +102,16 @@ static void test_widen_is_kept(void **state)
     assert_int_equal(g_learner.policy.class[c].capacity, 2046);
 }
 
+/* Rings of several active threads add up. */
+static void test_several_threads_are_not_widened(void **state)
+{
+    (void)state;
+    g_seen.active = 25 * 2;
+    bouncing(class_of(128), 20000);
+    windows(50);
+    assert_int_equal(g_learner.policy.class[class_of(128)].capacity, policy_static.class[class_of(128)].capacity);
+}
+
 static void test_a_single_window_is_no_reason(void **state)
 {
     (void)state;
@@ -312,7 +322,7 @@ static void test_random_windows(void **state)
             assert_true(learner_step(&twin, &g_seen) == changed);
             assert_true(policy_is_valid(&g_learner.policy));
             assert_in_range(g_learner.decisions - before, 0, 4);
-            assert_true(widened(&g_learner.policy) <= 8 * MIB);
+            assert_true(widened(&g_learner.policy) <= 4 * MIB);
             for (uint32_t i = before; i < g_learner.decisions; i++) {
                 const struct decision *d = &g_learner.log[i % LEARN_LOG];
                 must(trials[d->class_id].windows == 0, "two changes of class %u on trial at once", d->class_id);
@@ -397,6 +407,7 @@ int main(void)
         cmocka_unit_test_setup(test_widen_is_taken_back, begin),
         cmocka_unit_test_setup(test_smallest_blocks_are_left_alone, begin),
         cmocka_unit_test_setup(test_widen_is_kept, begin),
+        cmocka_unit_test_setup(test_several_threads_are_not_widened, begin),
         cmocka_unit_test_setup(test_a_single_window_is_no_reason, begin),
         cmocka_unit_test_setup(test_thrift_and_wake, begin),
         cmocka_unit_test_setup(test_few_threads_or_bytes_need_no_thrift, begin),
