@@ -26,7 +26,17 @@ function(hak_table_cells row)
     endforeach()
 endfunction()
 
-# The lists of the manual pages, as mdoc text: MAN_SYMBOLS, MAN_OPTIONS, MAN_STATS, MAN_ERRORS and MAN_WARNINGS.
+# One option as mdoc text, appended to a variable. Bounds are given where they are whole numbers.
+function(hak_manual_option variable row)
+    hak_table_cells("${row}" id name kind default min max doc)
+    set(text ".It Ev HAKMEM_${id} Pq Ql ${name}\n${doc}\n")
+    if(kind MATCHES "^(FLAG|COUNT)$")
+        string(APPEND text ".Pq ${min} to ${max}, default ${default} .\n")
+    endif()
+    set(${variable} "${${variable}}${text}" PARENT_SCOPE)
+endfunction()
+
+# The lists of the manual pages, as mdoc text: MAN_SYMBOLS, MAN_OPTIONS, MAN_EXPERTS, MAN_STATS, MAN_ERRORS and MAN_WARNINGS.
 function(hak_manual_lists)
     hak_table_read(symbols src/symbols.def X)
     list(JOIN symbols ",\n" symbol_text)
@@ -34,9 +44,12 @@ function(hak_manual_lists)
     set(option_text "")
     hak_table_read(rows src/options.def X)
     foreach(row IN LISTS rows)
-        hak_table_cells("${row}" id name kind default min max doc)
-        string(APPEND option_text
-            ".It Ev HAKMEM_${id} Pq Ql ${name}\n${doc}\n.Pq ${min} to ${max}, default ${default} .\n")
+        hak_manual_option(option_text "${row}")
+    endforeach()
+    set(expert_text "")
+    hak_table_read(rows src/options.def E)
+    foreach(row IN LISTS rows)
+        hak_manual_option(expert_text "${row}")
     endforeach()
 
     set(stat_text "")
@@ -60,7 +73,7 @@ function(hak_manual_lists)
         string(APPEND warning_text ".It Sy \"${what} ...\"\n")
     endforeach()
 
-    foreach(list IN ITEMS symbol option stat error warning)
+    foreach(list IN ITEMS symbol option expert stat error warning)
         string(TOUPPER "MAN_${list}S" variable)
         string(STRIP "${${list}_text}" text)
         set(${variable} "${text}" PARENT_SCOPE)

@@ -2,15 +2,20 @@
 
 #define BLOCKS(size, units) ((units) * UNIT_SIZE / (size))
 
-const struct class_info class_info[CLASS_SLOTS] = {
-#define X(id, first, bytes, unit_count)                                                  \
-    [id] = {.magic = ((uint64_t)1 << CLASS_MAGIC_SHIFT) / (bytes) + 1,                    \
-            .size = (bytes),                                                              \
-            .blocks = (uint16_t)BLOCKS(bytes, unit_count),                                \
-            .units = (unit_count),                                                        \
-            .words = (uint8_t)((BLOCKS(bytes, unit_count) + 63) / 64)},
+#define INFO(bytes, unit_count)                                          \
+    {                                                                    \
+        .magic = ((uint64_t)1 << CLASS_MAGIC_SHIFT) / (bytes) + 1,       \
+        .size = (uint32_t)(bytes),                                       \
+        .blocks = (uint16_t)BLOCKS(bytes, unit_count),                   \
+        .units = (uint8_t)(unit_count),                                  \
+        .words = (uint8_t)((BLOCKS(bytes, unit_count) + 63) / 64)        \
+    }
+
+struct class_info class_info[CLASS_SLOTS] = {
+#define X(id, first, size, units) [id] = INFO(size, units),
 #include "classes.def"
 #undef X
+    [CLASS_FITTED] = INFO(CLASS_TABLE_MAX, 8),
 };
 
 #define X(id, first, size, units)                                                                           \
@@ -24,8 +29,58 @@ const struct class_info class_info[CLASS_SLOTS] = {
  * 2^41 / 2^42 of a block: the quotient is exact, and the product fits 64 bits because magic <= 2^38 + 1. */
 _Static_assert(SUPERSLAB_SHIFT + 20 < CLASS_MAGIC_SHIFT, "division by multiplication is exact");
 
-const uint8_t class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1] = {
+_Atomic(uint8_t) class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1] = {
 #define SMALL(id, first, size, units) [((first) + BLOCK_ALIGN - 1) / BLOCK_ALIGN ... (size) / BLOCK_ALIGN] = (id),
 #define MEDIUM(id, first, size, units)
 #include "classes.def"
 };
+
+/* ---- The class that is fitted ------------------------------------------------------------------------------------------- */
+
+static _Atomic(uint8_t) host; /* of CLASS_FITTED; 0 before it was fitted */
+
+/* The host's entries up to the fitted size become those of the class. */
+static void entries_write(unsigned class_id)
+{
+    unsigned host_id = load_relaxed(&host);
+    size_t first = class_size(host_id - 1) / BLOCK_ALIGN + 1, last = class_info[CLASS_FITTED].size / BLOCK_ALIGN;
+    for (size_t i = first; i <= last; i++)
+        store_release(&class_table[i], (uint8_t)class_id); /* pairs with class_of_table */
+}
+
+bool class_fit(size_t size)
+{
+    if (size == 0 || size > CLASS_TABLE_MAX || size % BLOCK_ALIGN != 0)
+        return false;
+    unsigned old_host = load_relaxed(&host), host_id = class_of_table(size);
+    bool again = old_host != 0 && class_info[CLASS_FITTED].size == size;
+    if (host_id == CLASS_FITTED)
+        return again;
+    if ((old_host != 0 && !again) || host_id < 2 || size == class_size(host_id))
+        return false;
+    if (!again) {
+        size_t units = class_info[host_id].units;
+        class_info[CLASS_FITTED] = (struct class_info)INFO(size, units);
+        store_release(&host, (uint8_t)host_id); /* pairs with class_last */
+    }
+    entries_write(CLASS_FITTED);
+    return true;
+}
+
+void class_unfit(void)
+{
+    if (class_is_fitted())
+        entries_write(load_relaxed(&host));
+}
+
+bool class_is_fitted(void)
+{
+    return load_relaxed(&host) != 0 && class_of_table(class_info[CLASS_FITTED].size) == CLASS_FITTED;
+}
+
+unsigned class_last(void) { return load_acquire(&host) != 0 ? CLASS_FITTED : CLASS_FIXED_LAST; /* pairs with class_fit */ }
+
+unsigned class_host(unsigned class_id)
+{
+    return class_id == CLASS_FITTED && load_relaxed(&host) != 0 ? load_relaxed(&host) : class_id;
+}

@@ -1,7 +1,12 @@
-/* class.h - size classes: from a request's size to its class, and what there is to know of a class. All constant. */
+/* class.h - size classes: from a request's size to its class, and what there is to know of a class.
+ *
+ * All constant, but for one class that may be fitted to the program (class_fit): its size lies inside a class of the table,
+ * its host, whose smaller requests it takes over. The fast path looks sizes up as ever: what changes is what the table says.
+ * Blocks of the host that are live meanwhile stay what they are, since the class of a block is looked up by its address. */
 #ifndef HAK_CLASS_H
 #define HAK_CLASS_H
 
+#include "atomic.h"
 #include "base.h"
 
 /* Class ids are 1..CLASS_LAST; 0 means "no class": memory that is not in a page of blocks. */
@@ -10,11 +15,14 @@ enum {
 #include "classes.def"
 #undef X
     CLASS_SLOTS = 64, /* room for tables indexed by class id, a power of two */
-    CLASS_LAST = CLASS_LAST_60,
+    CLASS_FIXED_LAST = CLASS_LAST_60,      /* the last of the table */
+    CLASS_FITTED = CLASS_FIXED_LAST + 1, /* serves no request before class_fit */
+    CLASS_LAST = CLASS_FITTED,
 };
 
 #define CLASS_MAX_SIZE ((size_t)1 << 20)  /* the largest block that lives in a page */
 #define CLASS_TABLE_MAX ((size_t)32 << 10) /* the largest size looked up in class_table */
+#define CLASS_OF_TABLE_MAX 40u             /* its class */
 #define PAGE_MAX_BLOCKS 4096u
 #define CLASS_MAGIC_SHIFT 42
 
@@ -26,23 +34,31 @@ struct class_info {
     uint8_t words;   /* words of a page's bitmap */
 };
 
-extern const struct class_info class_info[CLASS_SLOTS];
+/* The entry of CLASS_FITTED is written once, before class_table leads to it; until then it repeats its largest host's. */
+extern struct class_info class_info[CLASS_SLOTS];
 /* Class of a size up to CLASS_TABLE_MAX, by (size + 15) / 16. */
-extern const uint8_t class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1];
+extern _Atomic(uint8_t) class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1];
+
+INLINE unsigned class_of_table(size_t size)
+{
+    /* Acquire, in slow paths: who gets CLASS_FITTED from here sees its entry of class_info; pairs with class_fit. The fast
+     * path reads relaxed, since it only takes blocks that somebody has made. */
+    return atomic_load_explicit(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN], memory_order_acquire);
+}
 
 /* For sizes above CLASS_TABLE_MAX and up to CLASS_MAX_SIZE, where a class is a quarter of a doubling. */
 INLINE unsigned class_of_medium(size_t size)
 {
     unsigned doubling = highest_bit(size - 1); /* 15 for 32769..65536 bytes */
     unsigned quarter = (unsigned)((size - 1) >> (doubling - 2)) & 3u;
-    return (unsigned)class_table[CLASS_TABLE_MAX / BLOCK_ALIGN] + 1 + (doubling - 15) * 4 + quarter;
+    return CLASS_OF_TABLE_MAX + 1 + (doubling - 15) * 4 + quarter;
 }
 
 /* `size` is at most CLASS_MAX_SIZE. */
 INLINE unsigned class_of(size_t size)
 {
     if (LIKELY(size <= CLASS_TABLE_MAX))
-        return class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN];
+        return class_of_table(size);
     return class_of_medium(size);
 }
 
@@ -57,5 +73,17 @@ INLINE uint32_t class_block_index(unsigned class_id, size_t offset)
 /* What to ask for so that the block's class is aligned: a class is a multiple of every power of two that divides the sizes
  * it serves to the last byte, since it is a quarter of a doubling. `align` is a power of two, at most UNIT_SIZE. */
 INLINE size_t class_aligned_size(size_t size, size_t align) { return align_up(size + (size == 0), align); }
+/* Makes CLASS_FITTED serve the requests of up to `size` bytes that now go to the class of `size`, and to no other. False when
+ * it has been fitted before, or `size` is not a multiple of BLOCK_ALIGN between that class's smallest and largest. By one
+ * thread at a time. */
+bool class_fit(size_t size);
+/* Gives those requests back to the host. Blocks of CLASS_FITTED stay what they are. The same size may be fitted again. */
+void class_unfit(void);
+/* Whether CLASS_FITTED serves requests. */
+bool class_is_fitted(void);
+/* The class itself; of CLASS_FITTED, its host: whose blocks serve the same requests, and whose neighbours are in order. */
+unsigned class_host(unsigned class_id);
+/* The last class that class_info is to be asked about: CLASS_FITTED once it was fitted. */
+unsigned class_last(void);
 
 #endif

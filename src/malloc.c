@@ -52,16 +52,17 @@ INLINE void *malloc_fast(size_t size)
 {
     if (UNLIKELY(size > CLASS_TABLE_MAX))
         return malloc_medium(size);
-    void *block = block_pop(class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    void *block = block_pop(load_relaxed(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
     return LIKELY(block) ? block : malloc_slow(size);
 }
 
-/* As malloc, with the size rounded up to one whose class is aligned. */
+/* As malloc, with the size rounded up to one whose class is aligned; that class_fit made may be of any size. */
 INLINE void *aligned_fast(size_t align, size_t size)
 {
     if (UNLIKELY(!is_power_of_two(align) || align > CLASS_TABLE_MAX || size > CLASS_TABLE_MAX - align))
         return aligned_slow(align, size);
-    void *block = block_pop(class_table[(class_aligned_size(size, align) + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    size_t class_id = load_relaxed(&class_table[(class_aligned_size(size, align) + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    void *block = LIKELY(class_id != CLASS_FITTED) ? block_pop(class_id) : NULL;
     return LIKELY(block) ? block : aligned_slow(align, size);
 }
 
@@ -83,7 +84,7 @@ INLINE void *calloc_fast(size_t count, size_t size)
     size_t bytes;
     if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || bytes > CLASS_TABLE_MAX))
         return calloc_slow(count, size);
-    void *block = block_pop(class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    void *block = block_pop(load_relaxed(&class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
     return LIKELY(block) ? __builtin_memset(block, 0, bytes) : calloc_slow(count, size);
 }
 

@@ -9,7 +9,7 @@ uint64_t option_values[OPTION_COUNT] = {
 #undef X
 };
 
-enum option_kind { FLAG, COUNT };
+enum option_kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT, KINDS };
 
 static const struct option_info {
     const char *name;
@@ -85,15 +85,23 @@ static const char *nearest_name(struct piece piece)
     return option_info[best].name;
 }
 
-static bool parse_flag(struct piece piece, uint64_t *out)
+/* The words that stand for values. */
+static bool parse_word(struct piece piece, enum option_kind kind, uint64_t *out)
 {
-    static const char *const words[2][4] = {{"0", "no", "off", "false"}, {"1", "yes", "on", "true"}};
-    for (unsigned value = 0; value < 2; value++)
-        for (unsigned i = 0; i < 4; i++)
-            if (piece_is(piece, words[value][i])) {
-                *out = value;
-                return true;
-            }
+    static const struct {
+        const char *word;
+        enum option_kind kind; /* FLAG: a word for all */
+        unsigned value;
+    } words[] = {
+        {"0", FLAG, 0}, {"no", FLAG, 0}, {"off", FLAG, 0}, {"false", FLAG, 0},
+        {"1", FLAG, 1}, {"yes", FLAG, 1}, {"on", FLAG, 1}, {"true", FLAG, 1},
+        {"freeze", LEARN, LEARN_FREEZE}, {"shadow", LEARN, LEARN_SHADOW}, {"json", REPORT, REPORT_JSON},
+    };
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (piece_is(piece, words[i].word) && (words[i].kind == FLAG || words[i].kind == kind)) {
+            *out = words[i].value;
+            return true;
+        }
     return false;
 }
 
@@ -110,6 +118,69 @@ static bool parse_count(struct piece piece, uint64_t *out)
     return piece.length > 0;
 }
 
+/* "0.65", ".5" or "1": in hundredths; further digits are not taken. */
+static bool parse_share(struct piece piece, uint64_t *out)
+{
+    struct piece whole = {piece.start, 0};
+    uint64_t units = 0, hundredths = 0;
+    while (whole.length < piece.length && piece.start[whole.length] != '.')
+        whole.length++;
+    struct piece rest = {piece.start + whole.length + 1, piece.length - whole.length - 1};
+    bool has_rest = whole.length < piece.length;
+    if (has_rest && (rest.length > 2 || !parse_count(rest, &hundredths)))
+        return false;
+    if (!(parse_count(whole, &units) || (has_rest && whole.length == 0)) || units > UINT32_MAX)
+        return false;
+    *out = units * 100 + hundredths * (has_rest && rest.length == 1 ? 10 : 1);
+    return true;
+}
+
+/* Five numbers of up to `max`; fewer leave the others 0. */
+static bool parse_list(struct piece piece, uint64_t max, uint64_t *out)
+{
+    enum { ITEMS = 5, BITS = 12 };
+    uint64_t list = 0;
+    for (unsigned i = 0; i < ITEMS; i++) {
+        struct piece item = {piece.start, 0};
+        uint64_t value;
+        while (item.length < piece.length && item.start[item.length] != ',' && item.start[item.length] != '/')
+            item.length++;
+        if (!parse_count(item, &value) || value > max)
+            return false;
+        list |= value << i * BITS;
+        if (item.length == piece.length) {
+            *out = list;
+            return true;
+        }
+        piece = (struct piece){item.start + item.length + 1, piece.length - item.length - 1};
+    }
+    return false;
+}
+
+char option_path[256];
+
+static bool parse_path(struct piece piece, uint64_t *out)
+{
+    if (piece.length >= sizeof option_path)
+        return false;
+    for (size_t i = 0; i < piece.length; i++)
+        option_path[i] = piece.start[i];
+    option_path[piece.length] = 0;
+    *out = piece.length;
+    return true;
+}
+
+static bool parse_value(struct piece piece, const struct option_info *info, uint64_t *out)
+{
+    switch (info->kind) {
+    case COUNT: return parse_count(piece, out) && *out >= info->min && *out <= info->max;
+    case SHARE: return parse_share(piece, out) && *out >= info->min && *out <= info->max;
+    case LIST: return parse_list(piece, info->max, out);
+    case PATH: return parse_path(piece, out);
+    default: return parse_word(piece, info->kind, out);
+    }
+}
+
 static void set_option(struct piece name, struct piece value)
 {
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
@@ -117,12 +188,19 @@ static void set_option(struct piece name, struct piece value)
         if (!piece_is(name, info->name))
             continue;
         uint64_t parsed;
-        bool valid = info->kind == FLAG ? parse_flag(value, &parsed) : parse_count(value, &parsed);
-        if (valid && parsed >= info->min && parsed <= info->max)
+        static const char *const takes[KINDS] = {
+            [FLAG] = "0 or 1",
+            [COUNT] = "a whole number in the option's range",
+            [SHARE] = "a number such as 0.65 in the option's range",
+            [PATH] = "the name of a file, of up to 255 letters",
+            [LIST] = "up to five whole numbers in the option's range",
+            [LEARN] = "on, off, freeze or shadow",
+            [REPORT] = "on, off or json",
+        };
+        if (parse_value(value, info, &parsed))
             option_values[i] = parsed;
         else
-            error_warn(WARNING_OPTION_VALUE, name.start, (size_t)(value.start + value.length - name.start),
-                       info->kind == FLAG ? "0 or 1" : "a whole number in the option's range");
+            error_warn(WARNING_OPTION_VALUE, name.start, (size_t)(value.start + value.length - name.start), takes[info->kind]);
         return;
     }
     error_warn(WARNING_OPTION_UNKNOWN, name.start, name.length, nearest_name(name));

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/auxv.h>
@@ -145,6 +146,13 @@ uint64_t os_milliseconds(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t os_cpu_milliseconds(void)
+{
+    struct timespec used = {0, 0};
+    call4(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&used, 0, 0);
+    return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
+}
+
 uint32_t os_process_id(void) { return (uint32_t)system_call(SYS_getpid, 0, 0, 0, 0, 0, 0); }
 uint32_t os_thread_id(void) { return (uint32_t)system_call(SYS_gettid, 0, 0, 0, 0, 0, 0); }
 
@@ -186,6 +194,128 @@ bool os_is_file(int fd, struct file_id file)
     struct file_id now = os_file_id(fd);
     return (now.device | now.inode) != 0 && now.device == file.device && now.inode == file.inode;
 }
+
+/* ---- Files ------------------------------------------------------------------------------------------------------------ */
+
+static int file_open(const char *path, int flags, int *fd)
+{
+    long result = system_call(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, 0666, 0, 0);
+    *fd = (int)result;
+    return error_of(result);
+}
+
+int os_file_read(const char *path, char *text, size_t capacity, size_t *length)
+{
+    int fd, error = file_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &fd);
+    if (error)
+        return error;
+    *length = 0;
+    while (*length < capacity) {
+        long got = system_call(SYS_read, fd, (long)(text + *length), (long)(capacity - *length), 0, 0, 0);
+        error = error_of(got);
+        if (error == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        *length += (size_t)got;
+    }
+    call4(SYS_close, fd, 0, 0, 0);
+    return *length == capacity ? EFBIG : error;
+}
+
+static int file_write(int fd, const char *text, size_t length)
+{
+    while (length > 0) {
+        long written = system_call(SYS_write, fd, (long)text, (long)length, 0, 0, 0);
+        int error = error_of(written);
+        if (error == EINTR)
+            continue;
+        if (written <= 0)
+            return error ? error : EIO;
+        text += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+int os_file_replace(const char *path, const char *text, size_t length)
+{
+    char draft[512];
+    size_t i = 0;
+    for (; path[i] && i < sizeof draft - 32; i++)
+        draft[i] = path[i];
+    if (path[i])
+        return ENAMETOOLONG;
+    /* Beside it, in a file of this process's own. */
+    draft[i++] = '.';
+    for (uint32_t id = os_process_id(); id > 0; id /= 10)
+        draft[i++] = (char)('0' + id % 10);
+    draft[i] = 0;
+    int fd, error = file_open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, &fd);
+    if (error)
+        return error;
+    error = file_write(fd, text, length);
+    if (!error)
+        error = call4(SYS_fsync, fd, 0, 0, 0); /* a name for what is not there yet would be a damaged file after a crash */
+    int close_error = call4(SYS_close, fd, 0, 0, 0);
+    error = error ? error : close_error;
+    if (!error)
+        error = call4(SYS_renameat2, AT_FDCWD, (long)draft, AT_FDCWD, (long)path);
+    if (error)
+        call4(SYS_unlinkat, AT_FDCWD, (long)draft, 0, 0);
+    return error;
+}
+
+/* ---- The program ------------------------------------------------------------------------------------------------------- */
+
+/* Hexadecimal digits of as many bytes as have room. */
+static void hex_put(char out[static OS_BUILD_ID_MAX], const unsigned char *bytes, size_t count)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < count && length + 2 < OS_BUILD_ID_MAX; i++) {
+        out[length++] = "0123456789abcdef"[bytes[i] >> 4];
+        out[length++] = "0123456789abcdef"[bytes[i] & 15];
+    }
+    out[length] = 0;
+}
+
+/* Looks for the build id among the notes in [note, end). */
+static bool notes_search(const char *note, const char *end, char out[static OS_BUILD_ID_MAX])
+{
+    while ((size_t)(end - note) > sizeof(ElfW(Nhdr))) {
+        const ElfW(Nhdr) *head = (const ElfW(Nhdr) *)note;
+        const char *name = note + sizeof *head, *content = name + align_up(head->n_namesz, 4);
+        if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 && __builtin_memcmp(name, "GNU", 4) == 0) {
+            hex_put(out, (const unsigned char *)content, head->n_descsz);
+            return true;
+        }
+        note = content + align_up(head->n_descsz, 4);
+    }
+    return false;
+}
+
+void os_build_id(char out[static OS_BUILD_ID_MAX])
+{
+    const ElfW(Phdr) *heads = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+    size_t count = heads ? getauxval(AT_PHNUM) : 0;
+    uintptr_t base = 0;
+    for (size_t i = 0; i < count; i++)
+        if (heads[i].p_type == PT_PHDR)
+            base = (uintptr_t)heads - heads[i].p_vaddr;
+    for (size_t i = 0; i < count; i++)
+        if (heads[i].p_type == PT_NOTE) {
+            const char *notes = (const char *)(base + heads[i].p_vaddr);
+            if (notes_search(notes, notes + heads[i].p_memsz, out))
+                return;
+        }
+    /* Linked without one: where its parts are and how large they are differs from one program to the next, mostly. */
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < count * sizeof *heads; i++)
+        hash = (hash ^ ((const unsigned char *)heads)[i]) * UINT64_C(0x100000001b3);
+    hex_put(out, (const unsigned char *)&hash, sizeof hash);
+}
+
+/* ---- The end ----------------------------------------------------------------------------------------------------------- */
 
 void os_abort(void)
 {

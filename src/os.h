@@ -41,6 +41,9 @@ void os_wake_one(_Atomic(uint32_t) *word);
 /* Milliseconds on a clock that never goes back, exact to about 5 ms. Not a system call where the kernel helps (vDSO). */
 uint64_t os_milliseconds(void);
 
+/* Milliseconds of processor time that all threads of the process used. */
+uint64_t os_cpu_milliseconds(void);
+
 uint32_t os_process_id(void);
 uint32_t os_thread_id(void);
 /* False when no thread of this process has the id. */
@@ -57,6 +60,16 @@ struct file_id {
 struct file_id os_file_id(int fd);
 /* Whether the descriptor is open, and still for that file. */
 bool os_is_file(int fd, struct file_id file);
+
+/* Reads a file of up to `capacity` bytes; EFBIG when it has more. */
+int os_file_read(const char *path, char *text, size_t capacity, size_t *length);
+/* Puts a file with this text in the place of the one at `path`, which stays as it is when that fails. */
+int os_file_replace(const char *path, const char *text, size_t length);
+
+/* The executable's build id in hexadecimal, or another word for the file that runs if it has none. Terminated. */
+enum { OS_BUILD_ID_MAX = 80 };
+void os_build_id(char out[static OS_BUILD_ID_MAX]);
+
 void os_abort(void) __attribute__((noreturn));
 
 /* True when the program runs with more rights than its caller (setuid, file capabilities). */

@@ -262,15 +262,23 @@ static struct page *page_claim(unsigned class_id)
     return NULL;
 }
 
-struct page *page_acquire(unsigned class_id, uint32_t holder)
+static struct page *page_hold(struct page *page, uint32_t holder)
 {
-    struct page *page = page_claim(class_id);
-    if (!page)
-        page = page_create(class_id);
     if (page)
         store_relaxed(&page->holder, holder);
     return page;
 }
+
+struct page *page_find(unsigned class_id, uint32_t holder) { return page_hold(page_claim(class_id), holder); }
+struct page *page_make(unsigned class_id, uint32_t holder) { return page_hold(page_create(class_id), holder); }
+
+struct page *page_acquire(unsigned class_id, uint32_t holder)
+{
+    struct page *page = page_find(class_id, holder);
+    return page ? page : page_make(class_id, holder);
+}
+
+bool page_is_drained(const struct page *page) { return bitmap_is_empty(page->free, &class_info[page->class_id]); }
 
 void page_release(struct page *page)
 {

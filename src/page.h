@@ -57,6 +57,13 @@ struct page {
 /* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a new one. */
 struct page *page_acquire(unsigned class_id, uint32_t holder);
 
+/* The same in two steps: only a listed page, and only a new one. */
+struct page *page_find(unsigned class_id, uint32_t holder);
+struct page *page_make(unsigned class_id, uint32_t holder);
+
+/* Whether a held page has no free block. */
+bool page_is_drained(const struct page *page);
+
 /* Lets a held page go. */
 void page_release(struct page *page);
 

@@ -4,7 +4,7 @@
 #include "os.h"
 #include "page.h"
 
-enum { SLOTS = 16, INTERVAL_MILLISECONDS = 250 };
+enum { SLOTS = POLICY_DEPOT_SLOTS_MAX, INTERVAL_MILLISECONDS = 250 };
 
 struct batch {
     _Atomic(uint32_t) count; /* relaxed: ordered by the slot's bits; atomic for remote_count */
@@ -31,10 +31,11 @@ static struct batch *slot_batch(const struct depot *depot, uint32_t bit)
 bool remote_give(unsigned class_id, void *const *blocks, unsigned count)
 {
     struct depot *depot = &depots[class_id];
+    const struct policy *policy = policy_now();
     HAK_ASSERT(count >= 1 && count <= REMOTE_BATCH_MAX);
-    if (load_relaxed(&bytes_held) >= REMOTE_BYTES)
+    if (load_relaxed(&bytes_held) >= policy->depot_bytes)
         return false;
-    for (uint32_t free; (free = ~load_relaxed(&depot->claimed) & low_mask32(SLOTS)) != 0;) {
+    for (uint32_t free; (free = ~load_relaxed(&depot->claimed) & low_mask32(policy->depot_slots)) != 0;) {
         uint32_t bit = free & -free;
         /* Acquire: the slot's last reader is done with it; pairs with the release at the end of slot_take. */
         if (atomic_fetch_or_explicit(&depot->claimed, bit, memory_order_acquire) & bit)
@@ -99,7 +100,7 @@ void remote_flush_resting(void)
         return;
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct depot *depot = &depots[c];
-        if (!remote_serves(c) || load_relaxed(&depot->claimed) == 0)
+        if (load_relaxed(&depot->claimed) == 0)
             continue;
         flush_slots(c, load_relaxed(&depot->resting) & load_relaxed(&depot->full));
         store_relaxed(&depot->resting, load_relaxed(&depot->full));
@@ -109,8 +110,7 @@ void remote_flush_resting(void)
 void remote_flush(void)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++)
-        if (remote_serves(c))
-            flush_slots(c, load_relaxed(&depots[c].full));
+        flush_slots(c, load_relaxed(&depots[c].full));
 }
 
 size_t remote_count(unsigned class_id)

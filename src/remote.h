@@ -8,20 +8,18 @@
  *   emptying  -> free when the reader clears its bit in `claimed`
  *
  * A bit is won by one thread only, slots are never linked, and so there is no ABA and nothing to reclaim. All depots
- * together hold at most REMOTE_BYTES. A batch that nobody wanted for a whole interval goes back to its pages (remote_flush_resting).
+ * together hold at most as many bytes as the policy says. A batch that nobody wanted for a whole interval goes back to its pages (remote_flush_resting).
  *
- * Classes below REMOTE_MIN_SIZE do not use the depot: their blocks are returned to the bitmaps, where many of them fit a word,
+ * Which classes use the depot is the policy's choice; those below 1 KiB do not, unless it learns better: their blocks are returned to the bitmaps, where many of them fit a word,
  * pages can empty, and neighbours in a cache line stay with one thread. Methods: Bonwick and Adams, "Magazines and Vmem", 2001. */
 #ifndef HAK_REMOTE_H
 #define HAK_REMOTE_H
 
-#include "class.h"
+#include "policy.h"
 
-#define REMOTE_MIN_SIZE 1024u
-#define REMOTE_BYTES ((size_t)32 << 20)
 #define REMOTE_BATCH_MAX 62u
 
-INLINE bool remote_serves(unsigned class_id) { return class_size(class_id) >= REMOTE_MIN_SIZE; }
+INLINE bool remote_serves(unsigned class_id) { return policy_now()->class[class_id].hands_over; }
 
 /* Blocks of a batch of the class, from 1 to REMOTE_BATCH_MAX. */
 INLINE unsigned remote_batch(unsigned class_id)

@@ -1,5 +1,6 @@
 #include "ring.h"
 
+#include "learn.h"
 #include "lock.h"
 #include "map.h"
 #include "meta.h"
@@ -11,19 +12,10 @@
 #include "thread.h"
 
 enum {
-    RING_SLOTS = 510,           /* most blocks in a ring; with SENTINELS a power of two, as its array's memory is */
-    RING_BYTES = 256 << 10,     /* most bytes of blocks in a ring, but for the following */
-    RING_LEAST_SMALL = 64,      /* blocks of up to CLASS_TABLE_MAX that a ring may hold in any case */
-    RING_LEAST_MEDIUM = 2,      /* and of larger ones; up to RING_BYTES_MEDIUM */
-    RING_BYTES_MEDIUM = 2 << 20,
-    RING_FIRST = 14,            /* capacity of a new ring; the next is twice that and SENTINELS */
-    RING_FIRST_BYTES = 16 << 10, /* and most bytes of blocks in it, if there is room for RING_LEAST_MEDIUM */
-    CACHE_BYTES_MIN = 128 << 10, /* rings may grow while those of the thread could hold no more than this, */
-    CACHE_BYTES_MAX = 8 << 20,   /* or no more than this, if those of */
-    CACHE_BYTES_ALL = 64 << 20,  /* all threads could hold no more than this */
     REFILL_FIRST = 4,
     PROBATION = 64,             /* frees into a young ring that are watched */
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
+    COMPARED_SLOTS = 510,       /* blocks of a ring that are compared with each other at the end of the process */
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
     TICKS = 64,                 /* slow calls between looks at the clock */
     IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
@@ -95,18 +87,7 @@ void cache_veil(struct cache *cache)
 
 /* ---- Capacity ------------------------------------------------------------------------------------------------------------ */
 
-static uint32_t capacity_max(unsigned c)
-{
-    size_t size = class_size(c);
-    if (size <= CLASS_TABLE_MAX)
-        return (uint32_t)max_size(RING_LEAST_SMALL, min_size(RING_SLOTS, RING_BYTES / size));
-    return (uint32_t)max_size(RING_LEAST_MEDIUM, RING_BYTES_MEDIUM / size);
-}
-
-static uint32_t capacity_first(unsigned c)
-{
-    return (uint32_t)max_size(RING_LEAST_MEDIUM, min_size(RING_FIRST, RING_FIRST_BYTES / class_size(c)));
-}
+static const struct class_policy *policy_of(unsigned c) { return &policy_now()->class[c]; }
 
 static size_t array_size(uint32_t capacity) { return (SENTINELS + capacity) * sizeof(void *); }
 
@@ -131,7 +112,7 @@ static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
         return false;
     void **slot = array + SENTINELS - 1;
     array[0] = slot[0] = NULL;
-    size_t more = (size_t)(capacity - ring->capacity) * class_size(c);
+    size_t more = capacity * class_size(c) - ring->capacity * class_size(c); /* modulo 2^64: it may become smaller */
     cache->reach += more;
     fetch_add_relaxed(&reach_of_all, more);
     void **old = cache->ring[c].slot;
@@ -140,7 +121,8 @@ static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
     for (size_t i = 1; i <= used; i++)
         slot[i] = old[i];
     ring->slot = slot;
-    ring->capacity = capacity;
+    ring->capacity = (uint16_t)capacity;
+    ring->swept = RING_NOT_SWEPT;
     ring->held_top = slot + used;
     array_free(old, old_capacity);
     return true;
@@ -149,12 +131,34 @@ static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
 /* Doubles the capacity of the ring, which is hidden; false when it is as large as it may be, or memory is out. */
 static bool ring_grow(struct cache *cache, unsigned c)
 {
-    uint32_t capacity = cache->ring[c].capacity;
+    const struct policy *policy = policy_now();
+    uint32_t capacity = cache->ring[c].capacity, most = policy->class[c].capacity;
     size_t more = capacity * class_size(c);
-    bool much_left = load_relaxed(&reach_of_all) + more <= CACHE_BYTES_ALL;
-    if (capacity >= capacity_max(c) || cache->reach + more > (much_left ? CACHE_BYTES_MAX : CACHE_BYTES_MIN))
+    bool much_left = load_relaxed(&reach_of_all) + more <= policy->all_bytes;
+    if (capacity >= most)
         return false;
-    return ring_resize(cache, c, (uint32_t)min_size(capacity * 2u + SENTINELS, capacity_max(c)));
+    if (cache->reach + more > (much_left ? policy->thread_bytes_max : policy->thread_bytes_min)) {
+        if (cache->tally)
+            cache->tally->class[c].refused++;
+        return false;
+    }
+    return ring_resize(cache, c, (uint32_t)min_size(capacity * 2u + SENTINELS, most));
+}
+
+/* Makes the ring smaller; what does not fit any more, the oldest, goes to its pages. */
+static void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
+{
+    struct ring *ring = &cache->ring[c];
+    ring_hide(cache, c);
+    size_t used = (size_t)(ring->held_top - ring->slot), surplus = used > capacity ? used - capacity : 0;
+    page_return(ring->slot + 1, (unsigned)surplus, "free");
+    for (size_t i = 1; i + surplus <= used; i++)
+        ring->slot[i] = ring->slot[i + surplus];
+    ring->held_top -= surplus;
+    ring_resize(cache, c, capacity);
+    ring->refill = (uint16_t)min_size(ring->refill, ring->capacity);
+    ring_publish(cache, c);
+    ring_show(cache, c);
 }
 
 static bool ring_open(struct cache *cache, unsigned c)
@@ -162,9 +166,10 @@ static bool ring_open(struct cache *cache, unsigned c)
     struct ring *ring = &cache->ring[c];
     if (cache->ring[c].slot)
         return true;
-    ring->refill = (uint16_t)min_size(REFILL_FIRST, capacity_first(c));
+    uint32_t first = policy_of(c)->first;
+    ring->refill = (uint16_t)min_size(REFILL_FIRST, first);
     ring->probation = PROBATION;
-    return ring_resize(cache, c, capacity_first(c));
+    return ring_resize(cache, c, first);
 }
 
 /* ---- Entering and leaving slow paths --------------------------------------------------------------------------------------- */
@@ -193,22 +198,103 @@ static void ring_halve(struct cache *cache, unsigned c)
         let_page_go(cache, c);
 }
 
+/* An idle ring that has nothing left to lose but its capacity, which keeps others from growing. */
+static void ring_rest(struct cache *cache, unsigned c)
+{
+    const struct policy *policy = policy_now();
+    if (policy->rests && *ring_top(cache, c) == NULL && cache->ring[c].capacity > policy->class[c].first)
+        ring_shrink(cache, c, policy->class[c].first);
+}
+
 /* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use. (One in use may
  * happen to be at the same place; it loses little.) */
 static void cache_sweep(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct ring *ring = &cache->ring[c];
-        if (ring->slot && ring_top(cache, c) == ring->swept_top)
+        if (ring->slot && ring_top(cache, c) - ring->slot == ring->swept) {
             ring_halve(cache, c);
-        ring->swept_top = ring->slot ? ring_top(cache, c) : NULL;
+            ring_rest(cache, c);
+        }
+        ring->swept = ring->slot ? (uint16_t)(ring_top(cache, c) - ring->slot) : RING_NOT_SWEPT;
     }
+}
+
+/* ---- The policy and the learner ------------------------------------------------------------------------------------------------ */
+
+/* Under a policy that is new to it, the cache gives up what rings may not hold any more. */
+static void cache_comply(struct cache *cache)
+{
+    const struct policy *policy = policy_now();
+    if (LIKELY(cache->version == policy->version))
+        return;
+    cache->version = policy->version;
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        const struct class_policy *class = &policy->class[c];
+        uint32_t most = policy->thrift ? class->first : class->capacity;
+        if (cache->ring[c].slot && cache->ring[c].capacity > most)
+            ring_shrink(cache, c, most);
+    }
+}
+
+/* Threads that never come here never count. */
+static void tally_make(struct cache *cache)
+{
+    if (!learn_is_on() || !lock_acquire())
+        return;
+    cache->tally = meta_alloc(META_OTHER, sizeof *cache->tally);
+    lock_release();
+    if (cache->tally)
+        learn_join(cache->tally);
+}
+
+static void tally_drop(struct cache *cache)
+{
+    if (!cache->tally)
+        return;
+    learn_leave();
+    if (lock_acquire()) {
+        meta_free(META_OTHER, cache->tally, sizeof *cache->tally);
+        lock_release();
+    }
+    cache->tally = NULL;
+}
+
+static void count_refill(struct cache *cache, unsigned c, unsigned got)
+{
+    if (!cache->tally)
+        return;
+    struct tally_class *n = &cache->tally->class[c];
+    n->misses++;
+    n->fetched += got;
+    if (n->owed > 0) {
+        uint32_t bounced = (uint32_t)min_size(got, n->owed);
+        n->bounced += bounced;
+        n->owed -= bounced;
+    }
+}
+
+/* `refused`: the depot had no room. */
+static void count_flush(struct cache *cache, unsigned c, unsigned passed, unsigned to_pages, bool refused)
+{
+    if (!cache->tally)
+        return;
+    struct tally_class *n = &cache->tally->class[c];
+    n->overflows++;
+    n->owed += passed;
+    n->to_pages += to_pages;
+    n->batches_refused += refused;
 }
 
 static COLD void cache_tick(struct cache *cache)
 {
     uint64_t now = os_milliseconds();
     cache->ticks = 0;
+    if (cache->tally)
+        learn_tick(cache->tally, now, load_relaxed(&reach_of_all));
+    else
+        tally_make(cache);
+    cache_comply(cache);
     if (now < cache->sweep_at)
         return;
     cache->sweep_at = now + IDLE_MILLISECONDS;
@@ -265,8 +351,63 @@ static COLD void *direct_malloc(unsigned c)
 
 /* ---- Refill --------------------------------------------------------------------------------------------------------------------- */
 
+/* The ring of a class that is larger than `c`, by `more` hundredths of `size` at most, and has a block; 0 if there is none. */
+static unsigned neighbour_with_block(const struct cache *cache, unsigned c, size_t size, unsigned more)
+{
+    for (unsigned other = class_host(c) + (c != CLASS_FITTED); other <= CLASS_FIXED_LAST; other++) {
+        if (class_size(other) * 100 > size * (100 + more))
+            return 0;
+        if (cache->ring[other].slot && *ring_top(cache, other))
+            return other;
+    }
+    return 0;
+}
+
+/* Whether a block of the class can be had without a new page. */
+static bool is_at_hand(struct cache *cache, unsigned c)
+{
+    struct page *page = cache->page[c];
+    if (page && page_is_drained(page)) {
+        cache->page[c] = NULL;
+        page_release(page);
+    }
+    if (!cache->page[c])
+        cache->page[c] = page_find(c, cache->id);
+    return cache->page[c] || (remote_serves(c) && remote_count(c) > 0);
+}
+
+/* A somewhat larger block instead of one of the class, whose ring is empty and that would need a new page. */
+static void *substitute(struct cache *cache, unsigned c, size_t size)
+{
+    unsigned more = policy_of(c)->wmax;
+    if (LIKELY(more == 0) || size == RING_ANY_SIZE || is_at_hand(cache, c))
+        return NULL;
+    unsigned other = neighbour_with_block(cache, c, size, more);
+    if (other == 0)
+        return NULL;
+    ring_hide(cache, other);
+    void *block = *cache->ring[other].held_top--;
+    ring_publish(cache, other);
+    ring_show(cache, other);
+    if (cache->tally)
+        cache->tally->class[c].substitutes++;
+    return block;
+}
+
+static struct page *make_page(struct cache *cache, unsigned c, size_t size)
+{
+    if (cache->tally && size != RING_ANY_SIZE) {
+        enum { LIKELY_MORE = 25 };
+        cache->tally->class[c].pages++;
+        if (size > POLICY_MID_MIN) /* smaller blocks have no substitutes */
+            cache->tally->class[c].neighbours += neighbour_with_block(cache, c, size, LIKELY_MORE) != 0;
+        learn_note_size(c, size);
+    }
+    return page_make(c, cache->id);
+}
+
 /* Up to `count` blocks from the page the cache holds, or from the next one. 0 when memory is out. */
-static unsigned take_from_pages(struct cache *cache, unsigned c, void **out, unsigned count)
+static unsigned take_from_pages(struct cache *cache, unsigned c, size_t size, void **out, unsigned count)
 {
     for (;;) {
         struct page *page = cache->page[c];
@@ -277,14 +418,16 @@ static unsigned take_from_pages(struct cache *cache, unsigned c, void **out, uns
             cache->page[c] = NULL;
             page_release(page);
         }
-        cache->page[c] = page_acquire(c, cache->id);
+        cache->page[c] = page_find(c, cache->id);
+        if (!cache->page[c])
+            cache->page[c] = make_page(cache, c, size);
         if (!cache->page[c])
             return 0;
     }
 }
 
 /* Fills an empty ring; false when memory is out. */
-static bool ring_refill(struct cache *cache, unsigned c)
+static bool ring_refill(struct cache *cache, unsigned c, size_t size)
 {
     struct ring *ring = &cache->ring[c];
     unsigned got = 0;
@@ -294,13 +437,17 @@ static bool ring_refill(struct cache *cache, unsigned c)
         got = remote_take(c, cache->ring[c].slot + 1);
     if (got > 0) {
         counter_add(&cache->counters.refills_from_depot, 1);
+        if (cache->tally)
+            cache->tally->class[c].batches_taken++;
     } else {
-        got = take_from_pages(cache, c, cache->ring[c].slot + 1, ring->refill);
+        got = take_from_pages(cache, c, size, cache->ring[c].slot + 1, ring->refill);
         if (got == 0)
             return false;
         counter_add(&cache->counters.refills_from_pages, 1);
-        ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, ring->capacity / 2));
+        uint32_t most = (uint32_t)ring->capacity * policy_of(c)->batch / POLICY_BATCH_MAX;
+        ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, most));
     }
+    count_refill(cache, c, got);
     HAK_ASSERT(got <= ring->capacity);
     ring->held_top = ring->slot + got;
     return true;
@@ -321,17 +468,16 @@ static void ring_empty(struct cache *cache, unsigned c)
 }
 
 /* With memory out: everything cached goes back, and then another try. */
-static COLD bool ring_refill_hard(struct cache *cache, unsigned c)
+static COLD bool ring_refill_hard(struct cache *cache, unsigned c, size_t size)
 {
     for (unsigned other = 1; other <= CLASS_LAST; other++)
         if (other != c)
             ring_empty(cache, other);
     remote_flush();
-    return ring_refill(cache, c);
+    return ring_refill(cache, c, size);
 }
 
-
-void *ring_malloc(unsigned c)
+void *ring_malloc(unsigned c, size_t size)
 {
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache))
@@ -343,7 +489,9 @@ void *ring_malloc(unsigned c)
         bool empty = *ring->held_top == NULL;
         if (!empty)
             counter_add(&cache->counters.ring_mallocs, 1);
-        if (!empty || ring_refill(cache, c) || ring_refill_hard(cache, c))
+        if (empty)
+            block = substitute(cache, c, size);
+        if (!block && (!empty || ring_refill(cache, c, size) || ring_refill_hard(cache, c, size)))
             block = *ring->held_top--;
         ring_publish(cache, c);
     } else {
@@ -376,6 +524,7 @@ void *ring_malloc_zeroed(unsigned c)
 /* Passes `count` blocks on: to the depot, in batches, as far as it has room, and the others to their pages. */
 static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks, unsigned count, const char *call)
 {
+    unsigned all = count;
     while (remote_serves(c) && count > 0) {
         unsigned batch = (unsigned)min_size(count, remote_batch(c));
         if (!remote_give(c, blocks, batch))
@@ -386,6 +535,7 @@ static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks,
     }
     page_return(blocks, count, call);
     counter_add(&cache->counters.flushed_to_pages, count);
+    count_flush(cache, c, all, count, remote_serves(c) && count > 0);
 }
 
 /* Makes room in a full ring, which is hidden: a larger array if it may grow, else the older half of its blocks goes. */
@@ -395,7 +545,7 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
     void **slot = ring->slot;
     if (ring_grow(cache, c))
         return;
-    unsigned count = (ring->capacity + 1) / 2;
+    unsigned count = (ring->capacity + 1u) / 2;
     counter_add(&cache->counters.flushes, 1);
     /* A thread that frees more than it allocates, and may go to sleep then, needs no page that others could use. */
     let_page_go(cache, c);
@@ -427,9 +577,13 @@ void ring_check_all(void)
     struct cache *cache = cache_enter();
     if (!cache)
         return;
-    for (unsigned c = 1; c <= CLASS_LAST; c++)
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        /* Comparing each with each takes too long in rings that the learner widened: their pages notice a second free, too. */
+        if (cache->ring[c].slot && cache->ring[c].capacity > COMPARED_SLOTS)
+            ring_shrink(cache, c, COMPARED_SLOTS);
         for (void **slot = ring_top(cache, c); *slot; slot--)
-            block_check(*slot, c, slot - 1, RING_SLOTS, "free");
+            block_check(*slot, c, slot - 1, COMPARED_SLOTS, "free");
+    }
     cache_leave(cache);
 }
 
@@ -464,7 +618,8 @@ void ring_free(void *block, unsigned c, const char *call)
 static void ring_close(struct cache *cache, unsigned c)
 {
     cache->top[c] = cache->limit[c] = CLOSED;
-    cache->ring[c].slot = cache->ring[c].held_top = cache->ring[c].swept_top = NULL;
+    cache->ring[c].slot = cache->ring[c].held_top = NULL;
+    cache->ring[c].swept = RING_NOT_SWEPT;
     cache->ring[c].capacity = 0;
     store_relaxed(&cache->ring[c].level, 0);
 }
@@ -482,6 +637,8 @@ void cache_open(struct cache *cache, uint32_t id)
     cache->reach = 0;
     cache->sweep_at = 0;
     cache->collected = load_relaxed(&collect_epoch);
+    cache->tally = NULL;
+    cache->version = 0;
 }
 
 void cache_forget(struct cache *cache)
@@ -506,6 +663,7 @@ void cache_close(struct cache *cache)
     }
     fetch_sub_relaxed(&reach_of_all, cache->reach);
     cache->reach = 0;
+    tally_drop(cache);
 }
 
 void ring_collect(void)
@@ -532,7 +690,7 @@ static bool ring_is_valid(const struct cache *cache, unsigned c)
     uint32_t capacity = cache->ring[c].capacity;
     if (!slot)
         return top == CLOSED && cache->limit[c] == CLOSED;
-    if (slot[0] || slot[-1] || top < slot || top > slot + capacity || capacity > capacity_max(c))
+    if (slot[0] || slot[-1] || top < slot || top > slot + capacity || capacity > POLICY_RING_MAX)
         return false;
     for (; *top; top--)
         if (map_class(*top) != c)

@@ -12,8 +12,8 @@
  *   open     the fast path does everything
  *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
  *
- * Capacity grows when a ring overflows, within bounds for the ring, the thread and the process; a refill takes twice as
- * many blocks as the one before. Rings that are not used lose their blocks by halves.
+ * Capacity grows when a ring overflows, within the policy's bounds for the ring, the thread and the process; a refill takes
+ * twice as many blocks as the one before. Rings that are not used lose their blocks by halves.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so these are
  * atomic, all relaxed: nothing depends on what is read). A thread without a cache (before
@@ -23,6 +23,7 @@
 
 #include "atomic.h"
 #include "class.h"
+#include "learn.h"
 
 /* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while counted.
  * Direct ones are those without a cache; all threads count them in cache_none's counters. */
@@ -47,10 +48,10 @@ struct ring_counters {
 struct ring {
     void **slot;        /* NULL: closed. slot[0] is NULL */
     void **held_top;    /* the real top while the ring is hidden */
-    void **swept_top;   /* the top when idle rings were last looked for */
     _Atomic(uint32_t) level; /* blocks in the ring when its last slow path ended, for other threads to read */
-    uint32_t capacity;
+    uint16_t capacity;
     uint16_t refill;    /* blocks the next refill asks the page for */
+    uint16_t swept;     /* blocks in it when idle rings were last looked for, or RING_NOT_SWEPT */
     uint16_t probation; /* frees that are still to be watched */
 };
 
@@ -62,9 +63,11 @@ struct cache {
     struct ring ring[CLASS_LAST + 1];
     struct page *page[CLASS_LAST + 1]; /* the page this cache refills from; held */
     struct ring_counters counters;
+    struct tally *tally;    /* what the learner is to see; NULL: the thread does not count (yet) */
     uint64_t sweep_at;      /* milliseconds: when to look for idle rings again */
     size_t reach;           /* bytes of blocks that the rings could hold */
     uint32_t id;            /* from 1 */
+    uint32_t version;       /* of the policy that its rings comply with */
     bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
     uint32_t collected;     /* the value of collect_epoch when the cache was last emptied for it */
@@ -79,8 +82,14 @@ _Static_assert(sizeof(struct cache) <= 4096, "a thread's cache is one page of me
 extern struct cache cache_none;
 extern __thread struct cache *cache_self __attribute__((tls_model("initial-exec")));
 
+/* No slot has this number. */
+#define RING_NOT_SWEPT UINT16_MAX
+
+/* The size asked for, where no larger block may stand in. */
+#define RING_ANY_SIZE ((size_t)0)
+
 /* The slow paths of malloc and free: the ring of the class is empty, or full, or veiled, or there is no cache. */
-void *ring_malloc(unsigned class_id);
+void *ring_malloc(unsigned class_id, size_t size);
 void ring_free(void *block, unsigned class_id, const char *call);
 
 /* A block that reads as zero, when the ring is empty and one can be had without clearing it; NULL otherwise. */

@@ -26,13 +26,14 @@ static bool checking(void) { return UNLIKELY(option(OPTION_CHECK) != 0); }
 /* ---- Allocating ---------------------------------------------------------------------------------------------------------- */
 
 /* A block of the class; with memory out, one of the larger classes up to twice the size: their pages may have room. */
-static void *class_malloc(unsigned class_id, size_t align)
+static void *class_malloc(unsigned class_id, size_t size, size_t align)
 {
     size_t most = 2 * class_size(class_id);
-    void *block = NULL;
-    for (unsigned c = class_id; !block && c <= CLASS_LAST && class_size(c) <= most; c++)
-        if (c == class_id || class_size(c) % align == 0)
-            block = ring_malloc(c);
+    void *block = ring_malloc(class_id, align <= BLOCK_ALIGN ? size : RING_ANY_SIZE);
+    unsigned next = class_id == CLASS_FITTED ? class_host(class_id) : class_id + 1;
+    for (unsigned c = next; !block && c <= CLASS_FIXED_LAST && class_size(c) <= most; c++)
+        if (class_size(c) % align == 0)
+            block = ring_malloc(c, RING_ANY_SIZE);
     return block;
 }
 
@@ -45,12 +46,12 @@ static void *block_make(size_t size, size_t align, bool *zeroed)
     size_t room = checking() ? size + CHECK_MARK : size;
     unsigned class_id = 0;
     if (room <= CLASS_MAX_SIZE && align <= UNIT_SIZE)
-        class_id = class_of(class_aligned_size(room, align));
+        class_id = align <= BLOCK_ALIGN ? class_of(room) : class_host(class_of(class_aligned_size(room, align)));
     if (class_id == 0) {
         thread_check_fork();
         return large_malloc(max_size(size, 1), align, zeroed);
     }
-    void *block = class_malloc(class_id, align);
+    void *block = class_malloc(class_id, room, align);
     if (UNLIKELY(!block)) /* a run may still be had where a page, which takes many units for its many blocks, is not */
         return large_malloc(max_size(size, 1), align, zeroed);
     return checking() ? check_begin(block, map_class(block), size, "malloc") : block;

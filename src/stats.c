@@ -1,5 +1,6 @@
 #include "stats.h"
 
+#include "explain.h"
 #include "hakmem.h"
 #include "large.h"
 #include "lock.h"
@@ -25,7 +26,7 @@ static void gather_classes(struct class_use use[static CLASS_SLOTS])
     page_count(counted);
     for (unsigned c = 0; c <= CLASS_LAST; c++)
         use[c] = (struct class_use){0};
-    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+    for (unsigned c = 1; c <= class_last(); c++) {
         struct class_use *u = &use[c];
         u->pages = counted[c].pages;
         u->blocks = u->pages * class_info[c].blocks;
@@ -42,7 +43,7 @@ static void gather_classes(struct class_use use[static CLASS_SLOTS])
 static void add_memory(struct stats *s, const struct class_use *use)
 {
     uint64_t paged = 0;
-    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+    for (unsigned c = 1; c <= class_last(); c++) {
         uint64_t size = class_size(c);
         s->pages += use[c].pages;
         s->live += use[c].live * size;
@@ -123,7 +124,7 @@ static void print_line(struct text *text, const char *name, uint64_t value, bool
 static void print_classes(struct text *text, const struct class_use *use)
 {
     text_string(text, "  size class       pages        live     in rings    in depot     free\n");
-    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+    for (unsigned c = 1; c <= class_last(); c++) {
         if (use[c].pages == 0)
             continue;
         text_right(text, class_size(c), 12);
@@ -151,4 +152,5 @@ void stats_print(int fd)
 #undef X
     print_classes(&text, use);
     text_end(&text);
+    explain_print(fd);
 }

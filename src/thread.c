@@ -1,10 +1,13 @@
 #include "thread.h"
 
+#include "explain.h"
+#include "learn.h"
 #include "lock.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
 #include "page.h"
+#include "profile.h"
 #include "purge.h"
 #include "remote.h"
 #include "ring.h"
@@ -51,7 +54,10 @@ static void process_start(void)
     if (!options_done && environ) {
         options_done = true;
         options_read(environ);
-        if (option(OPTION_STATS)) {
+        policy_start();
+        profile_load();
+        learn_start();
+        if (option(OPTION_STATS) || option(OPTION_EXPLAIN)) {
             report_fd = os_duplicate(2);
             report_file = os_file_id(report_fd);
         }
@@ -94,8 +100,14 @@ static __attribute__((constructor(101))) void process_constructor(void)
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
+    int fd = os_is_file(report_fd, report_file) ? report_fd : 2;
     if (option(OPTION_STATS))
-        stats_print(os_is_file(report_fd, report_file) ? report_fd : 2);
+        stats_print(fd);
+    else if (option(OPTION_EXPLAIN) == REPORT_ON)
+        explain_print(fd);
+    if (option(OPTION_EXPLAIN) == REPORT_JSON)
+        explain_json(fd);
+    profile_save();
     remote_flush();
     ring_check_all();
 }
@@ -219,6 +231,7 @@ COLD void thread_repair(void)
     page_after_fork(self ? self->id : PAGE_HELD_BRIEFLY);
     remote_after_fork();
     purge_after_fork();
+    learn_after_fork(self && self->tally);
     spares = NULL;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {

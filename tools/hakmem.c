@@ -48,13 +48,19 @@ static int finish_output(void)
 
 /* ---- The library's options --------------------------------------------------------------------------------------- */
 
+enum option_kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT };
+
 static const struct option_row {
     const char *name, *variable, *doc;
+    enum option_kind kind;
+    bool is_for_experts;
     unsigned long long value, min, max;
 } option_rows[] = {
-#define X(id, name, kind, value, min, max, doc) {name, "HAKMEM_" #id, doc, value, min, max},
+#define X(id, name, kind, value, min, max, doc) {name, "HAKMEM_" #id, doc, kind, false, value, min, max},
+#define E(id, name, kind, value, min, max, doc) {name, "HAKMEM_" #id, doc, kind, true, value, min, max},
 #include "options.def"
 #undef X
+#undef E
 };
 enum { OPTION_ROWS = sizeof option_rows / sizeof option_rows[0] };
 
@@ -271,6 +277,25 @@ static void program_warn(const char *program)
                  obstacle);
 }
 
+/* ---- The names for --set ------------------------------------------------------------------------------------------- */
+
+static void row_print(const struct option_row *row)
+{
+    printf("  %-17s  %s", row->name, row->doc);
+    if (row->kind == FLAG || row->kind == COUNT)
+        printf(" (%llu to %llu, default %llu)", row->min, row->max, row->value);
+    else if (row->kind == SHARE)
+        printf(" (%.2f to %.2f, default %.2f)", (double)row->min / 100, (double)row->max / 100, (double)row->value / 100);
+    puts("");
+}
+
+static void rows_print(bool for_experts)
+{
+    for (size_t i = 0; i < OPTION_ROWS; i++)
+        if (option_rows[i].is_for_experts == for_experts)
+            row_print(&option_rows[i]);
+}
+
 /* ---- hakmem run -------------------------------------------------------------------------------------------------- */
 
 static int run_help(void)
@@ -286,11 +311,8 @@ static int run_help(void)
          "  --set NAME=VALUE  set an option of the library; may be repeated\n"
          "  -h, --help        show this text\n"
          "\n"
-         "names for --set:");
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
-        const struct option_row *row = &option_rows[i];
-        printf("  %-16s  %s (%llu to %llu, default %llu)\n", row->name, row->doc, row->min, row->max, row->value);
-    }
+         "names for --set ('hakmem explain --help' has more, for experts):");
+    rows_print(false);
     puts("\n"
          "exit status:\n"
          "  that of PROGRAM; 127 when it is not found, 126 when it cannot be executed, 125 when hakmem itself fails\n"
@@ -326,6 +348,19 @@ static int run_option(char ***arguments)
     return option_set(*(*arguments)++);
 }
 
+/* Replaces this process by the program at *arguments, on the library; returns only a status. */
+static int program_run(char **arguments)
+{
+    const char *program = *arguments;
+    int status = library_preload();
+    if (status != 0)
+        return status;
+    program_warn(program);
+    execvp(program, arguments);
+    return complain(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, NULL, "cannot run '%s': %s", program,
+                    strerror(errno));
+}
+
 static int command_run(char **arguments)
 {
     while (*arguments && (*arguments)[0] == '-') {
@@ -339,16 +374,70 @@ static int command_run(char **arguments)
         if (status != 0)
             return status;
     }
-    const char *program = *arguments;
-    if (!program)
+    if (!*arguments)
         return complain(STATUS_FAILED, run_hint, "run: no program given");
-    int status = library_preload();
+    return program_run(arguments);
+}
+
+/* ---- hakmem explain ---------------------------------------------------------------------------------------------- */
+
+static int explain_help(void)
+{
+    puts("usage: hakmem explain [--json] [--shadow] [--set NAME=VALUE]... [--] PROGRAM [ARGUMENT...]\n"
+         "\n"
+         "Runs PROGRAM as 'hakmem run' does; at its exit, the library says on stderr how it fitted its caches to the\n"
+         "program: the policy in force, and each decision with its reason and its measured effect.\n"
+         "\n"
+         "options:\n"
+         "  --json            one line of JSON, the last on stderr\n"
+         "  --shadow          decide and tell, but change nothing; same as --set learn=shadow\n"
+         "  --set NAME=VALUE  set an option of the library; may be repeated\n"
+         "  -h, --help        show this text\n"
+         "\n"
+         "names for --set:");
+    rows_print(false);
+    puts("\nfor experts, who know better than the learner where it begins and how far it may go:");
+    rows_print(true);
+    puts("\n"
+         "examples:\n"
+         "  hakmem explain -- redis-server --port 7777\n"
+         "  hakmem explain --set profile=redis.profile -- redis-server    learn, and begin with it the next time\n"
+         "  hakmem explain --json -- ./server 2>&1 >/dev/null | tail -1 | jq .decisions");
+    return finish_output();
+}
+
+/* Options of explain that are short for --set. */
+static const struct run_flag explain_flags[] = {{"--json", "explain=json"}, {"--shadow", "learn=shadow"}};
+enum { EXPLAIN_FLAGS = sizeof explain_flags / sizeof explain_flags[0] };
+
+/* Handles the option at the head of *arguments and moves past it; a status. */
+static int explain_option(char ***arguments)
+{
+    static const char hint[] = "try 'hakmem explain --help'";
+    const char *option = *(*arguments)++;
+    for (size_t i = 0; i < EXPLAIN_FLAGS; i++)
+        if (strcmp(option, explain_flags[i].option) == 0)
+            return option_set(explain_flags[i].assignment);
+    if (strcmp(option, "--set") == 0 && **arguments)
+        return option_set(*(*arguments)++);
+    return complain(STATUS_FAILED, hint, "explain: no option '%s', or its value is missing", option);
+}
+
+static int command_explain(char **arguments)
+{
+    int status = option_set("explain=on");
+    while (status == 0 && *arguments && (*arguments)[0] == '-') {
+        if (strcmp(*arguments, "--help") == 0 || strcmp(*arguments, "-h") == 0)
+            return explain_help();
+        if (strcmp(*arguments, "--") == 0) {
+            arguments++;
+            break;
+        }
+        status = explain_option(&arguments);
+    }
     if (status != 0)
         return status;
-    program_warn(program);
-    execvp(program, arguments);
-    return complain(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, NULL, "cannot run '%s': %s", program,
-                    strerror(errno));
+    return *arguments ? program_run(arguments) : complain(STATUS_FAILED, "try 'hakmem explain --help'", "explain: no program given");
 }
 
 /* ---- hakmem bench, hakmem compare -------------------------------------------------------------------------------- */
@@ -395,6 +484,7 @@ static const struct command {
     {"run", "run a program on hakmem", command_run},
     {"compare", "which allocator is best for a program, or whether it makes no difference", command_compare},
     {"bench", "measure hakmem and other allocators on workloads and on real programs", command_bench},
+    {"explain", "run a program, and say how hakmem fitted itself to it and why", command_explain},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -28,7 +28,7 @@ static const char *const g_warnings[] = {
 #undef W
 };
 
-enum kind { FLAG, COUNT };
+enum kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT };
 
 static const struct option {
     const char *variable, *name;
@@ -140,7 +140,15 @@ static void test_every_option(void **state)
             char list[128];
             char number[32];
             snprintf(number, sizeof number, "%llu", k % 2 == 0 ? g_options[i].min : g_options[i].max);
-            const char *value = g_options[i].kind == FLAG ? flags[k] : number;
+            const char *value = number;
+            if (g_options[i].kind == FLAG || g_options[i].kind == LEARN || g_options[i].kind == REPORT)
+                value = flags[k];
+            else if (g_options[i].kind == SHARE)
+                value = g_options[i].max > 100 ? "1.25" : "0.5";
+            else if (g_options[i].kind == PATH)
+                value = ""; /* what profiles do, policy_test.c tests */
+            else if (strcmp(g_options[i].name, "mid_dyn1") == 0)
+                value = "1040";
             snprintf(variable, sizeof variable, "%s=%s", g_options[i].variable, value);
             snprintf(list, sizeof list, "HAKMEM_CONF=%s:%s", g_options[i].name, value);
             struct child_result result;

@@ -9,7 +9,10 @@
 
 /* One class that the depot serves. A batch of the model has two blocks, enough to be mixed up. */
 enum { CLASS = 1, BATCH = 2, BATCHES = 20, SLOTS = 16 };
-const struct class_info class_info[CLASS_SLOTS] = {[CLASS] = {.size = 64 << 10}};
+struct class_info class_info[CLASS_SLOTS] = {[CLASS] = {.size = 64 << 10}};
+
+static const struct policy model_policy = {.depot_bytes = 32 << 20, .depot_slots = 16, .class[CLASS].hands_over = true};
+const struct policy *_Atomic policy_current = &model_policy;
 
 /* Addresses of blocks: nobody looks behind them. */
 static struct batch_content {

@@ -25,7 +25,7 @@ enum { PAIR = 1, OTHER_PAIR = 2, MANY = 3, UNITS = 2 };
      .blocks = (count),                                          \
      .units = 1,                                                 \
      .words = ((count) + 63) / 64}
-const struct class_info class_info[CLASS_SLOTS] = {
+struct class_info class_info[CLASS_SLOTS] = {
     [PAIR] = CLASS(32 << 10, 2), [OTHER_PAIR] = CLASS(32 << 10, 2), [MANY] = CLASS(992, 66)};
 
 uint64_t option_values[OPTION_COUNT];

@@ -7,6 +7,7 @@
 
 #include "remote.h"
 
+enum { SMALLEST = 1024 }; /* of the classes that use the depot */
 enum { CLASSES = 3, LIVE = 300 };
 static unsigned g_classes[CLASSES];
 
@@ -67,7 +68,7 @@ static void worker(unsigned id, uint64_t *random)
             remote_flush_resting();
         else
             remote_flush();
-        must(remote_count(g_classes[which]) <= REMOTE_BYTES / REMOTE_MIN_SIZE * 2, "remote_count: %zu",
+        must(remote_count(g_classes[which]) <= policy_static.depot_bytes / SMALLEST * 2, "remote_count: %zu",
              remote_count(g_classes[which]));
     }
     for (unsigned which = 0; which < CLASSES; which++) {
@@ -82,7 +83,7 @@ static void worker(unsigned id, uint64_t *random)
 int main(int count, char **arguments)
 {
     struct page_totals totals[CLASS_SLOTS];
-    g_classes[0] = class_of(REMOTE_MIN_SIZE);
+    g_classes[0] = class_of(SMALLEST);
     g_classes[1] = class_of(20 * KIB);
     g_classes[2] = class_of(700 * KIB);
     stress_run(count, arguments, worker);

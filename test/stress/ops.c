@@ -50,7 +50,7 @@ static size_t next_size(void)
 {
     unsigned order = next_byte(), within = next_byte();
     if (order % 2) {
-        size_t border = class_size(1 + within % CLASS_LAST); /* of a class, and its neighbours */
+        size_t border = class_size(1 + within % CLASS_FIXED_LAST); /* of a class, and its neighbours */
         return border + order / 2 % 3 - 1;
     }
     unsigned shift = order / 2 % 27; /* up to 64 MiB, and those above 1 MiB more seldom */

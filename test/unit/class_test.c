@@ -18,14 +18,14 @@ static const struct entry {
 static void test_table_is_in_order(void **state)
 {
     (void)state;
-    assert_int_equal(COUNT_OF(table), CLASS_LAST);
+    assert_int_equal(COUNT_OF(table), CLASS_FIXED_LAST);
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         const struct entry *entry = &table[i];
         assert_int_equal(entry->id, i + 1);
         assert_int_equal(entry->first, i == 0 ? 0 : table[i - 1].size + 1);
         assert_true(entry->first <= entry->size);
     }
-    assert_int_equal(table[CLASS_LAST - 1].size, CLASS_MAX_SIZE);
+    assert_int_equal(table[CLASS_FIXED_LAST - 1].size, CLASS_MAX_SIZE);
 }
 
 static void test_class_info_agrees_with_the_table(void **state)
@@ -55,7 +55,7 @@ static void test_every_size(void **state)
     for (size_t size = 0; size <= CLASS_MAX_SIZE; size++) {
         unsigned id = class_of(size);
         size_t have = class_size(id);
-        must(id >= last && id <= last + 1 && id <= CLASS_LAST, "size %zu: class %u after class %u", size, id, last);
+        must(id >= last && id <= last + 1 && id <= CLASS_FIXED_LAST, "size %zu: class %u after class %u", size, id, last);
         must(have >= size, "size %zu: a block of %zu bytes", size, have);
         must(id == 1 || class_size(id - 1) < size, "size %zu: class %u would do, saw %u", size, id - 1, id);
         must(have <= 128 ? have - size < 16 || size == 0 : (have - size) * 5 <= have, "size %zu wastes %zu bytes", size,
@@ -64,13 +64,13 @@ static void test_every_size(void **state)
         must(hak_good_size(have) == have, "good size of %zu: saw %zu", have, hak_good_size(have));
         last = id;
     }
-    assert_int_equal(last, CLASS_LAST);
+    assert_int_equal(last, CLASS_FIXED_LAST);
 }
 
 static void test_block_index_of_every_byte(void **state)
 {
     (void)state;
-    for (unsigned id = 1; id <= CLASS_LAST; id++) {
+    for (unsigned id = 1; id <= CLASS_FIXED_LAST; id++) {
         size_t size = class_size(id), bytes = class_info[id].units * UNIT_SIZE;
         uint32_t index = 0;
         for (size_t begin = 0; begin < bytes; begin += size, index++) {
@@ -87,7 +87,7 @@ static void test_block_index_of_every_byte(void **state)
 static void test_blocks_are_aligned(void **state)
 {
     (void)state;
-    for (unsigned id = 1; id <= CLASS_LAST; id++) {
+    for (unsigned id = 1; id <= CLASS_FIXED_LAST; id++) {
         size_t size = class_size(id);
         size_t align = size & -size; /* pages begin at a unit, so no more than a unit's counts */
         assert_true(align >= BLOCK_ALIGN);
@@ -102,7 +102,7 @@ static void test_class_of_aligned(void **state)
     for (size_t align = 1; align <= UNIT_SIZE; align *= 2)
         for (size_t size = 0; size <= CLASS_MAX_SIZE; size += size < 5000 ? 1 : 13) {
             unsigned expected = 0;
-            for (unsigned id = CLASS_LAST; id >= 1; id--)
+            for (unsigned id = CLASS_FIXED_LAST; id >= 1; id--)
                 if (class_size(id) >= size && class_size(id) % align == 0)
                     expected = id;
             unsigned id = class_of(class_aligned_size(size, align));

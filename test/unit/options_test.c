@@ -8,7 +8,7 @@
 
 #include "options.h"
 
-enum option_kind { FLAG, COUNT };
+enum option_kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT };
 
 static const struct entry {
     const char *name;
@@ -152,11 +152,61 @@ static void test_bounds_of_every_count(void **state)
     }
 }
 
+/* Every kind but FLAG and COUNT: what its options take, as what, and what they refuse. */
+static void test_other_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        enum option_kind kind;
+        const char *text;
+        uint64_t value; /* UINT64_MAX: refused */
+    } cases[] = {
+        {LEARN, "off", LEARN_OFF}, {LEARN, "0", LEARN_OFF}, {LEARN, "1", LEARN_ON}, {LEARN, "On", LEARN_ON},
+        {LEARN, "freeze", LEARN_FREEZE}, {LEARN, "SHADOW", LEARN_SHADOW}, {LEARN, "json", UINT64_MAX}, {LEARN, "2", UINT64_MAX},
+        {REPORT, "no", REPORT_OFF}, {REPORT, "yes", REPORT_ON}, {REPORT, "json", REPORT_JSON}, {REPORT, "shadow", UINT64_MAX},
+        {SHARE, "", UINT64_MAX}, {SHARE, ".", UINT64_MAX}, {SHARE, "x", UINT64_MAX}, {SHARE, "0.123", UINT64_MAX},
+        {SHARE, "1.", UINT64_MAX}, {SHARE, "-1", UINT64_MAX}, {SHARE, "2.01", UINT64_MAX},
+        {SHARE, "99999999999999999999", UINT64_MAX}, {LIST, "", UINT64_MAX}, {LIST, "1/2/3/4/5/6", UINT64_MAX},
+        {LIST, "1//2", UINT64_MAX}, {LIST, "4095", UINT64_MAX}, {LIST, "1/", UINT64_MAX}, {LIST, "4094", 4094},
+        {LIST, "1/2/3/4/5", 1 | 2 << 12 | 3 << 24 | 4ull << 36 | 5ull << 48}, {LIST, "0/7", 7 << 12}, {PATH, "/tmp/x", 6},
+    };
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        for (size_t k = 0; k < COUNT_OF(cases); k++) {
+            if (cases[k].kind != g_options[i].kind)
+                continue;
+            if (cases[k].value == UINT64_MAX)
+                must_refuse(i, cases[k].text);
+            else
+                must_read(i, cases[k].text, cases[k].value);
+        }
+    read_options("HAKMEM_CAP_MID=8,16,0,4,2", NULL, NULL);
+    static const uint64_t items[] = {8, 16, 0, 4, 2};
+    for (unsigned i = 0; i < COUNT_OF(items); i++)
+        assert_int_equal(option_item(OPTION_CAP_MID, i), items[i]);
+    read_options("HAKMEM_PROFILE=/tmp/a,b:c", NULL, NULL);
+    assert_string_equal(option_path, "/tmp/a,b:c");
+}
+
+static void test_shares_are_hundredths(void **state)
+{
+    (void)state;
+    must_read(OPTION_TARGET_HIT_MID, "0.65", 65);
+    must_read(OPTION_TARGET_HIT_MID, ".5", 50);
+    must_read(OPTION_TARGET_HIT_MID, "0", 0);
+    must_read(OPTION_TARGET_HIT_LARGE, "0.07", 7);
+    must_refuse(OPTION_TARGET_HIT_MID, "1");
+    must_read(OPTION_WMAX_MID, "1.4", 140);
+    must_read(OPTION_WMAX_LARGE, "2", 200);
+    must_refuse(OPTION_WMAX_MID, "0.99");
+}
+
 static void test_variable_wins_over_list(void **state)
 {
     (void)state;
     char list[64];
     for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (g_options[i].kind != FLAG)
+            continue;
         snprintf(list, sizeof list, "HAKMEM_CONF=%s:1", g_options[i].name);
         const char *single = variable(g_options[i].name, "0");
         read_options(single, list, NULL);
@@ -246,6 +296,8 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_word_of_every_flag),
         cmocka_unit_test(test_bounds_of_every_count),
+        cmocka_unit_test(test_other_kinds),
+        cmocka_unit_test(test_shares_are_hundredths),
         cmocka_unit_test(test_variable_wins_over_list),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_other_variables_are_not_ours),

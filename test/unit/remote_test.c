@@ -43,8 +43,8 @@ static uintptr_t take(unsigned c, unsigned *count)
 static void test_which_classes_and_how_many(void **state)
 {
     (void)state;
-    for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        assert_int_equal(remote_serves(c), class_size(c) >= REMOTE_MIN_SIZE);
+    for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++) {
+        assert_int_equal(remote_serves(c), class_size(c) >= 1024);
         assert_in_range(remote_batch(c), 1, REMOTE_BATCH_MAX);
         assert_true(remote_batch(c) == 1 || remote_batch(c) * class_size(c) <= 256 * KIB);
         assert_true(c == 1 || remote_batch(c) <= remote_batch(c - 1));
@@ -54,7 +54,7 @@ static void test_which_classes_and_how_many(void **state)
 static void test_batches_come_out_as_they_went_in(void **state)
 {
     (void)state;
-    for (unsigned c = g_smallest; c <= CLASS_LAST; c++) {
+    for (unsigned c = g_smallest; c <= CLASS_FIXED_LAST; c++) {
         unsigned taken;
         assert_int_equal(take(c, &taken), 0);
         for (unsigned count = 1; count <= remote_batch(c); count++) {
@@ -97,11 +97,11 @@ static void empty(unsigned c, uintptr_t tag, size_t accepted)
 static void test_each_class_is_bounded(void **state)
 {
     (void)state;
-    for (unsigned c = g_smallest; c <= CLASS_LAST; c++)
+    for (unsigned c = g_smallest; c <= CLASS_FIXED_LAST; c++)
         for (unsigned round = 0; round < 2; round++) {
             size_t accepted = fill(c, 5);
             size_t bytes = accepted * remote_batch(c) * class_size(c);
-            must(accepted >= 2 && bytes <= REMOTE_BYTES + 2 * MIB, "class %u: %zu batches, %zu bytes", c, accepted, bytes);
+            must(accepted >= 2 && bytes <= policy_static.depot_bytes + 2 * MIB, "class %u: %zu batches, %zu bytes", c, accepted, bytes);
             empty(c, 5, accepted);
         }
 }
@@ -110,12 +110,12 @@ static void test_all_classes_are_bounded(void **state)
 {
     (void)state;
     size_t accepted[CLASS_SLOTS], bytes = 0;
-    for (unsigned c = CLASS_LAST; c >= g_smallest; c--) {
+    for (unsigned c = CLASS_FIXED_LAST; c >= g_smallest; c--) {
         accepted[c] = fill(c, c * 1000000u);
         bytes += accepted[c] * remote_batch(c) * class_size(c);
     }
-    must(bytes >= REMOTE_BYTES && bytes <= REMOTE_BYTES + 2 * MIB, "%zu bytes in the depot", bytes);
-    for (unsigned c = g_smallest; c <= CLASS_LAST; c++)
+    must(bytes >= policy_static.depot_bytes && bytes <= policy_static.depot_bytes + 2 * MIB, "%zu bytes in the depot", bytes);
+    for (unsigned c = g_smallest; c <= CLASS_FIXED_LAST; c++)
         empty(c, c * 1000000u, accepted[c]);
 }
 

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Tests of the learner from outside: learn.py HAKMEM WORKLOADS, the paths of the built command and of the bench lab's program.
+What is learned depends on the machine; what is tested holds whatever it was."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+WORKLOADS = pathlib.Path(sys.argv.pop()).resolve()
+TOOL = pathlib.Path(sys.argv.pop()).resolve()
+POOL = ["thread-pool-200", "--idle", "0.1", "--seed", "1"]
+BURST = ["burst-json-1", "--seconds", "1.2", "--seed", "1"]
+
+
+def run(workload, *options, **environment):
+    """(JSON of the workload, text on stderr)."""
+    command = [TOOL, "explain", *options, "--", WORKLOADS, *workload]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout), done.stderr
+
+
+def explained(workload, *options, **environment):
+    result, errors = run(workload, "--json", *options, **environment)
+    return result, json.loads(errors.splitlines()[-1])
+
+
+def differing(policy):
+    """Fields of the classes that are not as in the static policy."""
+    return [c for c in policy["classes"] if c["capacity"] != c["static_capacity"] or c["batch"] != 2 or c["wmax"] != 100]
+
+
+class Modes(unittest.TestCase):
+    def test_idle_threads_take_less_memory(self):
+        learned, told = explained(POOL)
+        static, nothing = explained(POOL, "--set", "learn=off")
+        self.assertIn("thrift", [d["rule"] for d in told["decisions"]])
+        self.assertLess(learned["value"], 0.75 * static["value"])
+        self.assertEqual((nothing["decisions"], nothing["policy"]["version"]), ([], 0))
+        self.assertEqual(differing(nothing["policy"]), [])
+
+    def test_shadow_changes_nothing(self):
+        _, told = explained(POOL, "--shadow")
+        self.assertTrue(told["decisions"])
+        self.assertEqual({d["outcome"] for d in told["decisions"]}, {"not done"})
+        self.assertEqual((told["policy"]["version"], differing(told["policy"])), (0, []))
+
+    def test_decisions_have_reasons_and_effects(self):
+        _, told = explained(POOL)
+        for decision in told["decisions"]:
+            self.assertTrue(decision["what"] and decision["reason"] and decision["measure"])
+            self.assertEqual("after" in decision, decision["outcome"] in ("kept", "taken back"))
+        _, text = run(POOL)
+        for words in ("hakmem policy, learner on", "thrift", "threads with rings", "effect: "):
+            self.assertIn(words, text)
+
+    def test_options_reach_the_policy(self):
+        _, told = explained(BURST, HAKMEM_LEARN="freeze", HAKMEM_CAP_MID="8,8,8,4,2", HAKMEM_CAP_LARGE="1,1,1,1,1", HAKMEM_WMAX_MID="1.4",
+                            HAKMEM_POOL_REFILL_BATCH="3", HAKMEM_MID_DYN1="1040", HAKMEM_CAP_MAX_MID="6")
+        classes = {c["size"]: c for c in told["policy"]["classes"]}
+        self.assertEqual([classes[size]["capacity"] for size in (2048, 4096, 8192, 16384, 32768, 65536)], [6, 6, 6, 4, 2, 1])
+        self.assertEqual((classes[4096]["wmax"], classes[65536]["wmax"], classes[64]["wmax"]), (140, 100, 100))
+        self.assertEqual({c["batch"] for c in told["policy"]["classes"]}, {3})
+        self.assertTrue(classes[1040]["fitted"])
+        _, text = run(BURST, HAKMEM_MID_DYN1="1041", HAKMEM_LEARN="off")
+        self.assertIn("mid_dyn1", text)
+
+
+class Profile(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.file = pathlib.Path(directory.name) / "profile"
+        self.option = ["--set", f"profile={self.file}"]
+
+    def learn(self):
+        """A run that learns something that profiles keep."""
+        explained(["remote-main-r50-any", "--seconds", "2", "--seed", "1"], *self.option)
+        if not self.file.exists():
+            self.skipTest("this machine's load left nothing to learn in two seconds")
+
+    def test_the_next_run_begins_with_it(self):
+        self.learn()
+        text = self.file.read_text(encoding="ascii")
+        self.assertRegex(text, r"^hakmem profile 1\nbuild [0-9a-f]+\nfitted \d+\nrests [01]\n")
+        _, told = explained(["calloc-small", "--seconds", "0.1"], *self.option, "--set", "learn=freeze")
+        learned = [line.split() for line in text.splitlines() if line.startswith("class")]
+        classes = {str(c["size"]): c for c in told["policy"]["classes"]}
+        for _, size, capacity, batch, _, wmax in learned:
+            self.assertEqual([classes[size]["capacity"], classes[size]["batch"], classes[size]["wmax"] - 100],
+                             [int(capacity), int(batch), int(wmax)])
+        self.assertEqual((told["decisions"], self.file.read_text(encoding="ascii")), ([], text))
+
+    def test_damaged_and_strange_files_are_ignored(self):
+        self.learn()
+        good = self.file.read_text(encoding="ascii")
+        for content in ("", "x", good[:-2], good.replace("depot_bytes", "depot_bytez"), "\0" * 20000):
+            self.file.write_text(content, encoding="ascii")
+            _, text = run(["calloc-small", "--seconds", "0.1"], *self.option, "--set", "learn=freeze")
+            warnings = [line for line in text.splitlines() if "warning" in line]
+            self.assertLessEqual(len(warnings), 1)
+            self.assertTrue(warnings or len(content) > 16384, content)
+        self.file.write_text(good, encoding="ascii")
+        done = subprocess.run([TOOL, "run", *self.option, "--", "true"], capture_output=True, text=True, check=True)
+        self.assertIn("profile ignored: of another program", done.stderr)
+        self.assertEqual(self.file.read_text(encoding="ascii"), good)
+
+    def test_a_full_disk_is_one_line(self):
+        _, text = run(["remote-main-r50-any", "--seconds", "2", "--seed", "1"], "--set", "profile=/dev/full/none")
+        self.assertLessEqual(text.count("warning"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
