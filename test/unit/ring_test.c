@@ -166,7 +166,7 @@ static void growth(void *unused)
         to_depot = load_relaxed(&cache()->counters.flushed_to_depot) - to_depot;
         must((to_depot > 0) == remote_serves(c), "class %u: %zu blocks passed to the depot", c, (size_t)to_depot);
         must(flushes > 0, "class %u: %zu frees never filled the ring of %u", c, count, most);
-        must(most <= 512, "class %u: a capacity of %u", c, most);
+        must(most <= 2048, "class %u: a capacity of %u", c, most);
         must((size_t)most * class_size(c) <= 256 * KIB || most <= 64 || class_size(c) > 32 * KIB,
              "class %u: a ring of %zu bytes", c, most * class_size(c));
         must((size_t)most * class_size(c) <= 2 * MIB + 64 * KIB, "class %u: a ring of %zu bytes", c, most * class_size(c));
