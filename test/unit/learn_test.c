@@ -99,7 +99,7 @@ static void test_widen_is_kept(void **state)
     assert_int_equal(last()->after, 5000);
     windows(2);
     must_decide(RULE_WIDEN, c); /* the next step */
-    assert_int_equal(g_learner.policy.class[c].capacity, 2054);
+    assert_int_equal(g_learner.policy.class[c].capacity, 2048);
 }
 
 /* Rings of several active threads add up. */
