@@ -10,9 +10,9 @@ enum {
 #define CONTENDED ((uint32_t)1 << 31) /* somebody sleeps; the other bits are the holder's thread id, 0 = free */
 
 static _Atomic(uint32_t) lock_word;
-static __thread uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
+static __thread volatile uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
 
-static bool orphans_expected;          /* written before there are other threads */
+static const _Atomic(uint32_t) *fork_word; /* lock_watch; written before there are other threads */
 static _Atomic(uint32_t) first_holder; /* thread id; 0 = nobody yet */
 static _Atomic(bool) shared;           /* another thread than that has had the lock */
 
@@ -25,6 +25,8 @@ static uint32_t thread_id(void)
 
 /* Pairs with the release in lock_release. */
 static bool lock_try(uint32_t from, uint32_t to) { return cas_acquire(&lock_word, &from, to); }
+
+static bool may_be_orphaned(void) { return !fork_word || load_relaxed(fork_word) == 0; }
 
 static COLD void lock_wait(uint32_t self)
 {
@@ -42,8 +44,7 @@ static COLD void lock_wait(uint32_t self)
         if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED))
             continue;
         os_wait(&lock_word, seen | CONTENDED, WAIT_MILLISECONDS);
-        /* Not otherwise: to a child of vfork, which shares this memory, its parent's threads do not seem to exist. */
-        if (orphans_expected && load_relaxed(&lock_word) == (seen | CONTENDED) &&
+        if (may_be_orphaned() && load_relaxed(&lock_word) == (seen | CONTENDED) &&
             !os_thread_exists(seen & ~CONTENDED) && lock_try(seen | CONTENDED, self | CONTENDED))
             return;
     }
@@ -59,15 +60,29 @@ static void note_holder(uint32_t self)
         store_relaxed(&shared, true);
 }
 
+/* A signal handler that forked between the look at the thread's id and the lock's being taken made this another thread, which
+ * has taken the lock in the name of its parent. */
+static uint32_t correct_holder(uint32_t self)
+{
+    while (UNLIKELY(self != lock_thread_id)) {
+        self = lock_thread_id;
+        store_relaxed(&lock_word, self); /* nobody else is there to sleep */
+        signal_fence();
+    }
+    return self;
+}
+
 bool lock_acquire(void)
 {
     uint32_t self = thread_id();
+    signal_fence();
     if (UNLIKELY(!lock_try(0, self))) {
         if ((load_relaxed(&lock_word) & ~CONTENDED) == self)
             return false;
         lock_wait(self);
     }
-    note_holder(self);
+    signal_fence();
+    note_holder(correct_holder(self));
     return true;
 }
 
@@ -77,7 +92,7 @@ bool lock_was_shared(void)
     return load_relaxed(&shared) || (first != 0 && first != thread_id());
 }
 
-void lock_expect_orphans(void) { orphans_expected = true; }
+void lock_watch(const _Atomic(uint32_t) *word) { fork_word = word; }
 
 void lock_release(void)
 {

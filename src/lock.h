@@ -5,6 +5,7 @@
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
 
+#include "atomic.h"
 #include "base.h"
 
 /* False when this very thread holds the lock already: a signal handler interrupted the holder and came back here. The caller
@@ -17,9 +18,11 @@ bool lock_is_held(void);
  * before lock_after_fork, it tells of the parent's, and the calling thread is the one that forked. */
 bool lock_was_shared(void);
 
-/* To be called where children of _Fork or clone cannot be noticed: who waits for long then looks whether the holder exists in its
- * process, and takes the lock over if not. */
-void lock_expect_orphans(void);
+/* `word` reads as zero in the child of a fork that has not been through lock_after_fork. There, and while no such word is
+ * known, who waits for long looks whether the holder exists in this process, and takes the lock over if not: a signal
+ * handler that called _Fork may have interrupted a wait for a thread that the child does not have. Elsewhere nobody does, since to a
+ * child of vfork, which shares this memory, its parent's threads do not seem to exist. */
+void lock_watch(const _Atomic(uint32_t) *word);
 
 /* In the child of a fork, in its only thread: the thread has a new id, and nobody else holds anything. */
 void lock_after_fork(void);

@@ -50,8 +50,7 @@ static void process_start(void)
         if (os_map_wiped_on_fork(&word) == 0) {
             thread_fork_word = word;
             store_relaxed(thread_fork_word, 1);
-        } else {
-            lock_expect_orphans();
+            lock_watch(thread_fork_word);
         }
     }
     if (!options_done && environ) {

@@ -527,7 +527,7 @@ static void trimmed_by_another(void *unused)
             ring_malloc_zeroed(class_of(16));
             break;
         case 1:
-            ring_malloc(CLASS_LAST);
+            ring_malloc(CLASS_LAST, RING_ANY_SIZE);
             break;
         default:
             ring_free(large, CLASS_LAST, "free");
