@@ -110,15 +110,28 @@ HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(block, 
 
 /* ---- C++: operator new and delete, by their names in the Itanium ABI ------------------------------------------------------ */
 
+static NOINLINE void *new_medium(size_t size, bool throws)
+{
+    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of_medium(size)) : NULL;
+    if (LIKELY(block))
+        return block;
+    return throws ? new_slow(size) : new_nothrow_slow(size);
+}
+
 INLINE void *new_fast(size_t size)
 {
-    void *block = malloc_fast(size);
-    return LIKELY(block) ? block : new_failed(size, BLOCK_ALIGN, true);
+    if (UNLIKELY(size > CLASS_TABLE_MAX))
+        return new_medium(size, true);
+    void *block = block_pop(class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    return LIKELY(block) ? block : new_slow(size);
 }
+
 INLINE void *new_nothrow_fast(size_t size)
 {
-    void *block = malloc_fast(size);
-    return LIKELY(block) ? block : new_failed(size, BLOCK_ALIGN, false);
+    if (UNLIKELY(size > CLASS_TABLE_MAX))
+        return new_medium(size, false);
+    void *block = block_pop(class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+    return LIKELY(block) ? block : new_nothrow_slow(size);
 }
 
 HAK_PUBLIC void *_Znwm(size_t size) { return new_fast(size); }

@@ -11,6 +11,18 @@ typedef void (*new_handler)(void);
 __attribute__((weak)) new_handler _ZSt15get_new_handlerv(void);
 __attribute__((weak)) void _ZSt17__throw_bad_allocv(void);
 
+void *new_slow(size_t size)
+{
+    void *block = malloc_slow_at(size, CALLER);
+    return block ? block : new_failed(size, BLOCK_ALIGN, true);
+}
+
+void *new_nothrow_slow(size_t size)
+{
+    void *block = malloc_slow_at(size, CALLER);
+    return block ? block : new_failed(size, BLOCK_ALIGN, false);
+}
+
 void *new_failed(size_t size, size_t align, bool throws)
 {
     for (;;) {
@@ -18,7 +30,7 @@ void *new_failed(size_t size, size_t align, bool throws)
         if (!handler)
             break;
         handler();
-        void *block = aligned_slow(align, size);
+        void *block = aligned_slow(align, size, CALLER);
         if (block)
             return block;
     }

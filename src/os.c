@@ -152,6 +152,23 @@ bool os_thread_exists(uint32_t thread_id)
     return call4(SYS_tgkill, (long)os_process_id(), (long)thread_id, 0, 0) != ESRCH;
 }
 
+int os_open(const char *path)
+{
+    long result = system_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    return error_of(result) ? -1 : (int)result;
+}
+
+size_t os_read(int fd, char *buffer, size_t size)
+{
+    long result;
+    do
+        result = system_call(SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
+    while (error_of(result) == EINTR);
+    return result > 0 ? (size_t)result : 0;
+}
+
+void os_close(int fd) { call4(SYS_close, fd, 0, 0, 0); }
+
 void os_write(int fd, const char *text, size_t length)
 {
     while (length > 0) {

@@ -41,18 +41,26 @@ static uint32_t page_unit(const struct page *page)
     return (uint32_t)((uintptr_t)page->start >> UNIT_SHIFT) % SUPERSLAB_UNITS;
 }
 
+/* What the page map says of its units. */
+static unsigned page_entry_class(const struct page *page) { return load_relaxed(&page->group) ? CLASS_GROUPED : page->class_id; }
+
+static unsigned listing_set(unsigned class_id, unsigned group)
+{
+    return group ? SET_OF_GROUP + group : SET_OF_CLASS + class_id;
+}
+
 /* ---- Listing ----------------------------------------------------------------------------------------------------------- */
 
 /* The state is LISTED already, or the caller holds the page: nobody else can list it. */
 static void page_enlist(struct page *page)
 {
     struct superslab *slab = page->slab;
-    unsigned class_id = page->class_id;
+    unsigned set = listing_set(page->class_id, load_relaxed(&page->group));
     uint32_t bit = (uint32_t)1 << page_unit(page);
     store_seq(&page->state, PAGE_LISTED);
     /* From here on the page is the next claimer's. Pairs with the fetch_and in unit_claim. */
     fetch_or_seq(&slab->listed, bit);
-    slabset_add(SET_OF_CLASS + class_id, slab->number);
+    slabset_add(set, slab->number);
 }
 
 /* Makes the caller the holder of the page listed at a unit. NULL when there is none, or somebody else was faster. */
@@ -69,12 +77,13 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
 
 /* ---- Making and unmaking ------------------------------------------------------------------------------------------------- */
 
-static void page_init(struct page *page, unsigned class_id, struct run run)
+static void page_init(struct page *page, unsigned class_id, unsigned group, struct run run)
 {
     const struct class_info *info = &class_info[class_id];
     page->start = run_start(run);
     page->slab = run.slab;
     page->class_id = (uint8_t)class_id;
+    store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
     page->checked = option(OPTION_CHECK);
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
@@ -91,7 +100,7 @@ static size_t descriptor_size(unsigned class_id)
     return offsetof(struct page, free) + class_info[class_id].words * sizeof(uint64_t);
 }
 
-static struct page *page_create(unsigned class_id)
+static struct page *page_create(unsigned class_id, unsigned group)
 {
     if (!lock_acquire())
         return NULL;
@@ -101,8 +110,8 @@ static struct page *page_create(unsigned class_id)
     if (page) {
         run = span_alloc(info->units, 1);
         if (run.slab) {
-            page_init(page, class_id, run);
-            map_set(page->start, info->units, class_id, page);
+            page_init(page, class_id, group, run);
+            map_set(page->start, info->units, page_entry_class(page), page);
         } else {
             meta_free(META_PAGE, page, descriptor_size(class_id));
         }
@@ -172,33 +181,43 @@ static void page_list(struct page *page)
 
 /* ---- Holding and letting go ------------------------------------------------------------------------------------------------ */
 
-/* Claims a page of the class in one superslab; NULL when none is listed there. */
-static struct page *slab_claim(struct superslab *slab, unsigned class_id)
+/* Whether the page listed at a unit is probably one of the class and group. */
+static bool unit_may_serve(struct superslab *slab, uint32_t unit, unsigned class_id, unsigned group)
+{
+    char *start = slab_unit_start(slab, unit);
+    if (!group)
+        return map_class(start) == class_id;
+    const struct page *page = map_class(start) == CLASS_GROUPED ? map_page(start) : NULL;
+    return page && load_relaxed(&page->group) == group; /* it may be another page by now: the claimer looks again */
+}
+
+/* Claims a page of the class and group in one superslab; NULL when none is listed there. */
+static struct page *slab_claim(struct superslab *slab, unsigned class_id, unsigned group)
 {
     for (uint32_t listed = load_seq(&slab->listed); listed; listed &= listed - 1) {
         uint32_t unit = lowest_bit(listed);
-        if (map_class(slab_unit_start(slab, unit)) != class_id)
+        if (!unit_may_serve(slab, unit, class_id, group))
             continue;
         struct page *page = unit_claim(slab, unit);
         if (!page)
             continue;
-        if (page->class_id == class_id)
+        if (page->class_id == class_id && load_relaxed(&page->group) == group)
             return page;
         page_list(page); /* another page by now */
     }
     return NULL;
 }
 
-static struct page *page_claim(unsigned class_id)
+static struct page *page_claim(unsigned class_id, unsigned group)
 {
-    unsigned set = SET_OF_CLASS + class_id;
+    unsigned set = listing_set(class_id, group);
     for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-        struct page *page = slab_claim(slab_at(n), class_id);
+        struct page *page = slab_claim(slab_at(n), class_id, group);
         if (page)
             return page;
         /* The set is a hint: correct it, then look again, for a page listed meanwhile relies on it. */
         slabset_remove(set, n);
-        page = slab_claim(slab_at(n), class_id);
+        page = slab_claim(slab_at(n), class_id, group);
         if (page) {
             slabset_add(set, n);
             return page;
@@ -207,15 +226,17 @@ static struct page *page_claim(unsigned class_id)
     return NULL;
 }
 
-struct page *page_acquire(unsigned class_id, uint32_t holder)
+struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder)
 {
-    struct page *page = page_claim(class_id);
+    struct page *page = page_claim(class_id, group);
     if (!page)
-        page = page_create(class_id);
+        page = page_create(class_id, group);
     if (page)
         store_relaxed(&page->holder, holder);
     return page;
 }
+
+struct page *page_acquire(unsigned class_id, uint32_t holder) { return page_acquire_group(class_id, 0, holder); }
 
 void page_release(struct page *page)
 {
@@ -403,24 +424,58 @@ static void slab_each_page(struct superslab *slab, void (*visit)(struct page *, 
     }
 }
 
-static void count_page(struct page *page, void *argument)
+static unsigned free_blocks(const struct page *page)
 {
-    struct page_totals *totals = (struct page_totals *)argument + page->class_id;
-    totals->pages++;
+    unsigned count = 0;
     for (unsigned word = 0; word < class_info[page->class_id].words; word++)
-        totals->free_blocks += count_bits(load_relaxed(&page->free[word]));
+        count += count_bits(load_relaxed(&page->free[word]));
+    return count;
 }
 
-void page_count(struct page_totals *totals)
+static void add_page(struct page_totals *totals, const struct page *page)
 {
-    for (unsigned c = 0; c < CLASS_SLOTS; c++)
-        totals[c] = (struct page_totals){0, 0};
+    totals->pages++;
+    totals->free_blocks += free_blocks(page);
+    totals->touched += load_relaxed(&page->virgin) * class_size(page->class_id);
+}
+
+static void count_page(struct page *page, void *totals)
+{
+    add_page((struct page_totals *)totals + page->class_id, page);
+}
+
+static void count_grouped_page(struct page *page, void *totals)
+{
+    add_page((struct page_totals *)totals + load_relaxed(&page->group), page);
+}
+
+static void count_pages(struct page_totals *totals, unsigned size, void (*count)(struct page *, void *))
+{
+    for (unsigned i = 0; i < size; i++)
+        totals[i] = (struct page_totals){0};
     for (uint32_t n = 0; n < span_slab_count(); n++) {
         if (!lock_acquire())
             return;
-        slab_each_page(slab_at(n), count_page, totals);
+        slab_each_page(slab_at(n), count, totals);
         lock_release();
     }
+}
+
+void page_count(struct page_totals *totals) { count_pages(totals, CLASS_SLOTS, count_page); }
+void page_count_groups(struct page_totals *totals) { count_pages(totals, GROUP_COUNT, count_grouped_page); }
+
+size_t page_bytes_kept(const void *block, unsigned class_id)
+{
+    size_t bytes = 0;
+    if (!lock_acquire()) /* so that the page is not unmade */
+        return 0;
+    const struct page *page = map_page(block);
+    if (page && page->class_id == class_id) {
+        unsigned live = class_info[class_id].blocks - free_blocks(page);
+        bytes = load_relaxed(&page->virgin) * class_size(class_id) / max_size(live, 1);
+    }
+    lock_release();
+    return bytes;
 }
 
 /* Free blocks in hand while their memory is purged. */
@@ -518,14 +573,14 @@ static bool units_used(const struct page *page)
 }
 
 /* Whether what the page map says of a unit is true: it may be half of what a vanished thread was about to do. */
-static bool entry_is_sound(struct superslab *slab, uint32_t unit, const struct page *page, unsigned class_id)
+static bool entry_is_sound(struct superslab *slab, uint32_t unit, const struct page *page, unsigned entry)
 {
     char *start = slab_unit_start(slab, unit);
-    if (!(slab->used >> unit & 1) || !page || (class_is_paged(class_id) && page->class_id != class_id))
+    if (!(slab->used >> unit & 1) || !page || (class_is_paged(entry) && page_entry_class(page) != entry))
         return false;
     if (page->class_id == 0)
         return page->start == start;
-    return page->slab == slab && start >= page->start && start < page->start + class_info[class_id].units * UNIT_SIZE &&
+    return page->slab == slab && start >= page->start && start < page->start + class_info[page->class_id].units * UNIT_SIZE &&
            units_used(page);
 }
 
@@ -550,9 +605,9 @@ void page_after_fork(uint32_t self)
         struct superslab *slab = slab_at(n);
         for (uint32_t unit = 0; slab_unit_start(slab, 0) && unit < SUPERSLAB_UNITS; unit++) {
             char *start = slab_unit_start(slab, unit);
-            unsigned class_id = map_class(start);
+            unsigned entry = map_class(start);
             struct page *page = map_page(start);
-            if ((class_is_paged(class_id) || page) && !entry_is_sound(slab, unit, page, class_id))
+            if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
                 map_set(start, 1, CLASS_RESERVED, NULL);
         }
         store_seq(&slab->listed, 0);
@@ -566,7 +621,7 @@ bool page_is_valid(const struct page *page)
     if (page->class_id == 0 || page->class_id > CLASS_LAST || load_relaxed(&page->virgin) > info->blocks)
         return false;
     for (unsigned unit = 0; unit < info->units; unit++)
-        if (map_class(page->start + unit * UNIT_SIZE) != page->class_id || map_page(page->start + unit * UNIT_SIZE) != page)
+        if (map_class(page->start + unit * UNIT_SIZE) != page_entry_class(page) || map_page(page->start + unit * UNIT_SIZE) != page)
             return false;
     for (unsigned word = 0; word < info->words; word++)
         if (load_relaxed(&page->free[word]) & ~full_word(info, word))

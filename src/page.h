@@ -46,6 +46,7 @@ struct page {
     _Atomic(bool) purged;      /* [atomic, a hint] its holes were purged and no block came or went since */
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
+    _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
     union {
         size_t bytes;           /* [lock to write] of a large block: usable size */
         _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
@@ -54,6 +55,8 @@ struct page {
 
 /* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a new one. */
 struct page *page_acquire(unsigned class_id, uint32_t holder);
+/* The same for a page of a group, which has blocks of this class only. */
+struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder);
 
 /* Lets a held page go. */
 void page_release(struct page *page);
@@ -76,9 +79,16 @@ bool page_check_block(const void *block, enum error_id *error);
 struct page_totals {
     size_t pages;       /* pages of the class */
     size_t free_blocks; /* in their bitmaps */
+    size_t touched;     /* bytes of blocks that were ever handed out */
 };
 /* Counts the pages of every class into totals[CLASS_SLOTS]; running threads are not stopped. */
 void page_count(struct page_totals *totals);
+
+/* Counts the pages of every group into totals[GROUP_COUNT]. */
+void page_count_groups(struct page_totals *totals);
+
+/* The bytes of its page that each of the page's live blocks keeps, the touched ones only; 0 when `block` is in no page of the class. */
+size_t page_bytes_kept(const void *block, unsigned class_id);
 
 /* Gives the memory of free blocks, where they cover whole pages of memory, back to the system. Returns the bytes that may have gone
  * (memory that was not resident counts too, but pages that did not change since the last time are left out). */

@@ -1,5 +1,6 @@
 #include "ring.h"
 
+#include "group.h"
 #include "lock.h"
 #include "map.h"
 #include "meta.h"
@@ -84,6 +85,8 @@ static void ring_show(struct cache *cache, unsigned c)
     signal_fence();
     cache->limit[c] = ring->slot + (ring->probation > 0 ? 0 : ring->capacity);
 }
+
+void ring_await(struct cache *cache, unsigned c) { ring_hide(cache, c); }
 
 void cache_veil(struct cache *cache)
 {
@@ -201,6 +204,7 @@ static void cache_sweep(struct cache *cache)
             ring_halve(cache, c);
         ring->swept_top = ring->slot ? ring_top(cache, c) : NULL;
     }
+    group_sweep(load_relaxed(&cache->groups));
 }
 
 static COLD void cache_tick(struct cache *cache)
@@ -214,7 +218,7 @@ static COLD void cache_tick(struct cache *cache)
     cache_sweep(cache);
 }
 
-static struct cache *cache_enter(void)
+struct cache *cache_enter(void)
 {
     thread_check_fork();
     struct cache *cache = thread_cache();
@@ -227,7 +231,7 @@ static struct cache *cache_enter(void)
     return cache;
 }
 
-static void cache_leave(struct cache *cache)
+void cache_leave(struct cache *cache)
 {
     signal_fence();
     cache->busy = false;
@@ -316,6 +320,7 @@ static COLD bool ring_refill_hard(struct cache *cache, unsigned c)
     for (unsigned other = 1; other <= CLASS_LAST; other++)
         if (other != c)
             ring_empty(cache, other);
+    group_empty(load_relaxed(&cache->groups));
     remote_flush();
     return ring_refill(cache, c);
 }
@@ -418,6 +423,7 @@ void ring_check_all(void)
     for (unsigned c = 1; c <= CLASS_LAST; c++)
         for (void **slot = ring_top(cache, c); *slot; slot--)
             block_check(*slot, c, slot - 1, RING_SLOTS, "free");
+    group_check(load_relaxed(&cache->groups));
     cache_leave(cache);
 }
 
@@ -464,6 +470,8 @@ void cache_open(struct cache *cache, uint32_t id)
         ring_close(cache, c);
         cache->page[c] = NULL;
     }
+    if (load_relaxed(&cache->groups))
+        group_open(load_relaxed(&cache->groups), id);
     cache->id = id;
     cache->busy = false;
     cache->reach = 0;
@@ -475,6 +483,7 @@ static void cache_empty(struct cache *cache)
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         ring_empty(cache, c);
     }
+    group_empty(load_relaxed(&cache->groups));
 }
 
 void cache_close(struct cache *cache)
@@ -500,9 +509,11 @@ void ring_collect(void)
 
 size_t ring_count(const struct cache *cache, unsigned c)
 {
+    /* Acquire: the rings are set up; pairs with site.c, which makes them. */
+    size_t apart = group_blocks(load_acquire(&cache->groups), c, cache == cache_self);
     if (cache != cache_self)
-        return load_relaxed(&cache->ring[c].level);
-    return cache->ring[c].slot ? (size_t)(ring_top(cache, c) - cache->ring[c].slot) : 0;
+        return apart + load_relaxed(&cache->ring[c].level);
+    return apart + (cache->ring[c].slot ? (size_t)(ring_top(cache, c) - cache->ring[c].slot) : 0);
 }
 
 static bool ring_is_valid(const struct cache *cache, unsigned c)
@@ -528,5 +539,5 @@ bool cache_is_valid(const struct cache *cache)
         if (page && (page->class_id != c || load_relaxed(&page->state) != PAGE_OWNED || !page_is_valid(page)))
             return false;
     }
-    return true;
+    return !load_relaxed(&cache->groups) || group_is_valid(load_relaxed(&cache->groups));
 }

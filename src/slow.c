@@ -8,6 +8,7 @@
 #include "options.h"
 #include "page.h"
 #include "ring.h"
+#include "site.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -21,23 +22,38 @@ static void *out_of_memory(void)
     return NULL;
 }
 
+/* The class of a block whose page is known to be one of blocks. */
+static unsigned block_class(const void *block)
+{
+    unsigned entry = map_class(block);
+    return entry == CLASS_GROUPED ? map_page(block)->class_id : entry;
+}
+
 static bool checking(void) { return UNLIKELY(option(OPTION_CHECK) != 0); }
 
 /* ---- Allocating ---------------------------------------------------------------------------------------------------------- */
 
 /* A block of the class; with memory out, one of the larger classes up to twice the size: their pages may have room. */
-static void *class_malloc(unsigned class_id, size_t align)
+static void *class_malloc(unsigned class_id, size_t align, uintptr_t site)
 {
     size_t most = 2 * class_size(class_id);
     void *block = NULL;
     for (unsigned c = class_id; !block && c <= CLASS_LAST && class_size(c) <= most; c++)
         if (c == class_id || class_size(c) % align == 0)
-            block = ring_malloc(c);
+            block = site_is_on() ? site_malloc(c, site) : ring_malloc(c);
+    return block;
+}
+
+static void *large_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
+{
+    void *block = large_malloc(max_size(size, 1), align, zeroed);
+    if (block && site_is_on())
+        site_note(block, large_size(block), site);
     return block;
 }
 
 /* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */
-static void *block_make(size_t size, size_t align, bool *zeroed)
+static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
 {
     *zeroed = false;
     if (UNLIKELY(size > PTRDIFF_MAX))
@@ -48,19 +64,24 @@ static void *block_make(size_t size, size_t align, bool *zeroed)
         class_id = align <= BLOCK_ALIGN ? class_of(room) : class_of_aligned(room, align);
     if (class_id == 0) {
         thread_check_fork();
-        return large_malloc(max_size(size, 1), align, zeroed);
+        return large_make(size, align, zeroed, site);
     }
-    void *block = class_malloc(class_id, align);
+    void *block = class_malloc(class_id, align, site);
     if (UNLIKELY(!block)) /* a run may still be had where a page, which takes many units for its many blocks, is not */
-        return large_malloc(max_size(size, 1), align, zeroed);
-    return checking() ? check_begin(block, map_class(block), size, "malloc") : block;
+        return large_make(size, align, zeroed, site);
+    return checking() ? check_begin(block, block_class(block), size, "malloc") : block;
 }
 
 void *malloc_slow(size_t size)
 {
-    bool zeroed;
-    void *block = block_make(size, BLOCK_ALIGN, &zeroed);
-    return LIKELY(block) ? block : out_of_memory();
+    uintptr_t site = CALLER;
+    void *block = site_is_on() ? site_take(size, site) : NULL;
+    return block ? block : malloc_slow_at(size, site);
+}
+
+void *malloc_slow_at(size_t size, uintptr_t site)
+{
+    return aligned_slow(BLOCK_ALIGN, size, site);
 }
 
 void *calloc_slow(size_t count, size_t size)
@@ -69,21 +90,22 @@ void *calloc_slow(size_t count, size_t size)
     bool zeroed;
     if (__builtin_mul_overflow(count, size, &bytes))
         return out_of_memory();
-    if (bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking()) {
+    bool has_class = bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking();
+    if (has_class && !(site_is_on() && site_wants_zeroed(class_of(bytes)))) {
         void *block = ring_malloc_zeroed(class_of(bytes));
         if (block)
             return block;
     }
-    void *block = block_make(bytes, BLOCK_ALIGN, &zeroed);
+    void *block = block_make(bytes, BLOCK_ALIGN, &zeroed, CALLER);
     if (!block)
         return out_of_memory();
     return zeroed ? block : __builtin_memset(block, 0, bytes);
 }
 
-void *aligned_slow(size_t align, size_t size)
+void *aligned_slow(size_t align, size_t size, uintptr_t site)
 {
     bool zeroed;
-    void *block = block_make(size, align, &zeroed);
+    void *block = block_make(size, align, &zeroed, site);
     return LIKELY(block) ? block : out_of_memory();
 }
 
@@ -95,12 +117,20 @@ void free_slow(void *block)
     if (block == NULL)
         return;
     if (LIKELY(class_is_paged(class_id) && map_page(block))) {
+        if (UNLIKELY(class_id == CLASS_GROUPED)) {
+            site_free(block, "free");
+            return;
+        }
         if (checking())
             check_end(block, class_id, "free");
         ring_free(block, class_id, "free");
+        if (site_is_on())
+            site_freed(class_id);
         return;
     }
     thread_check_fork();
+    if (site_is_on())
+        site_forget(block);
     if (UNLIKELY(!large_free(block)))
         error_fatal(large_explain(block), "free", block, 0);
 }
@@ -111,7 +141,7 @@ void free_sized_slow(void *block, size_t size)
         size_t have = block_size(block, "free_sized");
         bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
         if (size > have || (exact && size < have))
-            error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(map_class(block)));
+            error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(block_class(block)));
     }
     free_slow(block);
 }
@@ -123,13 +153,13 @@ size_t block_size(const void *block, const char *call)
     enum error_id error;
     if (!block)
         return 0;
-    unsigned class_id = map_class(block);
-    if (LIKELY(class_is_paged(class_id) && map_page(block))) {
+    if (LIKELY(class_is_paged(map_class(block)) && map_page(block))) {
+        unsigned class_id = block_class(block);
         if (checking())
             return check_verify(block, class_id, call);
         if (UNLIKELY(!page_check_block(block, &error)))
             error_fatal(error, call, block, class_size(class_id));
-        if (UNLIKELY(ring_has_newest(block, class_id)))
+        if (UNLIKELY(ring_has_newest(block, map_class(block))))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(class_id));
         return class_size(class_id);
     }
@@ -157,12 +187,13 @@ static bool size_fits(size_t have, size_t size)
 
 void *realloc_slow(void *block, size_t size)
 {
+    uintptr_t site = CALLER;
     if (!block)
-        return hak_malloc(size);
+        return site_is_on() ? malloc_slow_at(size, site) : hak_malloc(size);
     thread_check_fork();
     size_t have = block_size(block, "realloc");
     if (map_page(block)->class_id != 0 && !checking())
-        ring_check_live(block, map_class(block), "realloc");
+        ring_check_live(block, block_class(block), "realloc");
     if (size == 0 && !option(OPTION_REALLOC_ZERO)) {
         hak_free(block);
         return NULL;
@@ -172,13 +203,15 @@ void *realloc_slow(void *block, size_t size)
     if (checking() ? size == have : size_fits(have, size))
         return block;
     if (have > CLASS_MAX_SIZE && size > CLASS_MAX_SIZE) {
-        if (large_resize(block, size))
-            return block;
-        void *moved = large_move(block, size);
+        void *moved = large_resize(block, size) ? block : large_move(block, size);
+        if (moved && site_is_on()) {
+            site_forget(block);
+            site_note(moved, large_size(moved), site);
+        }
         if (moved)
             return moved;
     }
-    void *other = hak_malloc(size);
+    void *other = site_is_on() ? malloc_slow_at(size, site) : hak_malloc(size);
     if (other) {
         __builtin_memcpy(other, block, min_size(have, size));
         hak_free(block);

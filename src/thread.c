@@ -7,6 +7,7 @@
 #include "page.h"
 #include "remote.h"
 #include "ring.h"
+#include "site.h"
 #include "span.h"
 #include "stats.h"
 
@@ -24,6 +25,7 @@ static uint32_t cache_count;         /* [lock] ids given out */
 static bool options_done;            /* [lock] */
 static bool fork_word_done;          /* [lock] */
 static int report_fd = -1;           /* stderr as it was at the start: many programs close theirs before they are through */
+static int sites_fd = -1;            /* and where the table of sites goes */
 static bool exit_key_made;           /* written by the constructor */
 static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
 
@@ -49,6 +51,8 @@ static void process_start(void)
         options_read(environ);
         if (option(OPTION_STATS))
             report_fd = os_duplicate(2);
+        if (option(OPTION_SITES))
+            sites_fd = os_duplicate((int)option(OPTION_SITES_FD));
     }
 }
 
@@ -89,6 +93,8 @@ static __attribute__((destructor)) void process_destructor(void)
 {
     if (option(OPTION_STATS))
         stats_print(report_fd >= 0 ? report_fd : 2);
+    if (option(OPTION_SITES) && sites_fd >= 0)
+        site_report(sites_fd);
     remote_flush();
     ring_check_all();
 }
@@ -131,6 +137,7 @@ static struct cache *cache_get(void)
         if (!cache)
             return NULL;
         cache->counters = (struct ring_counters){0};
+        store_relaxed(&cache->groups, NULL);
         cache_open(cache, ++cache_count);
         cache->next = load_relaxed(&caches);
         store_release(&caches, cache); /* pairs with thread_caches */
@@ -213,6 +220,7 @@ COLD void thread_repair(void)
     span_after_fork();
     page_after_fork(self ? self->id : PAGE_HELD_BRIEFLY);
     remote_after_fork();
+    site_after_fork();
     spares = NULL;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {
