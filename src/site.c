@@ -579,6 +579,7 @@ static void print_use(struct text *text, const struct site_use *use)
     else
         maps_describe(text, use->site);
     text_string(text, "\n");
+    text_end(text); /* line by line, so that tables of several processes do not mix within one */
 }
 
 void site_report(int fd)
