@@ -44,7 +44,7 @@ static void *aligned_at(size_t align, size_t size, uintptr_t site)
         errno = EINVAL;
         return NULL;
     }
-    return align <= BLOCK_ALIGN && !site_is_on() ? hak_malloc(size) : aligned_slow(align, size, site);
+    return align <= BLOCK_ALIGN ? malloc_at(size, site) : aligned_slow(align, size, site);
 }
 
 void *hak_aligned_alloc(size_t align, size_t size) { return aligned_at(align, size, CALLER); }
@@ -80,9 +80,7 @@ void *hak_expand(void *block, size_t size)
 void *hak_malloc_at(size_t size, hak_site_t site)
 {
     void *block = site_is_on() ? site_malloc_named(size, site) : NULL;
-    if (block)
-        return block;
-    return site_is_on() ? malloc_slow_at(size, site) : hak_malloc(size);
+    return block ? block : malloc_at(size, site);
 }
 
 void hak_free_at(void *block, size_t size, hak_site_t site)

@@ -56,6 +56,12 @@ INLINE void *malloc_fast(size_t size)
     return LIKELY(block) ? block : malloc_slow(size);
 }
 
+void *malloc_at(size_t size, uintptr_t site)
+{
+    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of(size)) : NULL;
+    return LIKELY(block) ? block : malloc_slow_at(size, site);
+}
+
 INLINE void free_fast(void *block)
 {
     if (UNLIKELY(!block_push(map_class(block), block)))

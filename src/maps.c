@@ -2,68 +2,74 @@
 
 #include "os.h"
 
-enum { NAME_MAX_LENGTH = 512 };
-
 /* A line of the table, "start-end rights offset device inode   name", taken in letter by letter. */
 struct line {
-    uintptr_t number[3]; /* start, end, offset */
-    unsigned field;      /* 0 start, 1 end, 2 rights, 3 offset, 4 device, 5 inode, 6 name */
-    size_t length;
-    char name[NAME_MAX_LENGTH];
+    uintptr_t start, end, offset;
+    enum { START, END, RIGHTS, OFFSET, DEVICE, INODE, NAME } field;
+    unsigned length;
+    char name[MAPS_NAME_MAX + 1];
 };
 
-static void line_number(struct line *line, unsigned number, char letter)
+static uintptr_t with_digit(uintptr_t number, char letter)
 {
-    unsigned digit = letter <= '9' ? (unsigned)(letter - '0') : (unsigned)(letter - 'a' + 10);
-    line->number[number] = line->number[number] << 4 | digit;
+    return number << 4 | (uintptr_t)(letter <= '9' ? letter - '0' : letter - 'a' + 10);
+}
+
+/* Of a name that is too long, the end is kept: it tells more. */
+static void name_add(struct line *line, char letter)
+{
+    if (line->length == MAPS_NAME_MAX) {
+        for (unsigned i = 1; i < MAPS_NAME_MAX; i++)
+            line->name[i - 1] = line->name[i];
+        line->length--;
+    }
+    line->name[line->length++] = letter;
 }
 
 static void line_add(struct line *line, char letter)
 {
-    enum { START, END, RIGHTS, OFFSET, DEVICE, INODE, NAME };
-    bool in_name = line->field == NAME && line->length > 0;
-    if (letter == ' ' && !in_name)
+    if (letter == ' ' && (line->field != NAME || line->length == 0))
         line->field += line->field < NAME;
     else if (line->field == START && letter == '-')
         line->field = END;
-    else if (line->field == START || line->field == END)
-        line_number(line, line->field, letter);
+    else if (line->field == START)
+        line->start = with_digit(line->start, letter);
+    else if (line->field == END)
+        line->end = with_digit(line->end, letter);
     else if (line->field == OFFSET)
-        line_number(line, 2, letter);
-    else if (line->field == NAME && line->length < NAME_MAX_LENGTH)
-        line->name[line->length++] = letter;
+        line->offset = with_digit(line->offset, letter);
+    else if (line->field == NAME)
+        name_add(line, letter);
 }
 
-/* Fills in the line whose range contains the address; false when there is none. */
-static bool line_find(struct line *line, uintptr_t address, int fd)
+static void line_end(struct line *line, struct maps_place *places, unsigned count)
+{
+    line->name[line->length] = '\0';
+    for (struct maps_place *place = places; line->name[0] == '/' && place < places + count; place++) {
+        if (place->address < line->start || place->address >= line->end)
+            continue;
+        place->offset = place->address - line->start + line->offset;
+        __builtin_memcpy(place->name, line->name, line->length + 1);
+    }
+    line->field = START;
+    line->start = line->end = line->offset = 0;
+    line->length = 0;
+}
+
+void maps_find(struct maps_place *places, unsigned count)
 {
     char buffer[1024];
-    *line = (struct line){.field = 0};
-    for (size_t got; (got = os_read(fd, buffer, sizeof buffer)) > 0;)
-        for (size_t i = 0; i < got; i++) {
-            if (buffer[i] != '\n') {
-                line_add(line, buffer[i]);
-                continue;
-            }
-            if (address >= line->number[0] && address < line->number[1])
-                return true;
-            *line = (struct line){.field = 0};
-        }
-    return false;
-}
-
-void maps_describe(struct text *text, uintptr_t address)
-{
-    struct line line;
+    struct line line = {.field = START};
+    for (unsigned i = 0; i < count; i++)
+        places[i].name[0] = '\0';
     int fd = os_open("/proc/self/maps");
-    bool found = fd >= 0 && line_find(&line, address, fd);
-    if (fd >= 0)
-        os_close(fd);
-    if (!found || line.name[0] != '/') {
-        text_hex(text, address);
+    if (fd < 0)
         return;
-    }
-    text_span(text, line.name, line.length);
-    text_string(text, "+");
-    text_hex(text, address - line.number[0] + line.number[2]);
+    for (size_t got; (got = os_read(fd, buffer, sizeof buffer)) > 0;)
+        for (size_t i = 0; i < got; i++)
+            if (buffer[i] == '\n')
+                line_end(&line, places, count);
+            else
+                line_add(&line, buffer[i]);
+    os_close(fd);
 }

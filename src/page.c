@@ -355,13 +355,8 @@ static void page_put(struct returning item, const char *call)
         unit_retire(slab, unit);
 }
 
-bool page_check_block(const void *block, enum error_id *error)
+bool page_has_live(const struct page *page, const void *block, enum error_id *error)
 {
-    const struct page *page = map_page(block);
-    if (!page || page->class_id == 0) {
-        *error = ERROR_NOT_LIVE;
-        return false;
-    }
     size_t offset = (size_t)((const char *)block - page->start);
     uint32_t index = class_block_index(page->class_id, offset);
     if (index >= class_info[page->class_id].blocks || offset != (size_t)index * class_size(page->class_id)) {
@@ -370,6 +365,15 @@ bool page_check_block(const void *block, enum error_id *error)
     }
     *error = ERROR_DOUBLE_FREE;
     return !(load_relaxed(&page->free[index / 64]) >> index % 64 & 1);
+}
+
+bool page_check_block(const void *block, enum error_id *error)
+{
+    const struct page *page = map_page(block);
+    if (page && page->class_id != 0)
+        return page_has_live(page, block, error);
+    *error = ERROR_NOT_LIVE;
+    return false;
 }
 
 void page_return(void *const *blocks, unsigned count, const char *call)
@@ -576,17 +580,32 @@ static bool units_used(const struct page *page)
 static bool entry_is_sound(struct superslab *slab, uint32_t unit, const struct page *page, unsigned entry)
 {
     char *start = slab_unit_start(slab, unit);
-    if (!(slab->used >> unit & 1) || !page || (class_is_paged(entry) && page_entry_class(page) != entry))
+    if (!(slab->used >> unit & 1) || !page)
         return false;
     if (page->class_id == 0)
-        return page->start == start;
-    return page->slab == slab && start >= page->start && start < page->start + class_info[page->class_id].units * UNIT_SIZE &&
-           units_used(page);
+        return !class_is_paged(entry) && page->start == start;
+    return page_entry_class(page) == entry && page->slab == slab && start >= page->start &&
+           start < page->start + class_info[page->class_id].units * UNIT_SIZE && units_used(page);
+}
+
+static bool units_entered(const struct page *page)
+{
+    for (unsigned unit = 0; unit < class_info[page->class_id].units; unit++) {
+        const char *start = page->start + unit * UNIT_SIZE;
+        if (map_class(start) != page_entry_class(page) || map_page(start) != page)
+            return false;
+    }
+    return true;
 }
 
 static void page_adopt(struct page *page, void *argument)
 {
     uint32_t self = *(uint32_t *)argument;
+    /* A vanished thread was entering the page in the map, or removing it: nobody has a block of it. */
+    if (!units_entered(page)) {
+        map_set(page->start, class_info[page->class_id].units, CLASS_RESERVED, NULL);
+        return;
+    }
     bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
     if (held)
         return;
@@ -620,9 +639,8 @@ bool page_is_valid(const struct page *page)
     const struct class_info *info = &class_info[page->class_id];
     if (page->class_id == 0 || page->class_id > CLASS_LAST || load_relaxed(&page->virgin) > info->blocks)
         return false;
-    for (unsigned unit = 0; unit < info->units; unit++)
-        if (map_class(page->start + unit * UNIT_SIZE) != page_entry_class(page) || map_page(page->start + unit * UNIT_SIZE) != page)
-            return false;
+    if (!units_entered(page))
+        return false;
     for (unsigned word = 0; word < info->words; word++)
         if (load_relaxed(&page->free[word]) & ~full_word(info, word))
             return false;

@@ -73,6 +73,8 @@ void page_return(void *const *blocks, unsigned count, const char *call);
 
 /* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise *error says why not. */
 bool page_check_block(const void *block, enum error_id *error);
+/* The same for an address that lies in the page. */
+bool page_has_live(const struct page *page, const void *block, enum error_id *error);
 
 /* ---- For all pages ------------------------------------------------------------------------------------------------- */
 

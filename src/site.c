@@ -1,5 +1,6 @@
 #include "site.h"
 
+#include "hakmem.h"
 #include "large.h"
 #include "lock.h"
 #include "map.h"
@@ -7,6 +8,7 @@
 #include "meta.h"
 #include "os.h"
 #include "page.h"
+#include "text.h"
 #include "thread.h"
 
 enum {
@@ -15,8 +17,9 @@ enum {
     SAMPLES = 4096,            /* a power of two */
     SAMPLE_PROBES = 16,
     ZEROED_STRIDE = 16,        /* zeroed blocks of which one is sampled */
+    SUCCESSOR_BYTES = 16 << 10,
     PATIENCE = 4,              /* frees of a class that may come between a sample's end and its successor */
-    DIVIDE_BYTES = 256 << 10,  /* what a class has to hold to be divided */
+    DIVIDE_BYTES = 1 << 20,    /* what a class has to hold to be divided: less is near in any case */
     OWN_BYTES = 128 << 10,     /* what a place has to hold to have pages of its own */
     OTHERS_BYTES = 32 << 10,   /* what others must hold where only one place has */
     OTHERS_SHARE = 32,         /* or this part of all, if it is more */
@@ -117,7 +120,8 @@ static struct sample *sample_find(const void *block)
     return NULL;
 }
 
-/* The weight of the sample that the block was; 0 when it was none. */
+/* What its successor is to stand for when the sample in the block has ended; 0 when there is to be none. One that lived shortly or
+ * stood for little has none: where blocks come and go, most would be samples. */
 static uint32_t sample_end(const void *block)
 {
     struct sample *sample = sample_find(block);
@@ -125,12 +129,14 @@ static uint32_t sample_end(const void *block)
         return 0;
     struct place *place = &places[load_relaxed(&sample->place)];
     uint32_t weight = load_relaxed(&sample->weight);
+    uint64_t life = os_milliseconds() - load_relaxed(&sample->born);
     fetch_sub_relaxed(&place->live, weight);
     fetch_sub_relaxed(&place->bytes, weight * load_relaxed(&sample->bytes));
     fetch_add_relaxed(&place->ended, weight);
-    fetch_add_relaxed(&place->life, weight * (os_milliseconds() - load_relaxed(&sample->born)));
+    fetch_add_relaxed(&place->life, weight * life);
+    uint64_t bytes = weight * load_relaxed(&sample->bytes);
     store_release(&sample->block, 0); /* read; pairs with the acquire in sample_begin */
-    return weight;
+    return life > 0 && bytes >= SUCCESSOR_BYTES ? weight : 0;
 }
 
 void site_note(void *block, size_t bytes, uintptr_t site)
@@ -308,7 +314,7 @@ static void *plain_malloc(unsigned c, uintptr_t site)
     cache_leave(cache);
     if (!sample)
         return block;
-    ring_free(block, c, "malloc");
+    hak_free(block);
     return sample;
 }
 
@@ -461,9 +467,12 @@ void site_free(void *block, const char *call)
     enum error_id error;
     struct cache *cache = cache_self;
     struct group_cache *groups = load_relaxed(&cache->groups);
-    if (UNLIKELY(!page_check_block(block, &error)))
-        error_fatal(error, call, block, 0);
-    unsigned group = load_relaxed(&map_page(block)->group);
+    const struct page *page = map_page(block);
+    if (UNLIKELY(!page))
+        error_fatal(ERROR_NOT_LIVE, call, block, 0);
+    if (UNLIKELY(!page_has_live(page, block, &error)))
+        error_fatal(error, call, block, class_size(page->class_id));
+    unsigned group = load_relaxed(&page->group);
     if (group < GROUP_FREE_FIRST || !groups || cache->busy || !group_push(&groups->ring[group], block))
         free_slowly(block, group, call);
 }
@@ -561,7 +570,7 @@ unsigned site_gather(struct site_use out[static SITE_REPORT_LINES])
     return count;
 }
 
-static void print_use(struct text *text, const struct site_use *use)
+static void print_use(struct text *text, const struct site_use *use, const struct maps_place *place)
 {
     text_bytes(text, use->live);
     text_bytes(text, use->pinned);
@@ -576,8 +585,13 @@ static void print_use(struct text *text, const struct site_use *use)
     text_string(text, "  ");
     if (use->site == 0)
         text_string(text, "(others)");
-    else
-        maps_describe(text, use->site);
+    else if (place->name[0] == '\0')
+        text_hex(text, use->site);
+    else {
+        text_string(text, place->name);
+        text_string(text, "+");
+        text_hex(text, place->offset);
+    }
     text_string(text, "\n");
     text_end(text); /* line by line, so that tables of several processes do not mix within one */
 }
@@ -585,13 +599,17 @@ static void print_use(struct text *text, const struct site_use *use)
 void site_report(int fd)
 {
     struct site_use uses[SITE_REPORT_LINES];
+    struct maps_place places_of[SITE_REPORT_LINES];
     struct text text;
     unsigned count = site_gather(uses);
+    for (unsigned i = 0; i < count; i++)
+        places_of[i].address = uses[i].site;
+    maps_find(places_of, count);
     text_begin(&text, fd);
     text_string(&text, "hakmem sites of process ");
     text_decimal(&text, os_process_id());
     text_string(&text, "\n        live      pinned    full        blocks    mean ms  apart  site\n");
     for (unsigned i = 0; i < count; i++)
-        print_use(&text, &uses[i]);
+        print_use(&text, &uses[i], &places_of[i]);
     text_end(&text);
 }

@@ -74,14 +74,13 @@ static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
 
 void *malloc_slow(size_t size)
 {
-    uintptr_t site = CALLER;
-    void *block = site_is_on() ? site_take(size, site) : NULL;
-    return block ? block : malloc_slow_at(size, site);
+    return malloc_slow_at(size, CALLER);
 }
 
 void *malloc_slow_at(size_t size, uintptr_t site)
 {
-    return aligned_slow(BLOCK_ALIGN, size, site);
+    void *block = site_is_on() ? site_take(size, site) : NULL;
+    return block ? block : aligned_slow(BLOCK_ALIGN, size, site);
 }
 
 void *calloc_slow(size_t count, size_t size)
@@ -116,11 +115,11 @@ void free_slow(void *block)
     unsigned class_id = map_class(block);
     if (block == NULL)
         return;
+    if (class_id == CLASS_GROUPED) {
+        site_free(block, "free");
+        return;
+    }
     if (LIKELY(class_is_paged(class_id) && map_page(block))) {
-        if (UNLIKELY(class_id == CLASS_GROUPED)) {
-            site_free(block, "free");
-            return;
-        }
         if (checking())
             check_end(block, class_id, "free");
         ring_free(block, class_id, "free");
@@ -189,7 +188,7 @@ void *realloc_slow(void *block, size_t size)
 {
     uintptr_t site = CALLER;
     if (!block)
-        return site_is_on() ? malloc_slow_at(size, site) : hak_malloc(size);
+        return malloc_at(size, site);
     thread_check_fork();
     size_t have = block_size(block, "realloc");
     if (map_page(block)->class_id != 0 && !checking())
@@ -211,7 +210,7 @@ void *realloc_slow(void *block, size_t size)
         if (moved)
             return moved;
     }
-    void *other = site_is_on() ? malloc_slow_at(size, site) : hak_malloc(size);
+    void *other = malloc_at(size, site);
     if (other) {
         __builtin_memcpy(other, block, min_size(have, size));
         hak_free(block);

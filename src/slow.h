@@ -14,6 +14,9 @@ void *realloc_slow(void *block, size_t size) COLD;
 void free_slow(void *block) COLD;
 void free_sized_slow(void *block, size_t size) COLD;
 
+/* malloc for a caller that is known: malloc.c. */
+void *malloc_at(size_t size, uintptr_t site);
+
 /* `align` is a power of two. */
 void *aligned_slow(size_t align, size_t size, uintptr_t site) NOINLINE;
 

@@ -16,8 +16,8 @@ import sys
 LAYERS = [
     ["base", "atomic"],
     ["os", "class"],
-    ["text", "lock", "slabset"],
-    ["error", "map", "meta", "maps"],
+    ["text", "lock", "slabset", "maps"],
+    ["error", "map", "meta"],
     ["options", "span"],
     ["page"],
     ["remote", "group", "large", "check", "thread.h"],
