@@ -16,6 +16,7 @@ enum {
     PLACE_PROBES = 32,
     SAMPLES = 4096,            /* a power of two */
     SAMPLE_PROBES = 16,
+    BLOCKS_PER_SAMPLE = 64,
     ZEROED_STRIDE = 16,        /* zeroed blocks of which one is sampled */
     SUCCESSOR_BYTES = 16 << 10,
     PATIENCE = 4,              /* frees of a class that may come between a sample's end and its successor */
@@ -255,11 +256,13 @@ static uint64_t own_random(struct site_cache *own) { return mix(own->random += 0
 
 /* ---- Taking samples ----------------------------------------------------------------------------------------------------- */
 
-/* One of so many refills is sampled, and stands for the others. */
-static unsigned sample_stride(unsigned c)
+/* One of so many refills, of `got` blocks each, is sampled, and stands for the others: at first every one, then one for each
+ * BLOCKS_PER_SAMPLE blocks, and fewer the more there have been. */
+static unsigned sample_stride(unsigned c, unsigned got)
 {
     uint32_t count = load_relaxed(&sampled[c]);
-    return count < 64 ? 1 : count < 256 ? 2 : count < 1024 ? 4 : 8;
+    unsigned fewer = count < 64 ? 1 : count < 256 ? 2 : count < 1024 ? 4 : 8;
+    return count < 16 ? 1 : fewer * (unsigned)max_size(1, BLOCKS_PER_SAMPLE / max_size(got, 1));
 }
 
 static void *sample_block(struct site_cache *own, unsigned c)
@@ -297,8 +300,9 @@ static uint32_t weight_due(struct cache *cache, struct site_cache *own, unsigned
     own->successor[c] = 0;
     if (!refilled)
         return weight;
-    unsigned stride = sample_stride(c);
-    return own_random(own) % stride == 0 ? (load_relaxed(&cache->ring[c].level) + 1) * stride : 0;
+    unsigned got = load_relaxed(&cache->ring[c].level) + 1;
+    unsigned stride = sample_stride(c, got);
+    return own_random(own) % stride == 0 ? got * stride : 0;
 }
 
 static void *plain_malloc(unsigned c, uintptr_t site)
@@ -356,7 +360,7 @@ static void *grouped_malloc(struct site_cache *own, unsigned group, uint64_t key
         fetch_add_relaxed(&places[place].taken, got);
         return block;
     }
-    unsigned stride = sample_stride(c);
+    unsigned stride = sample_stride(c, got);
     void *sample = own_random(own) % stride == 0 ? sample_take(own, c, key >> 8, block, got * stride) : NULL;
     if (sample)
         group_return(&own->groups, group, block, "malloc");
