@@ -193,7 +193,9 @@ static bool lane_is_valid(const struct group_ring *ring, unsigned group)
     for (void **slot = ring->top; *slot; slot--)
         if (map_class(*slot) != CLASS_GROUPED || load_relaxed(&map_page(*slot)->group) != group)
             return false;
-    return !page || (load_relaxed(&page->group) == group && load_relaxed(&page->state) == PAGE_OWNED && page_is_valid(page));
+    if (!page)
+        return true;
+    return load_relaxed(&page->group) == group && load_relaxed(&page->state) == PAGE_OWNED && page_is_valid(page);
 }
 
 bool group_is_valid(const struct group_cache *cache)

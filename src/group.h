@@ -1,15 +1,15 @@
-/* group.h - groups: blocks of one class that are kept apart from others of the class, in pages of their own, and each thread's
- * rings of them. Which blocks belong together is not known here: site.h says so.
+/* group.h - groups: blocks of one class that are kept apart from others of the class, in pages of their own, and each
+ * thread's rings of them. Which blocks belong together is not known here: site.h says so.
  *
- * A group's pages carry CLASS_GROUPED in the page map, whose ring is always closed, so the hot path leaves every free of
- * such a block to the slow path; the page says which group, and so which ring, the block is of. Groups have numbers:
+ * A group's pages carry CLASS_GROUPED in the page map, whose ring is always closed, so the hot path leaves every free
+ * of such a block to the slow path; the page says which group, and so which ring, the block is of. Groups have numbers:
  *
  *   1 .. CLASS_LAST                   one for each class, for single blocks that are watched (samples)
  *   GROUP_FREE_FIRST .. GROUP_COUNT-1  given out by group_make, for good
  *
- * A ring holds up to GROUP_ROOM free blocks and never grows; what does not fit goes back to the pages, so that they empty. The rings
- * belong to one thread, which alone touches them; others read only levels. Blocks may be freed by any thread: they then lie in
- * the ring of that thread, as blocks of plain rings do. */
+ * A ring holds up to GROUP_ROOM free blocks and never grows; what does not fit goes back to the pages, so that they
+ * empty. The rings belong to one thread, which alone touches them; others read only levels. Blocks may be freed by any
+ * thread: they then lie in the ring of that thread, as blocks of plain rings do. */
 #ifndef HAK_GROUP_H
 #define HAK_GROUP_H
 
@@ -66,11 +66,12 @@ INLINE bool group_push(struct group_ring *ring, void *block)
 /* Fills an empty ring from the group's pages, and takes a block; how many came in *got. NULL when memory is out. */
 void *group_refill(struct group_cache *cache, unsigned group, unsigned *got);
 
-/* Frees a block of the group, into a ring that may be full. Ends the program, naming `call`, at a double free that shows. */
+/* Frees a block of the group, into a ring that may be full. Ends the program, naming `call`, at a double free that
+ * shows. */
 void group_return(struct group_cache *cache, unsigned group, void *block, const char *call);
 
-/* Returns all blocks of all rings to their pages and lets the pages go; group_sweep half of those of rings that were not used
- * since the last sweep. `cache` may be NULL. */
+/* Returns all blocks of all rings to their pages and lets the pages go; group_sweep half of those of rings that were
+ * not used since the last sweep. `cache` may be NULL. */
 void group_empty(struct group_cache *cache);
 void group_sweep(struct group_cache *cache);
 

@@ -1,5 +1,5 @@
-/* maps.h - which files addresses of the program's code lie in, as /proc/self/maps has it. Allocates nothing. For reports at the end
- * of a process, not for anything that is to be fast. */
+/* maps.h - which files addresses of the program's code lie in, as /proc/self/maps has it. Allocates nothing. For
+ * reports at the end of a process, not for anything that is to be fast. */
 #ifndef HAK_MAPS_H
 #define HAK_MAPS_H
 

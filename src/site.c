@@ -62,7 +62,7 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
-/* ---- Places --------------------------------------------------------------------------------------------------------- */
+/* ---- Places ------------------------------------------------------------------------------------------------------ */
 
 /* The place's number; 0 when it is not known, or there is no room for another. */
 static uint32_t place_find(uint64_t key, bool make)
@@ -84,7 +84,7 @@ static unsigned place_class(const struct place *place) { return load_relaxed(&pl
 
 static unsigned place_group(uint32_t number) { return load_acquire(&places[number].group); }
 
-/* ---- Samples -------------------------------------------------------------------------------------------------------- */
+/* ---- Samples ----------------------------------------------------------------------------------------------------- */
 
 static struct sample *sample_slot(uintptr_t block, unsigned probe)
 {
@@ -121,8 +121,8 @@ static struct sample *sample_find(const void *block)
     return NULL;
 }
 
-/* What its successor is to stand for when the sample in the block has ended; 0 when there is to be none. One that lived shortly or
- * stood for little has none: where blocks come and go, most would be samples. */
+/* What its successor is to stand for when the sample in the block has ended; 0 when there is to be none. One that
+ * lived shortly or stood for little has none: where blocks come and go, most would be samples. */
 static uint32_t sample_end(const void *block)
 {
     struct sample *sample = sample_find(block);
@@ -147,7 +147,7 @@ void site_note(void *block, size_t bytes, uintptr_t site)
 
 void site_forget(void *block) { sample_end(block); }
 
-/* ---- Dividing and joining --------------------------------------------------------------------------------------------- */
+/* ---- Dividing and joining ---------------------------------------------------------------------------------------- */
 
 static bool is_divided(unsigned c) { return load_relaxed(&site_division.classes) >> c & 1; }
 
@@ -229,7 +229,7 @@ static bool decision_is_due(uint32_t count)
     return count % step == 0;
 }
 
-/* ---- A thread's part -------------------------------------------------------------------------------------------------- */
+/* ---- A thread's part --------------------------------------------------------------------------------------------- */
 
 static struct site_cache *own_make(struct cache *cache)
 {
@@ -254,10 +254,10 @@ static struct site_cache *own_of(struct cache *cache)
 
 static uint64_t own_random(struct site_cache *own) { return mix(own->random += 0x9E3779B97F4A7C15u); }
 
-/* ---- Taking samples ----------------------------------------------------------------------------------------------------- */
+/* ---- Taking samples ---------------------------------------------------------------------------------------------- */
 
-/* One of so many refills, of `got` blocks each, is sampled, and stands for the others: at first every one, then one for each
- * BLOCKS_PER_SAMPLE blocks, and fewer the more there have been. */
+/* One of so many refills, of `got` blocks each, is sampled, and stands for the others: at first every one, then one
+ * for each BLOCKS_PER_SAMPLE blocks, and fewer the more there have been. */
 static unsigned sample_stride(unsigned c, unsigned got)
 {
     uint32_t count = load_relaxed(&sampled[c]);
@@ -269,13 +269,13 @@ static void *sample_block(struct site_cache *own, unsigned c)
 {
     bool zeroed;
     unsigned got;
-    if (class_size(c) > CLASS_TABLE_MAX)
-        return large_malloc(class_size(c), BLOCK_ALIGN, &zeroed); /* a run is seen when it is freed, and needs no page */
+    if (class_size(c) > CLASS_TABLE_MAX) /* a run is seen when it is freed, and needs no page */
+        return large_malloc(class_size(c), BLOCK_ALIGN, &zeroed);
     void *block = group_pop(&own->groups.ring[c]);
     return block ? block : group_refill(&own->groups, c, &got);
 }
 
-/* A block in place of `block`, which stands for `weight` blocks of the place; NULL when there is none. In a slow path. */
+/* A block in place of `block`, which stands for `weight` blocks of the place; NULL when there is none. */
 static void *sample_take(struct site_cache *own, unsigned c, uintptr_t site, const void *block, uint32_t weight)
 {
     void *sample = sample_block(own, c);
@@ -331,7 +331,7 @@ bool site_wants_zeroed(unsigned c)
     return true;
 }
 
-/* ---- Divided classes ------------------------------------------------------------------------------------------------------ */
+/* ---- Divided classes --------------------------------------------------------------------------------------------- */
 
 static void ways_forget(struct site_cache *own)
 {
@@ -427,7 +427,7 @@ void *site_malloc_named(size_t size, uintptr_t site)
     return block;
 }
 
-/* ---- Frees ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Frees ------------------------------------------------------------------------------------------------------- */
 
 /* The next block of the class is to be looked at: it stands for as many as the sample that ended did. */
 static void successor_await(struct cache *cache, struct site_cache *own, unsigned c, uint32_t weight)
@@ -488,7 +488,7 @@ void site_after_fork(void)
             store_relaxed(&sample->block, 0);
 }
 
-/* ---- Reporting -------------------------------------------------------------------------------------------------------------- */
+/* ---- Reporting --------------------------------------------------------------------------------------------------- */
 
 /* All sites, sorted out of places; and for each place, which line is its site's. */
 static struct site_use lines[PLACES];

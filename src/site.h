@@ -1,17 +1,19 @@
-/* site.h - call sites: which place in the program an allocation comes from, for those who want to know where memory is, and
- * to keep apart what different places allocate. Off unless HAKMEM_SITES=1, and then nothing here runs.
+/* site.h - call sites: which place in the program an allocation comes from, for those who want to know where memory
+ * is, and to keep apart what different places allocate. Off unless HAKMEM_SITES=1, and then nothing here runs.
  *
- * A site is the address that a call of malloc returns to, or the number given to hak_malloc_at. A *place* is a site and a
- * size class. Places are told apart where a slow path is anyway: a ring that refills takes one *sample*, a block that stands for all
- * blocks of the refill and whose end is seen, because it comes from pages that the hot path does not know (group.h). When a
- * sample ends, the next allocation of its class is looked at and takes its place, so that samples follow what lives
- * even where rings never refill.
+ * A site is the address that a call of malloc returns to, or the number given to hak_malloc_at. A *place* is a site
+ * and a size class. Places are told apart where a slow path is anyway: a ring that refills takes one *sample*, a block
+ * that stands for all blocks of the refill and whose end is seen, because it comes from pages that the hot path does
+ * not know (group.h). When a sample ends, the next allocation of its class is looked at and takes its place, so that
+ * samples follow what lives even where rings never refill.
  *
- * A class of up to SITE_SIZE_MAX in which several places hold much memory is *divided*: its ring is no longer filled, so that every malloc gets here,
- * and each such place has a group of pages of its own; the others share one. Frees find the group in the page. A class
- * whose blocks turn out to be used again and again, without any page being needed, is joined again: there is nothing to gain.
+ * A class of up to SITE_SIZE_MAX in which several places hold much memory is *divided*: its ring is no longer filled,
+ * so that every malloc gets here, and each such place has a group of pages of its own; the others share one. Frees
+ * find the group in the page. A class whose blocks turn out to be used again and again, without any page being needed,
+ * is joined again: there is nothing to gain.
  *
- * Everything is bounded: places, samples, groups, and each thread's rings. What finds no room is served as if sites were off. */
+ * Everything is bounded: places, samples, groups, and each thread's rings. What finds no room is served as if sites
+ * were off. */
 #ifndef HAK_SITE_H
 #define HAK_SITE_H
 
@@ -57,7 +59,8 @@ INLINE struct site_way *site_way_of(struct site_cache *own, uint64_t key)
     return &own->way[key * 0x9E3779B97F4A7C15u >> 56];
 }
 
-/* A block for the site from a ring found before; NULL when there is none. Every allocation of a divided class comes here. */
+/* A block for the site from a ring found before; NULL when there is none. Every allocation of a divided class comes
+ * here. */
 INLINE void *site_take(size_t size, uintptr_t site)
 {
     struct site_cache *own = (struct site_cache *)load_relaxed(&cache_self->groups);
@@ -79,8 +82,8 @@ void *site_malloc(unsigned class_id, uintptr_t site);
  * instead, which then samples it: one in a few. */
 bool site_wants_zeroed(unsigned class_id);
 
-/* A block for a site that the program named: always from pages of the site's own, as long as there are groups. NULL when
- * that cannot be had. */
+/* A block for a site that the program named: always from pages of the site's own, as long as there are groups. NULL
+ * when that cannot be had. */
 void *site_malloc_named(size_t size, uintptr_t site);
 
 /* Frees a block that the page map calls CLASS_GROUPED. */
@@ -94,7 +97,8 @@ void site_note(void *block, size_t bytes, uintptr_t site);
 void site_forget(void *block);
 
 /* What a site holds. `pinned` are the bytes that its blocks keep from being used for anything else: what was touched of
- * their pages, divided among the blocks in each; where one block is left, it keeps the whole page. Estimated from samples, but exact for blocks in pages of the site's own. */
+ * their pages, divided among the blocks in each; where one block is left, it keeps the whole page. Estimated from
+ * samples, but exact for blocks in pages of the site's own. */
 struct site_use {
     uintptr_t site;
     uint64_t live, pinned; /* bytes */
@@ -105,8 +109,8 @@ struct site_use {
 
 enum { SITE_REPORT_LINES = 20 };
 
-/* Fills `out` with the sites that pin most memory, the largest first; returns how many there are. Not at the same time in
- * two threads. */
+/* Fills `out` with the sites that pin most memory, the largest first; returns how many there are. Not at the same time
+ * in two threads. */
 unsigned site_gather(struct site_use out[static SITE_REPORT_LINES]);
 
 /* The table of these; a site is shown as the file that it lies in and the offset there. Allocates nothing. */

@@ -21,7 +21,7 @@ void *malloc_at(size_t size, uintptr_t site);
 void *aligned_slow(size_t align, size_t size, uintptr_t site) NOINLINE;
 
 /* The hot path jumps to these functions, so what they return to is the program: the site of the allocation (site.h). Who
- * calls them for somebody else passes the site. */
+ * calls them for somebody else passes the site. A debug build calls instead of jumping: it sees itself as the only site. */
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
 /* Whether a block whose class fits the new size is one that realloc may leave where it is. Ends the program when it is no live block. */
