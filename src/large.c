@@ -82,8 +82,11 @@ void *large_malloc(size_t size, size_t align, bool *zeroed)
 {
     align = max_size(align, UNIT_SIZE);
     void *block = large_try(size, align, zeroed);
-    /* More than the machine has is not to be had by that. */
-    if (!block && size <= os_memory_size() && span_unmap_free())
+    if (LIKELY(block))
+        return block;
+    /* More than the machine has is not to be had by that; 0 means that it is not known. */
+    size_t memory = os_memory_size();
+    if ((memory == 0 || size <= memory) && span_unmap_free())
         block = large_try(size, align, zeroed);
     return block;
 }

@@ -71,7 +71,12 @@ bool lock_acquire(void)
     return true;
 }
 
-bool lock_was_shared(void) { return load_relaxed(&shared); }
+bool lock_was_shared(void)
+{
+    uint32_t first = load_relaxed(&first_holder);
+    return load_relaxed(&shared) || (first != 0 && first != thread_id());
+}
+
 void lock_expect_orphans(void) { orphans_expected = true; }
 
 void lock_release(void)

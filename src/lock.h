@@ -13,7 +13,8 @@ bool lock_acquire(void);
 void lock_release(void);
 bool lock_is_held(void);
 
-/* Whether more than one thread has had the lock since the process began or was forked. */
+/* Whether any thread but the calling one has had the lock since the process began or was forked. In the child of a fork,
+ * before lock_after_fork, it tells of the parent's, and the calling thread is the one that forked. */
 bool lock_was_shared(void);
 
 /* To be called where children of _Fork or clone cannot be noticed: who waits for long then looks whether the holder exists in its

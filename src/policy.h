@@ -23,9 +23,9 @@ struct policy {
     bool thrift;             /* rings are kept as small as they come, because most threads are idle */
     uint32_t fitted;         /* size of CLASS_FITTED, 0: none */
     bool rests;              /* a ring that is idle gives its capacity up, too */
-    size_t thread_bytes_min; /* rings may grow while those of the thread could hold no more than this, */
-    size_t thread_bytes_max; /* or no more than this, if those of */
-    size_t all_bytes;        /* all threads could hold no more than this */
+    size_t all_bytes;        /* rings may grow while those of the thread could hold no more than its share of this, */
+    size_t thread_bytes_min; /* or than this, if that is more, */
+    size_t thread_bytes_max; /* and no more than this */
     size_t depot_bytes;      /* in all depots */
     uint32_t depot_slots;    /* batches in one depot, up to POLICY_DEPOT_SLOTS_MAX */
     struct class_policy class[CLASS_SLOTS];

@@ -137,10 +137,11 @@ static bool ring_grow(struct cache *cache, unsigned c)
     const struct policy *policy = policy_now();
     uint32_t capacity = cache->ring[c].capacity, most = policy->class[c].capacity;
     size_t more = capacity * class_size(c);
-    bool much_left = load_relaxed(&reach_of_all) + more <= policy->all_bytes;
+    /* An equal share for each thread: what idle ones do not use is not for others, but nor can they keep it from them. */
+    size_t share = min_size(policy->thread_bytes_max, policy->all_bytes / max_size(thread_count(), 1));
     if (capacity >= most)
         return false;
-    if (cache->reach + more > (much_left ? policy->thread_bytes_max : policy->thread_bytes_min)) {
+    if (cache->reach + more > max_size(share, policy->thread_bytes_min)) {
         if (cache->tally)
             cache->tally->class[c].refused++;
         return false;

@@ -26,6 +26,7 @@ _Atomic(uint32_t) *thread_fork_word = &first_fork_word;
 static struct cache *_Atomic caches; /* [lock to write] newest first; pairs release/acquire on publication */
 static struct cache *spares;         /* [lock] caches without a thread */
 static uint32_t cache_count;         /* [lock] ids given out */
+static _Atomic(size_t) attached_count; /* [lock to write] caches that a thread uses */
 static bool options_done;            /* [lock] */
 static bool fork_word_done;          /* [lock] */
 static bool exit_key_made;           /* written by the constructor */
@@ -41,6 +42,8 @@ static struct report report = {.fd = -1};       /* to stderr as it was at the st
 static struct report sites_report = {.fd = -1}; /* the table of sites */
 
 static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
+
+size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a share is computed from it, no more */ }
 
 struct cache *thread_caches(void) { return load_acquire(&caches); /* pairs with cache_get */ }
 
@@ -137,10 +140,17 @@ static __attribute__((destructor)) void process_destructor(void)
 
 /* ---- A thread's cache ---------------------------------------------------------------------------------------------------- */
 
+/* Under the lock. */
+static void cache_attached_set(struct cache *cache, bool attached)
+{
+    counter_add(&attached_count, (size_t)attached - (size_t)cache->attached); /* modulo 2^64 */
+    cache->attached = attached;
+}
+
 /* Under the lock. The cache holds nothing. */
 static void cache_put(struct cache *cache)
 {
-    cache->attached = false;
+    cache_attached_set(cache, false);
     cache->next_spare = spares;
     spares = cache;
 }
@@ -152,7 +162,7 @@ static void reclaim_orphans(void)
     uint32_t self = os_thread_id();
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache->attached && (cache->thread_id == self || !os_thread_exists(cache->thread_id))) {
-            cache->attached = false;
+            cache_attached_set(cache, false);
             lock_release();
             cache_close(cache);
             lock_acquire();
@@ -179,7 +189,7 @@ static struct cache *cache_get(void)
         store_release(&caches, cache); /* pairs with thread_caches */
     }
     cache->thread_id = exit_key_made ? 0 : os_thread_id();
-    cache->attached = true;
+    cache_attached_set(cache, true);
     return cache;
 }
 

@@ -17,6 +17,9 @@ extern _Atomic(uint32_t) *thread_fork_word;
 /* The calling thread's cache, made when it has none yet; NULL when it cannot have one (any more). */
 struct cache *thread_cache(void);
 
+/* Threads that have a cache; of the moment. */
+size_t thread_count(void);
+
 /* Called by slow paths before they look at anything shared. */
 void thread_repair(void);
 INLINE void thread_check_fork(void)

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -271,6 +272,85 @@ static void test_first_call_of_a_thread_leaves_errno_alone(void **state)
     }
 }
 
+/* ---- NULL -------------------------------------------------------------------------------------------------------- */
+
+/* Takes the address space from just above a multiple of 1 TiB up to where mappings are made, and so has the heap grow
+ * across that multiple: there, addresses share with NULL what is looked up for them. Returns the multiple. */
+static uintptr_t address_space_take(void)
+{
+    enum { ROOM = 4 << 20 };
+    char *probe = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uintptr_t multiple = (uintptr_t)probe & ~((uintptr_t)1024 * GIB - 1);
+    for (size_t size = 1024 * GIB; size >= 64 * KIB; size /= 2) {
+        for (;;) {
+            char *start = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            if (start == MAP_FAILED) {
+                break;
+            }
+            if ((uintptr_t)start < multiple + ROOM) {
+                munmap(start, size);
+                break;
+            }
+        }
+    }
+    return multiple;
+}
+
+static void null_body(void *argument)
+{
+    (void)argument;
+    enum { MANY = 4000000, ROUNDS = 2000 };
+    static char *blocks[MANY];
+    uintptr_t multiple = address_space_take();
+    size_t count = 0;
+    /* Until there is a block that shares entries, or the heap has gone far beyond. */
+    while (count < MANY) {
+        blocks[count] = malloc(64);
+        must(blocks[count] != NULL, "malloc(64) failed after %zu blocks", count);
+        uintptr_t address = (uintptr_t)blocks[count++];
+        if (address - multiple < 64 * KIB || (address < multiple && address > multiple - GIB)) {
+            break;
+        }
+    }
+    if (count == MANY) {
+        printf("skip: the heap does not grow to where NULL could be mistaken");
+        fflush(stdout);
+        return;
+    }
+    errno = UNTOUCHED;
+    char *block = realloc(hidden(NULL), 50);
+    must(block != NULL, "realloc(NULL, 50): expected a block, saw NULL");
+    free(block);
+    must(malloc_usable_size(hidden(NULL)) == 0, "malloc_usable_size(NULL): expected 0");
+    for (size_t i = 0; i < 300 && count > 0; i++) {
+        free(blocks[--count]);
+    }
+    /* Were NULL taken for a block, what the thread has cached would be lost each time. */
+    size_t before = process_anonymous();
+    for (size_t i = 0; i < ROUNDS; i++) {
+        block = malloc(64);
+        block[0] = 1;
+        free(block);
+        free(hidden(NULL));
+    }
+    must_untouched("free(NULL)", 0);
+    size_t after = process_anonymous();
+    must(after <= before + 2 * MIB, "%d times free(NULL): expected no more memory in use, saw %zu KiB become %zu KiB",
+         ROUNDS, before / KIB, after / KIB);
+}
+
+static void test_null_is_nothing_wherever_the_heap_lies(void **state)
+{
+    (void)state;
+    struct child_result result;
+    child_run(null_body, NULL, 60, &result);
+    if (strncmp(result.out, "skip: ", 6) == 0) {
+        skip_because("%s", result.out + 6);
+        skip();
+    }
+    must_end_well(&result, "free(NULL) and realloc(NULL) with a heap around a multiple of 1 TiB");
+}
+
 /* Frees that give memory back to the system: thousands of blocks at once, and everything after them. */
 static void test_free_of_many_leaves_errno_alone(void **state)
 {
@@ -294,6 +374,7 @@ static void test_free_of_many_leaves_errno_alone(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_null_is_nothing_wherever_the_heap_lies), /* while the heap is small */
         cmocka_unit_test(test_failures_set_errno_and_nothing_else),
         cmocka_unit_test(test_posix_memalign_failures),
         cmocka_unit_test(test_success_leaves_errno_alone),

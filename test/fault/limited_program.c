@@ -4,6 +4,7 @@
  *   blocks SIZE  as many blocks of SIZE as there are, three times over; prints the three counts
  *   mixed        as many bytes in blocks of many sizes as there are, three times over; prints the three sums
  *   kinds        fills memory with blocks of 1 KB, then 70 KB, 1 MiB, 50 MiB, 70 KB, 1 KB; prints the six sums
+ *   shrink       takes all there is beside a few blocks, which then must let themselves be made smaller
  *   churn SIZE   a workload with blocks of up to SIZE; prints how often it was served and refused
  * SPDX-License-Identifier: MIT */
 #include "churn.h"
@@ -95,6 +96,50 @@ static void print_kinds(void)
     }
 }
 
+/* What is there does for fewer bytes, too, when there is no other block to move them to. */
+static void shrink(void)
+{
+    static const size_t from[] = {1000000, 400000, 100000, 3000, 3000000, 20000000, 50 * MIB};
+    static const size_t to[] = {300000, 1000, 100, 20, 1};
+    char *blocks[COUNT_OF(from)];
+    struct link *chain = NULL;
+    size_t count;
+    for (size_t i = 0; i < COUNT_OF(from); i++) {
+        blocks[i] = malloc(from[i]);
+        must(blocks[i] != NULL, "malloc(%zu) failed at the beginning", from[i]);
+        pattern_fill(blocks[i], from[i], i);
+    }
+    for (g_size = 100 * MIB; g_size >= sizeof(struct link); g_size /= 2) {
+        fill(size_fixed, &chain, &count);
+    }
+    for (size_t k = 0; k < COUNT_OF(to); k++) {
+        for (size_t i = 0; i < COUNT_OF(from); i++) {
+            if (to[k] >= from[i]) {
+                continue;
+            }
+            errno = 4242;
+            char *block = realloc(blocks[i], to[k]);
+            must(block != NULL, "without memory, realloc from %zu to %zu: expected a block, saw NULL", from[i], to[k]);
+            must(errno == 4242, "realloc from %zu to %zu changed errno to %d", from[i], to[k], errno);
+            size_t good = pattern_check(block, to[k], i);
+            must(good == to[k], "realloc from %zu to %zu: byte %zu was lost", from[i], to[k], good);
+            must(malloc_usable_size(block) >= to[k], "realloc to %zu left %zu bytes", to[k], malloc_usable_size(block));
+            blocks[i] = block;
+        }
+        /* What the smaller blocks have left goes too: the next round has no more than this one. */
+        for (g_size = 100 * MIB; g_size >= sizeof(struct link); g_size /= 2) {
+            fill(size_fixed, &chain, &count);
+        }
+    }
+    errno = 0;
+    void *more = realloc(blocks[3], 4000000);
+    must(more == NULL && errno == ENOMEM, "memory was not out: nothing was tested");
+    empty(&chain);
+    for (size_t i = 0; i < COUNT_OF(from); i++) {
+        free(blocks[i]);
+    }
+}
+
 static void print_churn(void)
 {
     static struct churn churn;
@@ -111,6 +156,8 @@ int main(int argc, char **argv)
     g_size = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
     if (strcmp(argv[1], "kinds") == 0) {
         print_kinds();
+    } else if (strcmp(argv[1], "shrink") == 0) {
+        shrink();
     } else if (strcmp(argv[1], "churn") == 0) {
         print_churn();
     } else {

@@ -66,6 +66,14 @@ static void test_dlopen(void **state)
     }
 }
 
+/* The C++ runtime is there only after the library has been loaded, and nobody but the plugin has been linked to it. */
+static void test_cxx_plugin_of_a_c_program(void **state)
+{
+    (void)state;
+    must_run_well(CXX_PLUGIN_PROGRAM, "local", g_preloaded);
+    must_run_well(CXX_PLUGIN_PROGRAM, "global", g_preloaded);
+}
+
 /* ---- Before constructors, after destructors ---------------------------------------------------------------------- */
 
 static void test_constructors_and_destructors(void **state)
@@ -199,6 +207,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_static_programs),
         cmocka_unit_test(test_archive_and_preload),
         cmocka_unit_test(test_dlopen),
+        cmocka_unit_test(test_cxx_plugin_of_a_c_program),
         cmocka_unit_test(test_constructors_and_destructors),
         cmocka_unit_test(test_odd_environments),
         cmocka_unit_test(test_shell_pipelines),

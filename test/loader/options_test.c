@@ -172,6 +172,25 @@ static void test_which_value_wins(void **state)
     must_be_silent("HAKMEM_CONF=stats:1", "HAKMEM_STATS=off");
 }
 
+/* The table is for stderr, which was duplicated for it. A program may close the duplicate, or use its number for a file of
+ * its own, in which nothing is to appear. */
+static void test_statistics_do_not_go_into_other_files(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"close", "reuse"};
+    const char *const changes[] = {"LD_PRELOAD=" HAKMEM_LIBRARY, "HAKMEM_STATS=1", NULL};
+    for (size_t i = 0; i < COUNT_OF(ways); i++) {
+        struct child_result result;
+        char *const arguments[] = {(char *)DESCRIPTORS_PROGRAM, (char *)ways[i], NULL};
+        child_exec(arguments, environment_with(changes), SECONDS, &result);
+        must(result.status == 0 && strcmp(result.out, "word\n") == 0,
+             "%s the descriptors: expected 'word' in the program's file, saw %s, '%s', stderr '%s'", ways[i],
+             child_ending(&result), result.out, result.err);
+        must(count_lines(result.err) > 5 && strstr(result.err, "hakmem") != NULL,
+             "%s the descriptors: expected the table of statistics on stderr, saw\n%s", ways[i], result.err);
+    }
+}
+
 /* Whatever stands there: one line each at most, short ones, and the program runs. */
 static void test_nonsense_does_no_harm(void **state)
 {
@@ -220,6 +239,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_is_right_is_silent),
         cmocka_unit_test(test_every_option),
         cmocka_unit_test(test_which_value_wins),
+        cmocka_unit_test(test_statistics_do_not_go_into_other_files),
         cmocka_unit_test(test_nonsense_does_no_harm),
         cmocka_unit_test(test_one_line_for_each_mistake),
     };

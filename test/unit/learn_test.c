@@ -56,16 +56,16 @@ static void test_nothing_to_learn(void **state)
 static void test_widen_is_taken_back(void **state)
 {
     (void)state;
-    unsigned c = class_of(64);
+    unsigned c = class_of(512);
     bouncing(c, 20000);
     windows(STARTED + 1);
     assert_int_equal(g_learner.decisions, 0);
     windows(1);
     must_decide(RULE_WIDEN, c);
-    assert_int_equal(g_learner.policy.class[c].capacity, 1022);
+    assert_int_equal(g_learner.policy.class[c].capacity, 1026);
     windows(3);
     assert_int_equal(last()->outcome, OUTCOME_TAKEN_BACK);
-    assert_int_equal(g_learner.policy.class[c].capacity, 510);
+    assert_int_equal(g_learner.policy.class[c].capacity, 512);
     windows(15);
     assert_int_equal(g_learner.decisions, 1);
     windows(3);
@@ -88,7 +88,7 @@ static void test_smallest_blocks_are_left_alone(void **state)
 static void test_widen_is_kept(void **state)
 {
     (void)state;
-    unsigned c = class_of(64);
+    unsigned c = class_of(512);
     bouncing(c, 20000);
     windows(STARTED + 2);
     bouncing(c, 5000);
@@ -99,7 +99,7 @@ static void test_widen_is_kept(void **state)
     assert_int_equal(last()->after, 5000);
     windows(2);
     must_decide(RULE_WIDEN, c); /* the next step */
-    assert_int_equal(g_learner.policy.class[c].capacity, 2046);
+    assert_int_equal(g_learner.policy.class[c].capacity, 2048);
 }
 
 /* Rings of several active threads add up. */

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lock.h"
@@ -216,6 +217,47 @@ static void test_after_fork_keeps_its_own(void **state)
     child_join(child, "the forking thread's own lock");
 }
 
+static void *hold_for_a_while(void *argument)
+{
+    struct wait *wait = argument;
+    must(lock_acquire(), "lock_acquire refused");
+    atomic_store(&wait->held, true);
+    sleep_milliseconds(150);
+    wait->released_at = clock_seconds();
+    atomic_store(&wait->released, true);
+    lock_release();
+    return NULL;
+}
+
+/* It shares the memory, and so the lock, with threads that do not exist in its own process. */
+static void test_a_child_of_vfork_respects_the_lock(void **state)
+{
+    (void)state;
+    if (UNDER_TSAN)
+        skip(); /* which makes a fork of it */
+    static struct wait wait;
+    static volatile bool released;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, hold_for_a_while, &wait), 0);
+    while (!atomic_load(&wait.held))
+        sched_yield();
+    pid_t child = vfork();
+    if (child == 0) {
+        if (!lock_acquire())
+            _exit(1);
+        released = atomic_load(&wait.released);
+        wait.acquired_at = clock_seconds();
+        lock_release();
+        _exit(0);
+    }
+    pthread_join(thread, NULL);
+    child_join(child, "a child of vfork");
+    must(released, "a child of vfork took the lock %.0f ms before its holder's release",
+         (wait.released_at - wait.acquired_at) * 1000);
+    assert_true(lock_acquire());
+    lock_release();
+}
+
 static void test_new_threads_of_a_child_respect_the_lock(void **state)
 {
     (void)state;
@@ -230,6 +272,46 @@ static void test_new_threads_of_a_child_respect_the_lock(void **state)
     child_join(child, "threads of a child");
 }
 
+/* ---- Who has had it ------------------------------------------------------------------------------------------------ */
+
+static void take_it(void *unused)
+{
+    (void)unused;
+    must(lock_acquire(), "lock_acquire refused");
+    lock_release();
+}
+
+static void must_see_others(void *unused)
+{
+    (void)unused;
+    must(lock_was_shared(), "a thread had the lock, and another is told that nobody else had");
+}
+
+/* In a child, which begins anew: the tests before had threads. */
+static void test_whether_it_was_shared(void **state)
+{
+    (void)state;
+    if (UNDER_TSAN)
+        skip(); /* no thread can be started behind fork there */
+    in_thread(take_it, NULL);
+    must(lock_was_shared(), "a second thread had the lock, and it does not count as shared");
+    pid_t child = child_fork(10);
+    if (child == 0) {
+        lock_after_fork();
+        must(!lock_was_shared(), "the lock of a new process was shared");
+        take_it(NULL);
+        take_it(NULL);
+        must(!lock_was_shared(), "a lock that one thread takes was shared");
+        /* Who has not had it is told of the one that has: if it forks, its child may get what that one left half done. */
+        in_thread(must_see_others, NULL);
+        must(!lock_was_shared(), "to ask made the lock shared");
+        in_thread(take_it, NULL);
+        must(lock_was_shared(), "a second thread had the lock, and it does not count as shared");
+        _exit(0);
+    }
+    child_join(child, "a child that asks who had the lock");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +323,8 @@ int main(void)
         cmocka_unit_test(test_after_fork_forgets_others),
         cmocka_unit_test(test_after_fork_keeps_its_own),
         cmocka_unit_test(test_new_threads_of_a_child_respect_the_lock),
+        cmocka_unit_test(test_a_child_of_vfork_respects_the_lock),
+        cmocka_unit_test(test_whether_it_was_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -85,8 +85,10 @@ static int unlocked(void **state)
 
 static void must_be_foreign(const void *address)
 {
+    /* With a window, NULL's entry stands for no class that a block could have, also to addresses that share it. */
+    bool is_null_entry = map_window.unit_mask != 0 && map_class_entry(address) == map_class_entry(NULL);
     must(map_page(address) == NULL, "%p leads to a page", address);
-    must(map_class(address) == 0, "%p has class %u", address, map_class(address));
+    must(map_class(address) == (is_null_entry ? CLASS_RESERVED : 0), "%p has class %u", address, map_class(address));
 }
 
 static void test_foreign_addresses(void **state)
@@ -180,6 +182,76 @@ static void test_the_window_is_not_shared(void **state)
     give_up(g_base + window(), 2 * SUPERSLAB_SIZE, 2 * SUPERSLAB_SIZE);
 }
 
+/* free(NULL) and realloc(NULL) look at the entry of NULL and must never find a block's class there. */
+static void test_the_entry_of_null_is_nobodys(void **state)
+{
+    (void)state;
+    char *zero = (char *)align_up((uintptr_t)g_base + SUPERSLAB_SIZE, window());
+    for (size_t windows = 1; windows < g_windows; windows++, zero += window()) {
+        assert_ptr_equal(map_class_entry(zero), map_class_entry(NULL));
+        must_avoid(zero, SUPERSLAB_SIZE, SUPERSLAB_SIZE);
+        must_avoid(zero - SUPERSLAB_SIZE, 2 * SUPERSLAB_SIZE, 2 * SUPERSLAB_SIZE);
+        must_avoid(zero, 40 * MIB, UNIT_SIZE);
+        assert_int_equal(map_class(NULL), CLASS_RESERVED);
+        assert_null(map_page(NULL));
+        /* The neighbours are as good as any. */
+        obtain(zero - SUPERSLAB_SIZE, SUPERSLAB_SIZE, SUPERSLAB_SIZE);
+        obtain(zero + SUPERSLAB_SIZE, SUPERSLAB_SIZE, SUPERSLAB_SIZE);
+        give_up(zero - SUPERSLAB_SIZE, SUPERSLAB_SIZE, SUPERSLAB_SIZE);
+        give_up(zero + SUPERSLAB_SIZE, SUPERSLAB_SIZE, SUPERSLAB_SIZE);
+    }
+    assert_int_equal(map_class(NULL), CLASS_RESERVED);
+}
+
+/* Fills the holes in the address space that are too small for a stretch of `size`, so that what the system offers next,
+ * and what it offers then, lies in such a stretch. Returns the highest superslab of it, which is mapped. */
+static char *stretch_find(size_t size, void **fillers, size_t *count, size_t capacity)
+{
+    void *stretch;
+    must(os_map(size, SUPERSLAB_SIZE, NULL, &stretch) == 0, "no address space");
+    assert_int_equal(os_unmap(stretch, size), 0);
+    for (*count = 0; *count < capacity;) {
+        void *next;
+        must(os_map(SUPERSLAB_SIZE, SUPERSLAB_SIZE, NULL, &next) == 0, "no address space");
+        fillers[(*count)++] = next;
+        if ((char *)next >= (char *)stretch && (char *)next < (char *)stretch + size + SUPERSLAB_SIZE)
+            return next;
+    }
+    skip_because("the address space has more than %zu small holes", capacity);
+    return NULL;
+}
+
+/* A heap of a gigabyte lies a window away from where the system has address space to offer: all that is offered shares
+ * entries with it, for much longer than anybody would try one superslab after the other. */
+static void test_a_long_stretch_is_skipped(void **state)
+{
+    (void)state;
+    enum { FILLERS = 2000 };
+    static void *fillers[FILLERS];
+    size_t count;
+    char *top = stretch_find(2 * GIB, fillers, &count, FILLERS);
+    if (!top)
+        skip();
+    /* The heap: the same entries, far away from there. */
+    char *bottom = top + SUPERSLAB_SIZE - GIB;
+    char *heap = g_base + (((uintptr_t)bottom - (uintptr_t)g_base) & (window() - 1));
+    if (heap == bottom)
+        heap += window();
+    obtain(heap, GIB, GIB);
+    size_t before = process_mappings();
+    char *const hints[] = {NULL, top - SUPERSLAB_SIZE, bottom + GIB / 2};
+    for (size_t i = 0; i < COUNT_OF(hints); i++) {
+        void *out = NULL;
+        must(map_obtain(4 * SUPERSLAB_SIZE, SUPERSLAB_SIZE, 4 * SUPERSLAB_SIZE, hints[i], &out),
+             "no memory, because what is offered first shares entries with the heap");
+        give_up(out, 4 * SUPERSLAB_SIZE, 4 * SUPERSLAB_SIZE);
+    }
+    must(process_mappings() <= before + 1, "%zu mappings became %zu", before, process_mappings());
+    give_up(heap, GIB, GIB);
+    while (count > 0)
+        assert_int_equal(os_unmap(fillers[--count], SUPERSLAB_SIZE), 0);
+}
+
 /* What was tried and refused is not kept. */
 static void test_refused_memory_goes_back(void **state)
 {
@@ -242,6 +314,8 @@ int main(void)
         cmocka_unit_test(test_paged_classes),
         LOCKED(test_large_blocks),
         LOCKED(test_the_window_is_not_shared),
+        LOCKED(test_the_entry_of_null_is_nobodys),
+        LOCKED(test_a_long_stretch_is_skipped),
         LOCKED(test_refused_memory_goes_back),
         LOCKED(test_pages_do_not_alias),
         LOCKED(test_pages_across_leaves),

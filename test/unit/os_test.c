@@ -283,6 +283,33 @@ static void test_duplicate(void **state)
     close(file);
 }
 
+static void test_which_file(void **state)
+{
+    (void)state;
+    int file = file_make(), other = file_make(), copy = os_duplicate(file);
+    struct file_id id = os_file_id(file), none = os_file_id(-1);
+    assert_true(id.inode != 0);
+    assert_true(none.device == 0 && none.inode == 0);
+    assert_true(os_is_file(file, id));
+    assert_true(os_is_file(copy, id));
+    assert_false(os_is_file(other, id));
+    assert_false(os_is_file(-1, id));
+    /* What was not there at first is no file, though it is not there now either. */
+    assert_false(os_is_file(-1, none));
+    assert_false(os_is_file(file, none));
+    /* The number goes to another file; then to none. */
+    dup2(other, copy);
+    assert_false(os_is_file(copy, id));
+    assert_true(os_is_file(copy, os_file_id(other)));
+    close(copy);
+    errno = UNTOUCHED;
+    assert_false(os_is_file(copy, id));
+    none = os_file_id(copy);
+    assert_true(none.device == 0 && none.inode == 0);
+    close(file);
+    close(other);
+}
+
 static void do_abort(void *argument)
 {
     (void)argument;
@@ -317,6 +344,7 @@ int main(void)
         cmocka_unit_test(test_threads),
         TEST(test_write_writes_all),
         TEST(test_duplicate),
+        TEST(test_which_file),
         TEST(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ static void test_static(void **state)
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++) {
         size_t size = class_size(c);
         size_t capacity =
-            size <= 32 * KIB ? max_size(64, min_size(510, 256 * KIB / size)) : max_size(2, 2 * MIB / size);
+            size <= 32 * KIB ? max_size(64, min_size(2046, 256 * KIB / size)) : max_size(2, 2 * MIB / size);
         must_be_like_static(&base, c);
         assert_int_equal(base.class[c].capacity, capacity);
         assert_int_equal(base.class[c].first, max_size(2, min_size(14, 16 * KIB / size)));

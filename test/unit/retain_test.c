@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include "hakmem.h"
 #include "os.h"
 #include "retain.h"
 
@@ -145,6 +146,29 @@ static void test_loose_blocks_count(void **state)
     must(retain_excess() == 3 * MIB, "5 MiB are left: %zu are to go", retain_excess());
 }
 
+static void loosen_little(void *argument)
+{
+    hak_free(hak_malloc(100)); /* for a cache: where it ends, the thread is noticed to */
+    retain_loosen((ptrdiff_t) * (size_t *)argument);
+}
+
+/* Threads that end before they have anything worth sharing: all of them together have. */
+static void test_what_short_threads_count_is_shared(void **state)
+{
+    (void)state;
+    enum { THREADS = 24 };
+    size_t bytes = 100 * KIB;
+    begin();
+    for (unsigned i = 0; i < THREADS; i++)
+        in_thread(loosen_little, &bytes);
+    /* Not yet due: then it would have been purged at the end of a thread, and there would be nothing to see. */
+    assert_false(load_relaxed(&retain_due));
+    retain_loosen(MIB);
+    assert_true(load_relaxed(&retain_due));
+    size_t excess = retain_excess();
+    must(excess >= MIB && excess <= 2 * MIB, "of 3.4 MiB loose %zu are to go", excess);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +178,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_regret_makes_windows_longer),
         cmocka_unit_test(test_old_purges_are_not_regretted),
         cmocka_unit_test(test_loose_blocks_count),
+        cmocka_unit_test(test_what_short_threads_count_is_shared),
     };
     return RUN_TESTS(tests);
 }
