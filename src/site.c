@@ -50,8 +50,15 @@ struct sample {
 };
 #define SAMPLE_BUSY ((uintptr_t)1)
 
-static struct place places[PLACES]; /* place 0: all for which there was no room */
-static struct sample samples[SAMPLES];
+/* A quarter of a MiB that programs without sites do not have in their address space. */
+struct site_tables {
+    struct place places[PLACES]; /* place 0: all for which there was no room */
+    struct sample samples[SAMPLES];
+    /* For reports: all sites, sorted out of places; and for each place, which line is its site's. */
+    struct site_use lines[PLACES];
+    uint16_t line_of_place[PLACES];
+};
+struct site_tables *site_tables;
 struct site_division site_division;
 static _Atomic(uint8_t) others[CLASS_SLOTS];       /* the group of a divided class for places that have none */
 static _Atomic(uint32_t) sampled[CLASS_SLOTS];     /* samples ever taken */
@@ -63,6 +70,13 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
+void site_start(void)
+{
+    void *memory;
+    if (!site_tables && os_map(sizeof *site_tables, 1, NULL, &memory) == 0)
+        site_tables = memory;
+}
+
 /* ---- Places ------------------------------------------------------------------------------------------------------ */
 
 /* The place's number; 0 when it is not known, or there is no room for another. */
@@ -70,10 +84,11 @@ static uint32_t place_find(uint64_t key, bool make)
 {
     for (uint32_t probe = 0; probe < PLACE_PROBES; probe++) {
         uint32_t number = (uint32_t)(mix(key) + probe) % PLACES;
-        uint64_t seen = load_relaxed(&places[number].key); /* relaxed: a place is all zero when it gets its key */
+        _Atomic(uint64_t) *place_key = &site_tables->places[number].key;
+        uint64_t seen = load_relaxed(place_key); /* relaxed: a place is all zero when it gets its key */
         if (number == 0)
             continue;
-        if (seen == 0 && (!make || cas_seq(&places[number].key, &seen, key)))
+        if (seen == 0 && (!make || cas_seq(place_key, &seen, key)))
             return make ? number : 0;
         if (seen == key)
             return number;
@@ -83,13 +98,13 @@ static uint32_t place_find(uint64_t key, bool make)
 
 static unsigned place_class(const struct place *place) { return load_relaxed(&place->key) & 0xFF; }
 
-static unsigned place_group(uint32_t number) { return load_acquire(&places[number].group); }
+static unsigned place_group(uint32_t number) { return load_acquire(&site_tables->places[number].group); }
 
 /* ---- Samples ----------------------------------------------------------------------------------------------------- */
 
 static struct sample *sample_slot(uintptr_t block, unsigned probe)
 {
-    return &samples[(mix(block >> 4) + probe) % SAMPLES];
+    return &site_tables->samples[(mix(block >> 4) + probe) % SAMPLES];
 }
 
 static void sample_begin(void *block, uint32_t place, size_t bytes, uint32_t weight, const void *companion)
@@ -105,9 +120,9 @@ static void sample_begin(void *block, uint32_t place, size_t bytes, uint32_t wei
         store_relaxed(&sample->weight, weight);
         store_relaxed(&sample->place, place);
         store_release(&sample->block, (uintptr_t)block); /* written; pairs with sample_find */
-        fetch_add_relaxed(&places[place].taken, weight);
-        fetch_add_relaxed(&places[place].live, weight);
-        fetch_add_relaxed(&places[place].bytes, weight * bytes);
+        fetch_add_relaxed(&site_tables->places[place].taken, weight);
+        fetch_add_relaxed(&site_tables->places[place].live, weight);
+        fetch_add_relaxed(&site_tables->places[place].bytes, weight * bytes);
         return;
     }
 }
@@ -129,7 +144,7 @@ static uint32_t sample_end(const void *block)
     struct sample *sample = sample_find(block);
     if (!sample)
         return 0;
-    struct place *place = &places[load_relaxed(&sample->place)];
+    struct place *place = &site_tables->places[load_relaxed(&sample->place)];
     uint32_t weight = load_relaxed(&sample->weight);
     uint64_t life = os_milliseconds() - load_relaxed(&sample->born);
     fetch_sub_relaxed(&place->live, weight);
@@ -180,7 +195,7 @@ static bool deserves_group(const struct place *place)
 static struct holdings class_holdings(unsigned c)
 {
     struct holdings sum = {0};
-    for (struct place *place = &places[1]; place < &places[PLACES]; place++) {
+    for (struct place *place = &site_tables->places[1]; place < &site_tables->places[PLACES]; place++) {
         if (load_relaxed(&place->key) == 0 || place_class(place) != c)
             continue;
         size_t bytes = load_relaxed(&place->bytes);
@@ -205,7 +220,7 @@ static void class_decide(unsigned c)
     if (is_divided(c) || (mixed && sum.all >= least)) {
         if (load_relaxed(&others[c]) == 0)
             store_relaxed(&others[c], (uint8_t)group_make(c));
-        for (struct place *place = &places[1]; place < &places[PLACES]; place++)
+        for (struct place *place = &site_tables->places[1]; place < &site_tables->places[PLACES]; place++)
             if (load_relaxed(&place->key) != 0 && place_class(place) == c && deserves_group(place))
                 place_set_apart(place);
         if (load_relaxed(&others[c]) != 0)
@@ -358,7 +373,7 @@ static void *grouped_malloc(struct site_cache *own, unsigned group, uint64_t key
     own->refills[c]++;
     uint32_t place = place_find(key, false);
     if (!block || place_group(place) != 0) {
-        fetch_add_relaxed(&places[place].taken, got);
+        fetch_add_relaxed(&site_tables->places[place].taken, got);
         return block;
     }
     unsigned stride = sample_stride(c, got);
@@ -417,7 +432,7 @@ void *site_malloc_named(size_t size, uintptr_t site)
         own->pops[c] = own->pops[c] == SITE_REVIEW ? 0 : own->pops[c];
         uint32_t place = place_find(site_key(c, site), true);
         if (place != 0 && place_group(place) == 0 && lock_acquire()) {
-            place_set_apart(&places[place]);
+            place_set_apart(&site_tables->places[place]);
             lock_release();
         }
         if (place_group(place) != 0)
@@ -485,24 +500,23 @@ void site_free(void *block, const char *call)
 
 void site_after_fork(void)
 {
-    for (struct sample *sample = samples; sample < &samples[SAMPLES]; sample++)
+    if (!site_is_on())
+        return;
+    for (struct sample *sample = site_tables->samples; sample < &site_tables->samples[SAMPLES]; sample++)
         if (load_relaxed(&sample->block) == SAMPLE_BUSY)
             store_relaxed(&sample->block, 0);
 }
 
 /* ---- Reporting --------------------------------------------------------------------------------------------------- */
 
-/* All sites, sorted out of places; and for each place, which line is its site's. */
-static struct site_use lines[PLACES];
-static uint16_t line_of_place[PLACES];
 static unsigned line_count;
 
 static unsigned line_find_or_add(uintptr_t site)
 {
     for (unsigned i = 0; i < line_count; i++)
-        if (lines[i].site == site)
+        if (site_tables->lines[i].site == site)
             return i;
-    lines[line_count] = (struct site_use){.site = site};
+    site_tables->lines[line_count] = (struct site_use){.site = site};
     return line_count++;
 }
 
@@ -510,11 +524,11 @@ static void add_places(void)
 {
     line_count = 0;
     for (unsigned i = 0; i < PLACES; i++) {
-        const struct place *place = &places[i];
+        const struct place *place = &site_tables->places[i];
         if (i > 0 && load_relaxed(&place->key) == 0)
             continue;
-        line_of_place[i] = (uint16_t)line_find_or_add(load_relaxed(&place->key) >> 8);
-        struct site_use *line = &lines[line_of_place[i]];
+        site_tables->line_of_place[i] = (uint16_t)line_find_or_add(load_relaxed(&place->key) >> 8);
+        struct site_use *line = &site_tables->lines[site_tables->line_of_place[i]];
         line->taken += load_relaxed(&place->taken);
         line->ended += load_relaxed(&place->ended);
         line->life += load_relaxed(&place->life);
@@ -531,14 +545,14 @@ static uint64_t bytes_pinned(const struct sample *sample, unsigned c)
 
 static void add_samples(void)
 {
-    for (const struct sample *sample = samples; sample < &samples[SAMPLES]; sample++) {
+    for (const struct sample *sample = site_tables->samples; sample < &site_tables->samples[SAMPLES]; sample++) {
         if (load_acquire(&sample->block) <= SAMPLE_BUSY) /* pairs with sample_begin */
             continue;
         uint32_t place = load_relaxed(&sample->place);
         uint64_t weight = load_relaxed(&sample->weight);
-        struct site_use *line = &lines[line_of_place[place]];
+        struct site_use *line = &site_tables->lines[site_tables->line_of_place[place]];
         line->live += weight * load_relaxed(&sample->bytes);
-        line->pinned += weight * bytes_pinned(sample, place_class(&places[place]));
+        line->pinned += weight * bytes_pinned(sample, place_class(&site_tables->places[place]));
     }
 }
 
@@ -548,10 +562,10 @@ static void add_groups(void)
     struct page_totals totals[GROUP_COUNT];
     page_count_groups(totals);
     for (unsigned i = 1; i < PLACES; i++) {
-        unsigned group = place_group(i), c = place_class(&places[i]);
+        unsigned group = place_group(i), c = place_class(&site_tables->places[i]);
         if (group == 0)
             continue;
-        struct site_use *line = &lines[line_of_place[i]];
+        struct site_use *line = &site_tables->lines[site_tables->line_of_place[i]];
         line->live += (totals[group].pages * class_info[c].blocks - totals[group].free_blocks) * class_size(c);
         line->pinned += totals[group].touched;
     }
@@ -559,6 +573,7 @@ static void add_groups(void)
 
 unsigned site_gather(struct site_use out[static SITE_REPORT_LINES])
 {
+    struct site_use *lines = site_tables->lines;
     unsigned count = 0;
     add_places();
     add_samples();

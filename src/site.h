@@ -18,7 +18,6 @@
 #define HAK_SITE_H
 
 #include "group.h"
-#include "options.h"
 #include "ring.h"
 
 #define SITE_SIZE_MAX ((size_t)1024)
@@ -50,7 +49,14 @@ extern struct site_division {
 
 enum { SITE_REVIEW = 65536 }; /* pops of a class between looks at whether dividing it is of use */
 
-INLINE bool site_is_on(void) { return UNLIKELY(option(OPTION_SITES) != 0); }
+/* Obtained by site_start; NULL: sites are off. */
+extern struct site_tables *site_tables;
+
+/* Turns sites on; when memory is out, they stay off. Under the lock, before there are other threads. */
+void site_start(void);
+
+/* Not atomic: as the options, it is set before there are other threads. */
+INLINE bool site_is_on(void) { return UNLIKELY(site_tables != NULL); }
 
 INLINE uint64_t site_key(unsigned class_id, uintptr_t site) { return (uint64_t)site << 8 | class_id; }
 

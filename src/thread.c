@@ -82,8 +82,10 @@ static void process_start(void)
         learn_start();
         if (option(OPTION_STATS) || option(OPTION_EXPLAIN))
             report = report_to(2);
-        if (option(OPTION_SITES))
+        if (option(OPTION_SITES)) {
+            site_start();
             sites_report = report_to((int)option(OPTION_SITES_FD));
+        }
     }
 }
 
@@ -131,7 +133,7 @@ static __attribute__((destructor)) void process_destructor(void)
     if (option(OPTION_EXPLAIN) == REPORT_JSON)
         explain_json(fd);
     fd = report_fd(&sites_report, option(OPTION_SITES_FD) == 2 ? 2 : -1);
-    if (option(OPTION_SITES) && fd >= 0)
+    if (site_is_on() && fd >= 0)
         site_report(fd);
     profile_save();
     remote_flush();

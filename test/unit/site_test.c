@@ -10,7 +10,6 @@
 #include "class.h"
 #include "hakmem.h"
 #include "map.h"
-#include "options.h"
 #include "site.h"
 #include "slow.h"
 
@@ -21,8 +20,8 @@ static void *g_blocks[BLOCKS];
 static int sites_on(void **state)
 {
     (void)state;
-    option_values[OPTION_SITES] = 1;
-    return 0;
+    site_start();
+    return site_is_on() ? 0 : -1;
 }
 
 static bool is_divided(unsigned c) { return atomic_load(&site_division.classes) >> c & 1; }
