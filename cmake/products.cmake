@@ -53,7 +53,7 @@ add_custom_target(single-file DEPENDS ${single}/hakmem.c ${single}/hakmem.h)
 
 # ---- The tool --------------------------------------------------------------------------------------------------------
 
-add_executable(hakmem-tool tools/hakmem.c)
+add_executable(hakmem-tool tools/hakmem.c tools/sites.c)
 set_target_properties(hakmem-tool PROPERTIES OUTPUT_NAME hakmem)
 target_include_directories(hakmem-tool PRIVATE include src)
 target_link_libraries(hakmem-tool PRIVATE hakmem_warnings)

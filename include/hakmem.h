@@ -63,6 +63,8 @@ HAK_PUBLIC void *hak_expand(void *block, size_t size);
 
 /* ---- Call sites ------------------------------------------------------------------------------------------------
  * A site names the purpose of an allocation: any value the program finds useful, such as the address of a function or a small number.
+ * With HAKMEM_SITES=1, blocks of up to 1 KiB of a site other than 0 come from pages of that site's own, as long as there are not
+ * too many sites (96 pairs of a site and a size class), and the table at exit shows it; the upper 8 bits of a site are ignored. Else a site has no effect.
  * hak_free_at takes the size and site given to hak_malloc_at (or 0 where unknown): they are hints, never
  * conditions, and the block may be freed by plain free as well. */
 typedef uintptr_t hak_site_t;

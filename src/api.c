@@ -6,10 +6,11 @@
 #include "map.h"
 #include "os.h"
 #include "page.h"
+#include "purge.h"
 #include "remote.h"
 #include "ring.h"
+#include "site.h"
 #include "slow.h"
-#include "purge.h"
 #include "stats.h"
 #include "thread.h"
 
@@ -67,13 +68,13 @@ void *hak_expand(void *block, size_t size)
 
 void *hak_malloc_at(size_t size, hak_site_t site)
 {
-    (void)site;
-    return hak_malloc(size);
+    void *block = site_is_on() ? site_malloc_named(size, site) : NULL;
+    return block ? block : malloc_at(size, site);
 }
 
 void hak_free_at(void *block, size_t size, hak_site_t site)
 {
-    (void)site;
+    (void)site; /* the block's page knows it */
     if (size == 0)
         hak_free(block);
     else
@@ -116,14 +117,14 @@ void hak_stats_print(int fd) { stats_print(fd); }
 /* ---- C and POSIX ---------------------------------------------------------------------------------------------------------------- */
 
 HAK_PUBLIC void *reallocarray(void *block, size_t count, size_t size) { return hak_reallocarray(block, count, size); }
-HAK_PUBLIC void *aligned_alloc(size_t align, size_t size) { return hak_aligned_alloc(align, size); }
+HAK_PUBLIC void *aligned_alloc(size_t align, size_t size) { return aligned_at(align, size, CALLER); }
 HAK_PUBLIC size_t malloc_usable_size(void *block) { return hak_usable_size(block); }
 
 HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
 {
     if (!is_power_of_two(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    void *block = hak_aligned_alloc(align, size); /* like glibc's, sets errno too when memory is out */
+    void *block = aligned_at(align, size, CALLER); /* like glibc's, sets errno too when memory is out */
     if (!block)
         return ENOMEM;
     *out = block;
@@ -137,10 +138,10 @@ HAK_PUBLIC void *memalign(size_t align, size_t size)
         errno = EINVAL;
         return NULL;
     }
-    return hak_aligned_alloc(align <= BLOCK_ALIGN ? BLOCK_ALIGN : (size_t)2 << highest_bit(align - 1), size);
+    return aligned_at(align <= BLOCK_ALIGN ? BLOCK_ALIGN : (size_t)2 << highest_bit(align - 1), size, CALLER);
 }
 
-HAK_PUBLIC void *valloc(size_t size) { return hak_aligned_alloc(os_page_size(), size); }
+HAK_PUBLIC void *valloc(size_t size) { return aligned_at(os_page_size(), size, CALLER); }
 
 HAK_PUBLIC void *pvalloc(size_t size)
 {
@@ -149,7 +150,7 @@ HAK_PUBLIC void *pvalloc(size_t size)
         errno = ENOMEM;
         return NULL;
     }
-    return hak_aligned_alloc(page, align_up(size, page));
+    return aligned_at(page, align_up(size, page), CALLER);
 }
 
 /* ---- glibc's extensions ------------------------------------------------------------------------------------------------------------ */
@@ -215,24 +216,24 @@ HAK_PUBLIC int malloc_info(int options, FILE *stream)
 
 /* ---- C++: aligned operator new and delete ---------------------------------------------------------------------------------------------- */
 
-static void *new_aligned(size_t size, size_t align, bool throws)
+static void *new_aligned(size_t size, size_t align, bool throws, uintptr_t site)
 {
-    void *block = hak_aligned_alloc(align, size);
+    void *block = aligned_at(align, size, site);
     return block ? block : new_failed(size, align, throws);
 }
 
-HAK_PUBLIC void *_ZnwmSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true); }
-HAK_PUBLIC void *_ZnamSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true); }
+HAK_PUBLIC void *_ZnwmSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true, CALLER); }
+HAK_PUBLIC void *_ZnamSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true, CALLER); }
 
 HAK_PUBLIC void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
 {
     (void)tag;
-    return new_aligned(size, align, false);
+    return new_aligned(size, align, false, CALLER);
 }
 HAK_PUBLIC void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
 {
     (void)tag;
-    return new_aligned(size, align, false);
+    return new_aligned(size, align, false, CALLER);
 }
 
 #define X(name, ...) HAK_PUBLIC void name(void *block, __VA_ARGS__) { hak_free(block); }

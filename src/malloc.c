@@ -17,6 +17,9 @@
 
 /* ---- malloc and free ------------------------------------------------------------------------------------------------- */
 
+/* The class of a size up to CLASS_TABLE_MAX. Relaxed: see class_of_table. */
+INLINE size_t class_fast(size_t size) { return load_relaxed(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]); }
+
 /* The top block of the calling thread's ring; NULL when the ring is empty, closed or counted. */
 INLINE void *block_pop(size_t class_id)
 {
@@ -52,18 +55,29 @@ INLINE void *malloc_fast(size_t size)
 {
     if (UNLIKELY(size > CLASS_TABLE_MAX))
         return malloc_medium(size);
-    void *block = block_pop(load_relaxed(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
+    void *block = block_pop(class_fast(size));
     return LIKELY(block) ? block : malloc_slow(size);
 }
 
 /* As malloc, with the size rounded up to one whose class is aligned; that class_fit made may be of any size. */
-INLINE void *aligned_fast(size_t align, size_t size)
+INLINE void *aligned_fast(size_t align, size_t size, uintptr_t site)
 {
     if (UNLIKELY(!is_power_of_two(align) || align > CLASS_TABLE_MAX || size > CLASS_TABLE_MAX - align))
-        return aligned_slow(align, size);
-    size_t class_id = load_relaxed(&class_table[(class_aligned_size(size, align) + BLOCK_ALIGN - 1) / BLOCK_ALIGN]);
+        return aligned_slow(align, size, site);
+    size_t class_id = class_fast(class_aligned_size(size, align));
     void *block = LIKELY(class_id != CLASS_FITTED) ? block_pop(class_id) : NULL;
-    return LIKELY(block) ? block : aligned_slow(align, size);
+    return LIKELY(block) ? block : aligned_slow(align, size, site);
+}
+
+void *malloc_at(size_t size, uintptr_t site)
+{
+    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of(size)) : NULL;
+    return LIKELY(block) ? block : malloc_slow_at(size, site);
+}
+
+void *aligned_at(size_t align, size_t size, uintptr_t site)
+{
+    return aligned_fast(align, size, site);
 }
 
 INLINE void free_fast(void *block)
@@ -84,7 +98,7 @@ INLINE void *calloc_fast(size_t count, size_t size)
     size_t bytes;
     if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || bytes > CLASS_TABLE_MAX))
         return calloc_slow(count, size);
-    void *block = block_pop(load_relaxed(&class_table[(bytes + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
+    void *block = block_pop(class_fast(bytes));
     return LIKELY(block) ? __builtin_memset(block, 0, bytes) : calloc_slow(count, size);
 }
 
@@ -103,7 +117,7 @@ INLINE void *realloc_fast(void *block, size_t size)
 void *hak_malloc(size_t size) { return malloc_fast(size); }
 void hak_free(void *block) { free_fast(block); }
 void hak_free_sized(void *block, size_t size) { free_sized_fast(block, size); }
-void *hak_aligned_alloc(size_t align, size_t size) { return aligned_fast(align, size); }
+void *hak_aligned_alloc(size_t align, size_t size) { return aligned_fast(align, size, CALLER); }
 void *hak_calloc(size_t count, size_t size) { return calloc_fast(count, size); }
 void *hak_realloc(void *block, size_t size) { return realloc_fast(block, size); }
 
@@ -121,15 +135,28 @@ HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(block, 
 
 /* ---- C++: operator new and delete, by their names in the Itanium ABI ------------------------------------------------------ */
 
+static NOINLINE void *new_medium(size_t size, bool throws)
+{
+    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of_medium(size)) : NULL;
+    if (LIKELY(block))
+        return block;
+    return throws ? new_slow(size) : new_nothrow_slow(size);
+}
+
 INLINE void *new_fast(size_t size)
 {
-    void *block = malloc_fast(size);
-    return LIKELY(block) ? block : new_failed(size, BLOCK_ALIGN, true);
+    if (UNLIKELY(size > CLASS_TABLE_MAX))
+        return new_medium(size, true);
+    void *block = block_pop(class_fast(size));
+    return LIKELY(block) ? block : new_slow(size);
 }
+
 INLINE void *new_nothrow_fast(size_t size)
 {
-    void *block = malloc_fast(size);
-    return LIKELY(block) ? block : new_failed(size, BLOCK_ALIGN, false);
+    if (UNLIKELY(size > CLASS_TABLE_MAX))
+        return new_medium(size, false);
+    void *block = block_pop(class_fast(size));
+    return LIKELY(block) ? block : new_nothrow_slow(size);
 }
 
 HAK_PUBLIC void *_Znwm(size_t size) { return new_fast(size); }

@@ -98,12 +98,12 @@ void map_give_up(const void *start, size_t entries)
         store_relaxed(map_class_entry((const char *)start + offset), 0);
 }
 
-void map_set(const void *start, size_t units, unsigned class_id, struct page *page)
+void map_set(const void *start, size_t units, unsigned entry, struct page *page)
 {
     HAK_ASSERT(lock_is_held());
     const char *address = start;
     for (size_t i = 0; i < units; i++, address += UNIT_SIZE) {
-        store_relaxed(map_class_entry(address), (uint8_t)class_id);
+        store_relaxed(map_class_entry(address), (uint8_t)entry);
         store_release(page_entry(address), page); /* who finds the page finds it set up: pairs with map_page */
     }
 }

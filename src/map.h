@@ -24,6 +24,9 @@ struct page;
 
 /* A unit of the heap that is not part of a page of blocks. 0: not a unit of the heap. */
 #define CLASS_RESERVED (CLASS_SLOTS - 1u)
+/* A page of blocks that belongs to a group (group.h): its class is in its descriptor. No ring is ever open for this entry, so
+ * that the hot path leaves such blocks to the slow path. */
+#define CLASS_GROUPED (CLASS_LAST + 1u)
 
 /* Written once, under the lock, before the first block exists and so before other threads can have one. */
 extern struct map_window {
@@ -41,8 +44,8 @@ INLINE unsigned map_class(const void *address)
     return load_relaxed(map_class_entry(address)); /* relaxed: see above */
 }
 
-/* Whether the class is that of a page of blocks. */
-INLINE bool class_is_paged(unsigned class_id) { return class_id - 1u < CLASS_LAST; }
+/* Whether the entry is that of a page of blocks: a class, or CLASS_GROUPED. */
+INLINE bool class_is_paged(unsigned entry) { return entry - 1u < CLASS_GROUPED; }
 
 /* The page of blocks, or large block, that the unit belongs to; NULL when there is none. Of a large block, only the first unit leads to it. */
 struct page *map_page(const void *address);
@@ -54,8 +57,8 @@ bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **ou
 /* Gives up the class entries of memory that is about to be unmapped. Under the lock. */
 void map_give_up(const void *start, size_t entries);
 
-/* Enters a page of blocks, or removes it (class_id CLASS_RESERVED, page NULL). Under the lock. */
-void map_set(const void *start, size_t units, unsigned class_id, struct page *page);
+/* Enters a page of blocks, or removes it (entry CLASS_RESERVED, page NULL). Under the lock. */
+void map_set(const void *start, size_t units, unsigned entry, struct page *page);
 
 /* Enters a large block, or removes it (NULL). Under the lock. */
 void map_set_large(const void *start, struct page *page);

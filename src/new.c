@@ -28,6 +28,18 @@ static void *runtime_function(void *linked, const char *name)
     return runtime ? dlsym(runtime, name) : linked;
 }
 
+void *new_slow(size_t size)
+{
+    void *block = malloc_slow_at(size, CALLER);
+    return block ? block : new_failed(size, BLOCK_ALIGN, true);
+}
+
+void *new_nothrow_slow(size_t size)
+{
+    void *block = malloc_slow_at(size, CALLER);
+    return block ? block : new_failed(size, BLOCK_ALIGN, false);
+}
+
 void *new_failed(size_t size, size_t align, bool throws)
 {
     new_handler (*handler_get)(void) =
@@ -37,7 +49,7 @@ void *new_failed(size_t size, size_t align, bool throws)
         if (!handler)
             break;
         handler();
-        void *block = aligned_slow(align, size);
+        void *block = aligned_slow(align, size, CALLER);
         if (block)
             return block;
     }

@@ -204,22 +204,40 @@ static int file_open(const char *path, int flags, int *fd)
     return error_of(result);
 }
 
+/* Bytes read, from where the last read ended; 0 at the file's end, and with an error. */
+static size_t file_read(int fd, char *buffer, size_t size, int *error)
+{
+    long got;
+    do {
+        got = system_call(SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
+        *error = error_of(got);
+    } while (*error == EINTR);
+    return got > 0 ? (size_t)got : 0;
+}
+
+int os_open(const char *path)
+{
+    int fd, error = file_open(path, O_RDONLY, &fd);
+    return error ? -1 : fd;
+}
+
+size_t os_read(int fd, char *buffer, size_t size)
+{
+    int error;
+    return file_read(fd, buffer, size, &error);
+}
+
+void os_close(int fd) { call4(SYS_close, fd, 0, 0, 0); }
+
 int os_file_read(const char *path, char *text, size_t capacity, size_t *length)
 {
     int fd, error = file_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &fd);
     if (error)
         return error;
     *length = 0;
-    while (*length < capacity) {
-        long got = system_call(SYS_read, fd, (long)(text + *length), (long)(capacity - *length), 0, 0, 0);
-        error = error_of(got);
-        if (error == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        *length += (size_t)got;
-    }
-    call4(SYS_close, fd, 0, 0, 0);
+    for (size_t got = 1; got > 0 && *length < capacity; *length += got)
+        got = file_read(fd, text + *length, capacity - *length, &error);
+    os_close(fd);
     return *length == capacity ? EFBIG : error;
 }
 

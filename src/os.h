@@ -49,6 +49,12 @@ uint32_t os_thread_id(void);
 /* False when no thread of this process has the id. */
 bool os_thread_exists(uint32_t thread_id);
 
+/* A file for reading, closed on exec; -1 if there is none. Then up to `size` bytes of it from where the last read ended; 0 at its
+ * end, and when it cannot be read. */
+int os_open(const char *path);
+size_t os_read(int fd, char *buffer, size_t size);
+void os_close(int fd);
+
 /* Writes all of it, or as much as can be written. */
 void os_write(int fd, const char *text, size_t length);
 /* Another descriptor for the file behind `fd`, high and closed on exec; -1 if there is none. */

@@ -42,6 +42,14 @@ static uint32_t page_unit(const struct page *page)
     return (uint32_t)((uintptr_t)page->start >> UNIT_SHIFT) % SUPERSLAB_UNITS;
 }
 
+/* What the page map says of its units. */
+static unsigned page_entry_class(const struct page *page) { return load_relaxed(&page->group) ? CLASS_GROUPED : page->class_id; }
+
+static unsigned listing_set(unsigned class_id, unsigned group)
+{
+    return group ? SET_OF_GROUP + group : SET_OF_CLASS + class_id;
+}
+
 /* ---- Purged memory ----------------------------------------------------------------------------------------------------- */
 
 /* For each unit of the page a mask of its pages of memory: bit set = purged, and no block in it handed out since. Relaxed: a bit is written
@@ -96,12 +104,12 @@ static void note_loose(struct page *page, int change)
 static void page_enlist(struct page *page)
 {
     struct superslab *slab = page->slab;
-    unsigned class_id = page->class_id;
+    unsigned set = listing_set(page->class_id, load_relaxed(&page->group));
     uint32_t bit = (uint32_t)1 << page_unit(page);
     store_seq(&page->state, PAGE_LISTED);
     /* From here on the page is the next claimer's. Pairs with the fetch_and in unit_claim. */
     fetch_or_seq(&slab->listed, bit);
-    slabset_add(SET_OF_CLASS + class_id, slab->number);
+    slabset_add(set, slab->number);
 }
 
 /* Makes the caller the holder of the page listed at a unit. NULL when there is none, or somebody else was faster. */
@@ -118,12 +126,13 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
 
 /* ---- Making and unmaking ------------------------------------------------------------------------------------------------- */
 
-static void page_init(struct page *page, unsigned class_id, struct run run)
+static void page_init(struct page *page, unsigned class_id, unsigned group, struct run run)
 {
     const struct class_info *info = &class_info[class_id];
     page->start = run_start(run);
     page->slab = run.slab;
     page->class_id = (uint8_t)class_id;
+    store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
     page->checked = option(OPTION_CHECK);
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
@@ -144,7 +153,7 @@ static size_t descriptor_size(unsigned class_id)
            class_info[class_id].units * sizeof(uint16_t);
 }
 
-static struct page *page_create(unsigned class_id)
+static struct page *page_create(unsigned class_id, unsigned group)
 {
     if (!lock_acquire())
         return NULL;
@@ -154,8 +163,8 @@ static struct page *page_create(unsigned class_id)
     if (page) {
         run = span_alloc(info->units, 1);
         if (run.slab) {
-            page_init(page, class_id, run);
-            map_set(page->start, info->units, class_id, page);
+            page_init(page, class_id, group, run);
+            map_set(page->start, info->units, page_entry_class(page), page);
         } else {
             meta_free(META_PAGE, page, descriptor_size(class_id));
         }
@@ -227,33 +236,43 @@ static void page_list(struct page *page)
 
 /* ---- Holding and letting go ------------------------------------------------------------------------------------------------ */
 
-/* Claims a page of the class in one superslab; NULL when none is listed there. */
-static struct page *slab_claim(struct superslab *slab, unsigned class_id)
+/* Whether the page listed at a unit is probably one of the class and group. */
+static bool unit_may_serve(struct superslab *slab, uint32_t unit, unsigned class_id, unsigned group)
+{
+    char *start = slab_unit_start(slab, unit);
+    if (!group)
+        return map_class(start) == class_id;
+    const struct page *page = map_class(start) == CLASS_GROUPED ? map_page(start) : NULL;
+    return page && load_relaxed(&page->group) == group; /* it may be another page by now: the claimer looks again */
+}
+
+/* Claims a page of the class and group in one superslab; NULL when none is listed there. */
+static struct page *slab_claim(struct superslab *slab, unsigned class_id, unsigned group)
 {
     for (uint32_t listed = load_seq(&slab->listed); listed; listed &= listed - 1) {
         uint32_t unit = lowest_bit(listed);
-        if (map_class(slab_unit_start(slab, unit)) != class_id)
+        if (!unit_may_serve(slab, unit, class_id, group))
             continue;
         struct page *page = unit_claim(slab, unit);
         if (!page)
             continue;
-        if (page->class_id == class_id)
+        if (page->class_id == class_id && load_relaxed(&page->group) == group)
             return page;
         page_list(page); /* another page by now */
     }
     return NULL;
 }
 
-static struct page *page_claim(unsigned class_id)
+static struct page *page_claim(unsigned class_id, unsigned group)
 {
-    unsigned set = SET_OF_CLASS + class_id;
+    unsigned set = listing_set(class_id, group);
     for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-        struct page *page = slab_claim(slab_at(n), class_id);
+        struct page *page = slab_claim(slab_at(n), class_id, group);
         if (page)
             return page;
         /* The set is a hint: correct it, then look again, for a page listed meanwhile relies on it. */
         slabset_remove(set, n);
-        page = slab_claim(slab_at(n), class_id);
+        page = slab_claim(slab_at(n), class_id, group);
         if (page) {
             slabset_add(set, n);
             return page;
@@ -269,14 +288,16 @@ static struct page *page_hold(struct page *page, uint32_t holder)
     return page;
 }
 
-struct page *page_find(unsigned class_id, uint32_t holder) { return page_hold(page_claim(class_id), holder); }
-struct page *page_make(unsigned class_id, uint32_t holder) { return page_hold(page_create(class_id), holder); }
+struct page *page_find(unsigned class_id, uint32_t holder) { return page_hold(page_claim(class_id, 0), holder); }
+struct page *page_make(unsigned class_id, uint32_t holder) { return page_hold(page_create(class_id, 0), holder); }
 
-struct page *page_acquire(unsigned class_id, uint32_t holder)
+struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder)
 {
-    struct page *page = page_find(class_id, holder);
-    return page ? page : page_make(class_id, holder);
+    struct page *page = page_claim(class_id, group);
+    return page_hold(page ? page : page_create(class_id, group), holder);
 }
+
+struct page *page_acquire(unsigned class_id, uint32_t holder) { return page_acquire_group(class_id, 0, holder); }
 
 bool page_is_drained(const struct page *page) { return bitmap_is_empty(page->free, &class_info[page->class_id]); }
 
@@ -410,13 +431,8 @@ static void page_put_freed(const struct returning *item, const char *call)
     page_put(item->page, item->word, item->mask, call);
 }
 
-bool page_check_block(const void *block, enum error_id *error)
+bool page_has_live(const struct page *page, const void *block, enum error_id *error)
 {
-    const struct page *page = map_page(block);
-    if (!page || page->class_id == 0) {
-        *error = ERROR_NOT_LIVE;
-        return false;
-    }
     size_t offset = (size_t)((const char *)block - page->start);
     uint32_t index = class_block_index(page->class_id, offset);
     if (index >= class_info[page->class_id].blocks || offset != (size_t)index * class_size(page->class_id)) {
@@ -425,6 +441,15 @@ bool page_check_block(const void *block, enum error_id *error)
     }
     *error = ERROR_DOUBLE_FREE;
     return !(load_relaxed(&page->free[index / 64]) >> index % 64 & 1);
+}
+
+bool page_check_block(const void *block, enum error_id *error)
+{
+    const struct page *page = map_page(block);
+    if (page && page->class_id != 0)
+        return page_has_live(page, block, error);
+    *error = ERROR_NOT_LIVE;
+    return false;
 }
 
 void page_return(void *const *blocks, unsigned count, const char *call)
@@ -486,23 +511,57 @@ unsigned page_used_blocks(const struct page *page)
     return used;
 }
 
-static void count_page(struct page *page, void *argument)
+/* Bytes of blocks that were ever handed out, without what was purged since. */
+static size_t bytes_touched(const struct page *page)
 {
-    struct page_totals *totals = (struct page_totals *)argument + page->class_id;
-    totals->pages++;
-    totals->free_blocks += class_info[page->class_id].blocks - page_used_blocks(page);
+    size_t bytes = load_relaxed(&page->virgin) * class_size(page->class_id), purged = 0;
+    for (unsigned unit = 0; load_relaxed(&page->has_purged) && unit < class_info[page->class_id].units; unit++)
+        purged += count_bits(load_relaxed(&page_purged(page)[unit])) * os_page_size();
+    return bytes > purged ? bytes - purged : 0; /* a block may be taken meanwhile */
 }
 
-void page_count(struct page_totals *totals)
+static void add_page(struct page_totals *totals, const struct page *page)
 {
-    for (unsigned c = 0; c < CLASS_SLOTS; c++)
-        totals[c] = (struct page_totals){0, 0};
+    totals->pages++;
+    totals->free_blocks += class_info[page->class_id].blocks - page_used_blocks(page);
+    totals->touched += bytes_touched(page);
+}
+
+static void count_page(struct page *page, void *totals)
+{
+    add_page((struct page_totals *)totals + page->class_id, page);
+}
+
+static void count_grouped_page(struct page *page, void *totals)
+{
+    add_page((struct page_totals *)totals + load_relaxed(&page->group), page);
+}
+
+static void count_pages(struct page_totals *totals, unsigned size, void (*count)(struct page *, void *))
+{
+    for (unsigned i = 0; i < size; i++)
+        totals[i] = (struct page_totals){0};
     for (uint32_t n = 0; n < span_slab_count(); n++) {
         if (!lock_acquire())
             return;
-        slab_each_page(slab_at(n), count_page, totals);
+        slab_each_page(slab_at(n), count, totals);
         lock_release();
     }
+}
+
+void page_count(struct page_totals *totals) { count_pages(totals, CLASS_SLOTS, count_page); }
+void page_count_groups(struct page_totals *totals) { count_pages(totals, GROUP_COUNT, count_grouped_page); }
+
+size_t page_bytes_kept(const void *block, unsigned class_id)
+{
+    size_t bytes = 0;
+    if (!lock_acquire()) /* so that the page is not unmade */
+        return 0;
+    const struct page *page = map_page(block);
+    if (page && page->class_id == class_id)
+        bytes = bytes_touched(page) / max_size(page_used_blocks(page), 1);
+    lock_release();
+    return bytes;
 }
 
 static bool units_used(const struct page *page)
@@ -512,20 +571,35 @@ static bool units_used(const struct page *page)
 }
 
 /* Whether what the page map says of a unit is true: it may be half of what a vanished thread was about to do. */
-static bool entry_is_sound(struct superslab *slab, uint32_t unit, const struct page *page, unsigned class_id)
+static bool entry_is_sound(struct superslab *slab, uint32_t unit, const struct page *page, unsigned entry)
 {
     char *start = slab_unit_start(slab, unit);
-    if (!(slab->used >> unit & 1) || !page || (class_is_paged(class_id) && page->class_id != class_id))
+    if (!(slab->used >> unit & 1) || !page)
         return false;
     if (page->class_id == 0)
-        return page->start == start;
-    return page->slab == slab && start >= page->start && start < page->start + class_info[class_id].units * UNIT_SIZE &&
-           units_used(page);
+        return !class_is_paged(entry) && page->start == start;
+    return page_entry_class(page) == entry && page->slab == slab && start >= page->start &&
+           start < page->start + class_info[page->class_id].units * UNIT_SIZE && units_used(page);
+}
+
+static bool units_entered(const struct page *page)
+{
+    for (unsigned unit = 0; unit < class_info[page->class_id].units; unit++) {
+        const char *start = page->start + unit * UNIT_SIZE;
+        if (map_class(start) != page_entry_class(page) || map_page(start) != page)
+            return false;
+    }
+    return true;
 }
 
 static void page_adopt(struct page *page, void *argument)
 {
     uint32_t self = *(uint32_t *)argument;
+    /* A vanished thread was entering the page in the map, or removing it: nobody has a block of it. */
+    if (!units_entered(page)) {
+        map_set(page->start, class_info[page->class_id].units, CLASS_RESERVED, NULL);
+        return;
+    }
     bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
     if (held)
         return;
@@ -544,9 +618,9 @@ void page_after_fork(uint32_t self)
         struct superslab *slab = slab_at(n);
         for (uint32_t unit = 0; slab_unit_start(slab, 0) && unit < SUPERSLAB_UNITS; unit++) {
             char *start = slab_unit_start(slab, unit);
-            unsigned class_id = map_class(start);
+            unsigned entry = map_class(start);
             struct page *page = map_page(start);
-            if ((class_is_paged(class_id) || page) && !entry_is_sound(slab, unit, page, class_id))
+            if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
                 map_set(start, 1, CLASS_RESERVED, NULL);
         }
         store_seq(&slab->listed, 0);
@@ -559,9 +633,8 @@ bool page_is_valid(const struct page *page)
     const struct class_info *info = &class_info[page->class_id];
     if (page->class_id == 0 || page->class_id > CLASS_LAST || load_relaxed(&page->virgin) > info->blocks)
         return false;
-    for (unsigned unit = 0; unit < info->units; unit++)
-        if (map_class(page->start + unit * UNIT_SIZE) != page->class_id || map_page(page->start + unit * UNIT_SIZE) != page)
-            return false;
+    if (!units_entered(page))
+        return false;
     for (unsigned word = 0; word < info->words; word++)
         if (load_relaxed(&page->free[word]) & ~full_word(info, word))
             return false;

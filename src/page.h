@@ -47,6 +47,7 @@ struct page {
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
+    _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
     union {
         size_t bytes;           /* [lock to write] of a large block: usable size */
         _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
@@ -56,6 +57,8 @@ struct page {
 
 /* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a new one. */
 struct page *page_acquire(unsigned class_id, uint32_t holder);
+/* The same for a page of a group, which has blocks of this class only. */
+struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder);
 
 /* The same in two steps: only a listed page, and only a new one. */
 struct page *page_find(unsigned class_id, uint32_t holder);
@@ -79,15 +82,24 @@ void page_return(void *const *blocks, unsigned count, const char *call);
 
 /* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise *error says why not. */
 bool page_check_block(const void *block, enum error_id *error);
+/* The same for an address that lies in the page. */
+bool page_has_live(const struct page *page, const void *block, enum error_id *error);
 
 /* ---- For all pages ------------------------------------------------------------------------------------------------- */
 
 struct page_totals {
     size_t pages;       /* pages of the class */
     size_t free_blocks; /* in their bitmaps */
+    size_t touched;     /* bytes of blocks that were ever handed out, and not purged since */
 };
 /* Counts the pages of every class into totals[CLASS_SLOTS]; running threads are not stopped. */
 void page_count(struct page_totals *totals);
+
+/* Counts the pages of every group into totals[GROUP_COUNT]. */
+void page_count_groups(struct page_totals *totals);
+
+/* The bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when `block` is in no page of the class. */
+size_t page_bytes_kept(const void *block, unsigned class_id);
 
 /* ---- For those who purge the memory of free blocks (purge.c) ------------------------------------------------------------ */
 

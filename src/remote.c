@@ -18,7 +18,7 @@ static struct depot {
 } CACHE_ALIGNED depots[CLASS_SLOTS];
 
 /* Apart from the masks, which are looked at often: memory of a class that never hands over is never touched. */
-static struct batch batches[CLASS_SLOTS][SLOTS];
+static struct batch batches[CLASS_LAST + 1][SLOTS];
 
 static _Atomic(uint64_t) interval_end; /* milliseconds */
 static _Atomic(size_t) bytes_held;     /* relaxed: a bound, not a condition; in all depots */

@@ -1,5 +1,6 @@
 #include "ring.h"
 
+#include "group.h"
 #include "learn.h"
 #include "lock.h"
 #include "map.h"
@@ -78,6 +79,8 @@ static void ring_show(struct cache *cache, unsigned c)
     signal_fence();
     cache->limit[c] = ring->slot + (ring->probation > 0 ? 0 : ring->capacity);
 }
+
+void ring_await(struct cache *cache, unsigned c) { ring_hide(cache, c); }
 
 void cache_veil(struct cache *cache)
 {
@@ -219,6 +222,7 @@ static void cache_sweep(struct cache *cache)
         }
         ring->swept = ring->slot ? (uint16_t)(ring_top(cache, c) - ring->slot) : RING_NOT_SWEPT;
     }
+    group_sweep(load_relaxed(&cache->groups));
 }
 
 /* ---- The policy and the learner ------------------------------------------------------------------------------------------------ */
@@ -306,7 +310,7 @@ static COLD void cache_tick(struct cache *cache)
 
 static void cache_empty(struct cache *cache);
 
-static struct cache *cache_enter(void)
+struct cache *cache_enter(void)
 {
     thread_check_fork();
     struct cache *cache = thread_cache();
@@ -323,7 +327,7 @@ static struct cache *cache_enter(void)
     return cache;
 }
 
-static void cache_leave(struct cache *cache)
+void cache_leave(struct cache *cache)
 {
     purge_if_due();
     signal_fence();
@@ -474,6 +478,7 @@ static COLD bool ring_refill_hard(struct cache *cache, unsigned c, size_t size)
     for (unsigned other = 1; other <= CLASS_LAST; other++)
         if (other != c)
             ring_empty(cache, other);
+    group_empty(load_relaxed(&cache->groups));
     remote_flush();
     return ring_refill(cache, c, size);
 }
@@ -585,6 +590,7 @@ void ring_check_all(void)
         for (void **slot = ring_top(cache, c); *slot; slot--)
             block_check(*slot, c, slot - 1, COMPARED_SLOTS, "free");
     }
+    group_check(load_relaxed(&cache->groups));
     cache_leave(cache);
 }
 
@@ -633,6 +639,8 @@ void cache_open(struct cache *cache, uint32_t id)
         ring_close(cache, c);
         cache->page[c] = NULL;
     }
+    if (load_relaxed(&cache->groups))
+        group_open(load_relaxed(&cache->groups), id);
     cache->id = id;
     cache->busy = false;
     cache->reach = 0;
@@ -652,6 +660,7 @@ static void cache_empty(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++)
         ring_empty(cache, c);
+    group_empty(load_relaxed(&cache->groups));
 }
 
 void cache_close(struct cache *cache)
@@ -680,9 +689,11 @@ void ring_collect_all(void) { fetch_add_relaxed(&collect_epoch, 1); }
 
 size_t ring_count(const struct cache *cache, unsigned c)
 {
+    /* Acquire: the rings are set up; pairs with site.c, which makes them. */
+    size_t apart = group_blocks(load_acquire(&cache->groups), c, cache == cache_self);
     if (cache != cache_self)
-        return load_relaxed(&cache->ring[c].level);
-    return cache->ring[c].slot ? (size_t)(ring_top(cache, c) - cache->ring[c].slot) : 0;
+        return apart + load_relaxed(&cache->ring[c].level);
+    return apart + (cache->ring[c].slot ? (size_t)(ring_top(cache, c) - cache->ring[c].slot) : 0);
 }
 
 static bool ring_is_valid(const struct cache *cache, unsigned c)
@@ -708,5 +719,5 @@ bool cache_is_valid(const struct cache *cache)
         if (page && (page->class_id != c || load_relaxed(&page->state) != PAGE_OWNED || !page_is_valid(page)))
             return false;
     }
-    return true;
+    return !load_relaxed(&cache->groups) || group_is_valid(load_relaxed(&cache->groups));
 }

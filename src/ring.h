@@ -56,12 +56,14 @@ struct ring {
 };
 
 struct page;
+struct group_cache;
 
 struct cache {
     void **top[CLASS_SLOTS];   /* the fast path's */
     void **limit[CLASS_SLOTS]; /* a push at or above it is slow */
     struct ring ring[CLASS_LAST + 1];
     struct page *page[CLASS_LAST + 1]; /* the page this cache refills from; held */
+    struct group_cache *_Atomic groups; /* rings of blocks that are kept apart; NULL unless sites are on (site.h) */
     struct ring_counters counters;
     struct tally *tally;    /* what the learner is to see; NULL: the thread does not count (yet) */
     uint64_t sweep_at;      /* milliseconds: when to look for idle rings again */
@@ -94,6 +96,14 @@ void ring_free(void *block, unsigned class_id, const char *call);
 
 /* A block that reads as zero, when the ring is empty and one can be had without clearing it; NULL otherwise. */
 void *ring_malloc_zeroed(unsigned class_id);
+
+/* Enters a slow path: the calling thread's cache, made when it has none; NULL when it cannot have one, or is in a slow path already
+ * (then nothing is to be left). In between, rings of the cache are not used by anybody else, a signal handler included. */
+struct cache *cache_enter(void);
+void cache_leave(struct cache *cache);
+
+/* The next malloc or free of the class by this thread is to take the slow path, whatever is in the ring. */
+void ring_await(struct cache *cache, unsigned class_id);
 
 /* Returns the calling thread's blocks to their pages and lets its pages go. */
 void ring_collect(void);

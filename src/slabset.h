@@ -18,12 +18,14 @@
 #define SLABS_MAX ((uint32_t)1 << 19) /* 1 TiB of superslabs */
 #define GROUPS_MAX (SLABS_MAX / GROUP_SLABS)
 #define SLAB_NONE UINT32_MAX
+#define GROUP_COUNT 158u /* of pages (group.h); a slab_group with that many sets is a page of memory */
 
 enum {
     SET_OF_CLASS = 0,   /* + class id: superslabs with a listed page of the class (page.c; a hint, may be out of date) */
     SET_LONGEST_RUN = 63, /* + 1..32: superslabs by the length of their longest free run (span.c, exact) */
     SET_GONE = 96,      /* numbers whose address space was given back (span.c) */
-    SET_COUNT
+    SET_OF_GROUP = 97,  /* + group: superslabs with a listed page of the group (page.c; a hint as well) */
+    SET_COUNT = SET_OF_GROUP + GROUP_COUNT
 };
 
 struct superslab {
@@ -40,6 +42,7 @@ struct slab_group {
     _Atomic(uint64_t) members[SET_COUNT]; /* bit for each superslab of the group */
 };
 
+_Static_assert(sizeof(struct slab_group) <= 4096, "a slab_group is a page of memory");
 extern struct slab_group *_Atomic slab_groups[GROUPS_MAX];
 
 INLINE struct superslab *slab_at(uint32_t number)

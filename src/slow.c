@@ -8,6 +8,7 @@
 #include "options.h"
 #include "page.h"
 #include "ring.h"
+#include "site.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -21,24 +22,45 @@ static void *out_of_memory(void)
     return NULL;
 }
 
+/* The class of a block whose page is known to be one of blocks. */
+static unsigned block_class(const void *block)
+{
+    unsigned entry = map_class(block);
+    return entry == CLASS_GROUPED ? map_page(block)->class_id : entry;
+}
+
 static bool checking(void) { return UNLIKELY(option(OPTION_CHECK) != 0); }
 
 /* ---- Allocating ---------------------------------------------------------------------------------------------------------- */
 
+/* `size`: what was asked for, or RING_ANY_SIZE. */
+static void *class_block(unsigned class_id, size_t size, uintptr_t site)
+{
+    return site_is_on() ? site_malloc(class_id, size, site) : ring_malloc(class_id, size);
+}
+
 /* A block of the class; with memory out, one of the larger classes up to twice the size: their pages may have room. */
-static void *class_malloc(unsigned class_id, size_t size, size_t align)
+static void *class_malloc(unsigned class_id, size_t size, size_t align, uintptr_t site)
 {
     size_t most = 2 * class_size(class_id);
-    void *block = ring_malloc(class_id, align <= BLOCK_ALIGN ? size : RING_ANY_SIZE);
+    void *block = class_block(class_id, align <= BLOCK_ALIGN ? size : RING_ANY_SIZE, site);
     unsigned next = class_id == CLASS_FITTED ? class_host(class_id) : class_id + 1;
     for (unsigned c = next; !block && c <= CLASS_FIXED_LAST && class_size(c) <= most; c++)
         if (class_size(c) % align == 0)
-            block = ring_malloc(c, RING_ANY_SIZE);
+            block = class_block(c, RING_ANY_SIZE, site);
+    return block;
+}
+
+static void *large_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
+{
+    void *block = large_malloc(max_size(size, 1), align, zeroed);
+    if (block && site_is_on())
+        site_note(block, large_size(block), site);
     return block;
 }
 
 /* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */
-static void *block_make(size_t size, size_t align, bool *zeroed)
+static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
 {
     *zeroed = false;
     if (UNLIKELY(size > PTRDIFF_MAX))
@@ -49,18 +71,25 @@ static void *block_make(size_t size, size_t align, bool *zeroed)
         class_id = align <= BLOCK_ALIGN ? class_of(room) : class_host(class_of(class_aligned_size(room, align)));
     if (class_id == 0) {
         thread_check_fork();
-        return large_malloc(max_size(size, 1), align, zeroed);
+        return large_make(size, align, zeroed, site);
     }
-    void *block = class_malloc(class_id, room, align);
+    void *block = class_malloc(class_id, room, align, site);
     if (UNLIKELY(!block)) /* a run may still be had where a page, which takes many units for its many blocks, is not */
-        return large_malloc(max_size(size, 1), align, zeroed);
-    return checking() ? check_begin(block, map_class(block), size, "malloc") : block;
+        return large_make(size, align, zeroed, site);
+    return checking() ? check_begin(block, block_class(block), size, "malloc") : block;
 }
 
 void *malloc_slow(size_t size)
 {
+    return malloc_slow_at(size, CALLER);
+}
+
+void *malloc_slow_at(size_t size, uintptr_t site)
+{
     bool zeroed;
-    void *block = block_make(size, BLOCK_ALIGN, &zeroed);
+    void *block = site_is_on() ? site_take(size, site) : NULL;
+    if (!block)
+        block = block_make(size, BLOCK_ALIGN, &zeroed, site);
     return LIKELY(block) ? block : out_of_memory();
 }
 
@@ -70,25 +99,26 @@ void *calloc_slow(size_t count, size_t size)
     bool zeroed;
     if (__builtin_mul_overflow(count, size, &bytes))
         return out_of_memory();
-    if (bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking()) {
+    bool has_class = bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking();
+    if (has_class && !(site_is_on() && site_wants_zeroed(class_of(bytes)))) {
         void *block = ring_malloc_zeroed(class_of(bytes));
         if (block)
             return block;
     }
-    void *block = block_make(bytes, BLOCK_ALIGN, &zeroed);
+    void *block = block_make(bytes, BLOCK_ALIGN, &zeroed, CALLER);
     if (!block)
         return out_of_memory();
     return zeroed ? block : __builtin_memset(block, 0, bytes);
 }
 
-void *aligned_slow(size_t align, size_t size)
+void *aligned_slow(size_t align, size_t size, uintptr_t site)
 {
     bool zeroed;
     if (!is_power_of_two(align)) {
         errno = EINVAL;
         return NULL;
     }
-    void *block = block_make(size, align, &zeroed);
+    void *block = block_make(size, align, &zeroed, site);
     return LIKELY(block) ? block : out_of_memory();
 }
 
@@ -99,13 +129,21 @@ void free_slow(void *block)
     unsigned class_id = map_class(block);
     if (block == NULL)
         return;
+    if (class_id == CLASS_GROUPED) {
+        site_free(block, "free");
+        return;
+    }
     if (LIKELY(class_is_paged(class_id) && map_page(block))) {
         if (checking())
             check_end(block, class_id, "free");
         ring_free(block, class_id, "free");
+        if (site_is_on())
+            site_freed(class_id);
         return;
     }
     thread_check_fork();
+    if (site_is_on())
+        site_forget(block);
     if (UNLIKELY(!large_free(block)))
         error_fatal(large_explain(block), "free", block, 0);
 }
@@ -116,7 +154,7 @@ void free_sized_slow(void *block, size_t size)
         size_t have = block_size(block, "free_sized");
         bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
         if (size > have || (exact && size < have))
-            error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(map_class(block)));
+            error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(block_class(block)));
     }
     free_slow(block);
 }
@@ -128,13 +166,13 @@ size_t block_size(const void *block, const char *call)
     enum error_id error;
     if (!block)
         return 0;
-    unsigned class_id = map_class(block);
-    if (LIKELY(class_is_paged(class_id) && map_page(block))) {
+    if (LIKELY(class_is_paged(map_class(block)) && map_page(block))) {
+        unsigned class_id = block_class(block);
         if (checking())
             return check_verify(block, class_id, call);
         if (UNLIKELY(!page_check_block(block, &error)))
             error_fatal(error, call, block, class_size(class_id));
-        if (UNLIKELY(ring_has_newest(block, class_id)))
+        if (UNLIKELY(ring_has_newest(block, map_class(block))))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(class_id));
         return class_size(class_id);
     }
@@ -162,12 +200,13 @@ static bool size_fits(size_t have, size_t size)
 
 void *realloc_slow(void *block, size_t size)
 {
+    uintptr_t site = CALLER;
     if (!block)
-        return hak_malloc(size);
+        return malloc_at(size, site);
     thread_check_fork();
     size_t have = block_size(block, "realloc");
     if (map_page(block)->class_id != 0 && !checking())
-        ring_check_live(block, map_class(block), "realloc");
+        ring_check_live(block, block_class(block), "realloc");
     if (size == 0 && !option(OPTION_REALLOC_ZERO)) {
         hak_free(block);
         return NULL;
@@ -177,14 +216,16 @@ void *realloc_slow(void *block, size_t size)
     if (checking() ? size == have : size_fits(have, size))
         return block;
     if (have > CLASS_MAX_SIZE && size > CLASS_MAX_SIZE) {
-        if (large_resize(block, size))
-            return block;
-        void *moved = large_move(block, size);
+        void *moved = large_resize(block, size) ? block : large_move(block, size);
+        if (moved && site_is_on()) {
+            site_forget(block);
+            site_note(moved, large_size(moved), site);
+        }
         if (moved)
             return moved;
     }
     int saved = errno;
-    void *other = hak_malloc(size);
+    void *other = malloc_at(size, site);
     if (other) {
         __builtin_memcpy(other, block, min_size(have, size));
         hak_free(block);

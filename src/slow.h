@@ -8,13 +8,22 @@
 /* They take what the caller was given and look the class up again: then a call is one jump, and no register of the hot
  * path is spent on it. NULL and errno ENOMEM when memory is out; free leaves errno alone. */
 void *malloc_slow(size_t size) COLD;
+void *malloc_slow_at(size_t size, uintptr_t site) NOINLINE;
 void *calloc_slow(size_t count, size_t size) COLD;
 void *realloc_slow(void *block, size_t size) COLD;
 void free_slow(void *block) COLD;
 void free_sized_slow(void *block, size_t size) COLD;
 
+/* malloc and aligned_alloc for a caller that is known: malloc.c. */
+void *malloc_at(size_t size, uintptr_t site);
+void *aligned_at(size_t align, size_t size, uintptr_t site);
+
 /* EINVAL when `align` is no power of two. */
-void *aligned_slow(size_t align, size_t size) COLD;
+void *aligned_slow(size_t align, size_t size, uintptr_t site) COLD;
+
+/* The hot path jumps to these functions, so what they return to is the program: the site of the allocation (site.h). Who
+ * calls them for somebody else passes the site. A debug build calls instead of jumping: it sees itself as the only site. */
+#define CALLER ((uintptr_t)__builtin_return_address(0))
 
 /* Whether a block whose class fits the new size is one that realloc may leave where it is. Ends the program when it is no live block. */
 bool realloc_may_stay(void *block) NOINLINE;
@@ -22,7 +31,9 @@ bool realloc_may_stay(void *block) NOINLINE;
 /* The usable size of a live block, 0 for NULL; ends the program, naming `call`, when there is no such block. */
 size_t block_size(const void *block, const char *call);
 
-/* operator new when memory is out: runs the new_handler until there is memory or the handler throws. */
+/* operator new when a ring is empty, and when memory is out: runs the new_handler until there is memory or the handler throws. */
+void *new_slow(size_t size) COLD;
+void *new_nothrow_slow(size_t size) COLD;
 void *new_failed(size_t size, size_t align, bool throws) COLD;
 
 #endif

@@ -11,6 +11,7 @@
 #include "purge.h"
 #include "remote.h"
 #include "ring.h"
+#include "site.h"
 #include "span.h"
 #include "stats.h"
 
@@ -28,10 +29,17 @@ static uint32_t cache_count;         /* [lock] ids given out */
 static _Atomic(size_t) attached_count; /* [lock to write] caches that a thread uses */
 static bool options_done;            /* [lock] */
 static bool fork_word_done;          /* [lock] */
-static int report_fd = -1;           /* stderr as it was at the start: many programs close theirs before they are through */
-static struct file_id report_file;   /* what is behind it, unless the program has used the number for another file */
 static bool exit_key_made;           /* written by the constructor */
 static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
+
+/* Where to write at the end: a descriptor that is ours, since many programs close theirs before they are through, and what
+ * is behind it, since they may then use its number for another file. */
+struct report {
+    int fd;
+    struct file_id file;
+};
+static struct report report = {.fd = -1};       /* to stderr as it was at the start */
+static struct report sites_report = {.fd = -1}; /* the table of sites */
 
 static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
 
@@ -40,6 +48,18 @@ size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a 
 struct cache *thread_caches(void) { return load_acquire(&caches); /* pairs with cache_get */ }
 
 /* ---- Process start ----------------------------------------------------------------------------------------------------- */
+
+static struct report report_to(int fd)
+{
+    int own = os_duplicate(fd);
+    return (struct report){.fd = own, .file = os_file_id(own)};
+}
+
+/* The descriptor to write to; `otherwise` when ours is lost. */
+static int report_fd(const struct report *to, int otherwise)
+{
+    return os_is_file(to->fd, to->file) ? to->fd : otherwise;
+}
 
 /* Under the lock. The loader may call malloc before libc has set `environ`; then the constructor comes here again. */
 static void process_start(void)
@@ -59,9 +79,11 @@ static void process_start(void)
         policy_start();
         profile_load();
         learn_start();
-        if (option(OPTION_STATS) || option(OPTION_EXPLAIN)) {
-            report_fd = os_duplicate(2);
-            report_file = os_file_id(report_fd);
+        if (option(OPTION_STATS) || option(OPTION_EXPLAIN))
+            report = report_to(2);
+        if (option(OPTION_SITES)) {
+            site_start();
+            sites_report = report_to((int)option(OPTION_SITES_FD));
         }
     }
 }
@@ -102,13 +124,16 @@ static __attribute__((constructor(101))) void process_constructor(void)
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
-    int fd = os_is_file(report_fd, report_file) ? report_fd : 2;
+    int fd = report_fd(&report, 2);
     if (option(OPTION_STATS))
         stats_print(fd);
     else if (option(OPTION_EXPLAIN) == REPORT_ON)
         explain_print(fd);
     if (option(OPTION_EXPLAIN) == REPORT_JSON)
         explain_json(fd);
+    fd = report_fd(&sites_report, option(OPTION_SITES_FD) == 2 ? 2 : -1);
+    if (site_is_on() && fd >= 0)
+        site_report(fd);
     profile_save();
     remote_flush();
     ring_check_all();
@@ -159,6 +184,7 @@ static struct cache *cache_get(void)
         if (!cache)
             return NULL;
         cache->counters = (struct ring_counters){0};
+        store_relaxed(&cache->groups, NULL);
         cache_open(cache, ++cache_count);
         cache->next = load_relaxed(&caches);
         store_release(&caches, cache); /* pairs with thread_caches */
@@ -241,6 +267,7 @@ COLD void thread_repair(void)
     remote_after_fork();
     purge_after_fork();
     learn_after_fork(self && self->tally);
+    site_after_fork();
     spares = NULL;
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {

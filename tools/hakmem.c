@@ -1,14 +1,16 @@
 /* hakmem - the command. `hakmem run program` runs a program on libhakmem by preloading it; `hakmem bench` and `hakmem
  * compare` start the bench lab, which is written in Python, and tell it where the library is.
  *
- * The program replaces this process, so that its exit status, its signals and its terminal are its own. A command is a
- * row of `commands`; the options for --set are the rows of src/options.def.
+ * The program replaces this process, so that its exit status, its signals and its terminal are its own; but with --sites
+ * this process waits, to put names into the table that the program writes at its end. A command is a row of `commands`; the
+ * options for --set are the rows of src/options.def.
  * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,10 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "hakmem.h"
+#include "sites.h"
 
 /* As env(1) and timeout(1) have them, so that a program's own status can be told from ours. */
 enum { STATUS_USAGE = 2, STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
@@ -308,6 +312,7 @@ static int run_help(void)
          "options:\n"
          "  --stats           same as --set stats=1: a table of statistics on stderr at exit\n"
          "  --check           same as --set check=1: stop at the first misuse of memory that can be found\n"
+         "  --sites           as --set sites=1, with names: which callers of malloc hold most memory, on stderr at exit\n"
          "  --set NAME=VALUE  set an option of the library; may be repeated\n"
          "  -h, --help        show this text\n"
          "\n"
@@ -320,6 +325,7 @@ static int run_help(void)
          "examples:\n"
          "  hakmem run ls -l\n"
          "  hakmem run --stats -- python3 script.py --its --options\n"
+         "  hakmem run --sites ./server\n"
          "  hakmem run --set check=1 make test");
     return finish_output();
 }
@@ -332,10 +338,16 @@ enum { RUN_FLAGS = sizeof run_flags / sizeof run_flags[0] };
 
 static const char run_hint[] = "try 'hakmem run --help'";
 
+static bool with_sites; /* the option --sites */
+
 /* Handles the option at the head of *arguments and moves past it; a status. */
 static int run_option(char ***arguments)
 {
     const char *option = *(*arguments)++;
+    if (strcmp(option, "--sites") == 0) {
+        with_sites = true;
+        return 0;
+    }
     for (size_t i = 0; i < RUN_FLAGS; i++)
         if (strcmp(option, run_flags[i].option) == 0)
             return option_set(run_flags[i].assignment);
@@ -348,17 +360,58 @@ static int run_option(char ***arguments)
     return option_set(*(*arguments)++);
 }
 
-/* Replaces this process by the program at *arguments, on the library; returns only a status. */
+/* Replaces this process by the program; returns only a status. */
+static int program_exec(char **arguments)
+{
+    execvp(arguments[0], arguments);
+    return complain(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, NULL, "cannot run '%s': %s", arguments[0],
+                    strerror(errno));
+}
+
+static pid_t sites_child;
+
+static void signal_pass_on(int number) { kill(sites_child, number); }
+
+/* What the terminal sends goes to the program anyway; what is sent to this process is meant for the program. */
+static void signals_pass_on(void)
+{
+    signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
+    struct sigaction action = {.sa_handler = signal_pass_on, .sa_flags = SA_RESTART};
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+/* Runs the program beside this process and ends as it did. */
+static int program_run_with_sites(char **arguments)
+{
+    int reader, writer;
+    int error = sites_prepare(&reader, &writer);
+    if (error)
+        return complain(STATUS_FAILED, NULL, "--sites: cannot make a pipe: %s", strerror(error));
+    sites_child = fork();
+    if (sites_child < 0)
+        return complain(STATUS_FAILED, NULL, "--sites: cannot start a process: %s", strerror(errno));
+    if (sites_child == 0)
+        _exit(program_exec(arguments));
+    signals_pass_on();
+    close(writer);
+    int status = sites_relay(reader, sites_child);
+    if (WIFSIGNALED(status)) {
+        signal(WTERMSIG(status), SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+    return WEXITSTATUS(status);
+}
+
+/* Runs the program at *arguments on the library, in place of this process or, with --sites, beside it; a status. */
 static int program_run(char **arguments)
 {
-    const char *program = *arguments;
     int status = library_preload();
     if (status != 0)
         return status;
-    program_warn(program);
-    execvp(program, arguments);
-    return complain(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, NULL, "cannot run '%s': %s", program,
-                    strerror(errno));
+    program_warn(arguments[0]);
+    return with_sites ? program_run_with_sites(arguments) : program_exec(arguments);
 }
 
 static int command_run(char **arguments)

@@ -19,6 +19,7 @@ extern const struct workload thread_churn, thread_pool, fork_server;            
 extern const struct workload false_sharing;                                        /* sharing.c */
 extern const struct workload given_back;                                           /* memory.c */
 extern const struct workload fragmentation;                                        /* day.c */
+extern const struct workload mixed_lifetimes;                                      /* mixed.c */
 
 /* Variants of one workload stand together. */
 extern const struct variant variants[];

@@ -153,6 +153,55 @@ class Preload(Directory):
         self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "text", ""))
 
 
+HOLDER = """
+#include <stdlib.h>
+static void *kept[100000];
+__attribute__((noinline)) static void *session_make(void) { char *p = malloc(64); p[0] = 's'; return p; }
+__attribute__((noinline)) static void *buffer_make(void) { char *p = malloc(64); p[1] = 'b'; return p; }
+int main(void)
+{
+    for (int i = 0; i < 100000; i++)
+        kept[i] = i % 4 ? buffer_make() : session_make();
+    for (int i = 0; i < 100000; i++)
+        if (i % 4)
+            free(kept[i]);
+    return 7;
+}
+"""
+
+
+class Sites(Directory):
+    def holder(self):
+        source = self.script("holder.c", HOLDER)
+        subprocess.run(["cc", "-g", "-fno-builtin", str(source), "-o", str(self.directory / "holder")], check=True)
+        unnamed = run("run", "--sites", self.directory / "holder", environment={"PATH": str(self.directory)})
+        if "libhakmem" in unnamed.stderr:
+            self.skipTest("a debug build: malloc calls its slow path, and does not know its own caller there")
+        return self.directory / "holder"
+
+    def test_names_of_those_that_hold_most(self):
+        result = run("run", "--sites", "--", self.holder())
+        self.assertEqual((result.returncode, result.stdout), (7, ""))
+        head, columns, first, second = result.stderr.splitlines()[:4]
+        self.assertRegex(head, r"^hakmem sites of process \d+$")
+        self.assertEqual(columns.split(), ["live", "pinned", "full", "blocks", "mean", "ms", "apart", "site"])
+        self.assertRegex(first, r" MiB +.* 1 +session_make \(holder\.c:4\)$")
+        self.assertRegex(second, r"buffer_make \(holder\.c:5\)$")
+
+    def test_without_addr2line(self):
+        result = run("run", "--sites", self.holder(), environment={"PATH": str(self.directory)})
+        self.assertEqual(result.returncode, 7)
+        self.assertRegex(result.stderr.splitlines()[2], r"/holder\+0x[0-9a-f]+$")
+
+    def test_status_is_the_programs(self):
+        self.assertEqual(run("run", "--sites", "sh", "-c", "kill -TERM $$").returncode, -signal.SIGTERM)
+        self.assertEqual(run("run", "--sites", "no-such-program").returncode, 127)
+
+    def test_a_program_left_behind_is_not_waited_for(self):
+        result = run("run", "--sites", "sh", "-c", "sleep 50 >/dev/null 2>&1 & exit 3")
+        self.assertEqual(result.returncode, 3)
+
+
 class Place(Directory):
     """Where the tool finds the library; copies of both, in a directory of the test's own."""
 

@@ -74,7 +74,7 @@ static void page_must_agree(const struct model_page *model)
 
 static void all_must_agree(void)
 {
-    struct page_totals totals[CLASS_SLOTS], expected[CLASS_SLOTS] = {{0, 0}};
+    struct page_totals totals[CLASS_SLOTS], expected[CLASS_SLOTS] = {{0}};
     for (size_t i = 0; i < g_page_count; i++) {
         page_must_agree(&g_pages[i]);
         expected[g_pages[i].class_id].pages++;

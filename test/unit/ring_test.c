@@ -517,7 +517,7 @@ static void trimmed_by_another(void *unused)
     for (unsigned slow = 0; slow < 3; slow++) {
         size_t cached = 0;
         use_everything(unused);
-        void *large = hak_malloc(class_size(CLASS_LAST));
+        void *large = hak_malloc(class_size(CLASS_FIXED_LAST));
         in_thread(trim, NULL);
         for (unsigned c = 1; c <= CLASS_LAST; c++)
             cached += level(c) * class_size(c);
@@ -527,13 +527,13 @@ static void trimmed_by_another(void *unused)
             ring_malloc_zeroed(class_of(16));
             break;
         case 1:
-            ring_malloc(CLASS_LAST, RING_ANY_SIZE);
+            ring_malloc(CLASS_FIXED_LAST, RING_ANY_SIZE);
             break;
         default:
-            ring_free(large, CLASS_LAST, "free");
+            ring_free(large, CLASS_FIXED_LAST, "free");
         }
         must_be_valid();
-        for (unsigned c = 1; c < CLASS_LAST; c++)
+        for (unsigned c = 1; c < CLASS_FIXED_LAST; c++)
             must(level(c) == 0 && (cache()->page[c] == NULL || c == class_of(16)),
                  "slow path %u: class %u has %zu blocks after another thread's trim", slow, c, level(c));
         /* Once: what comes after that stays. */
