@@ -11,6 +11,9 @@
 #define COLD __attribute__((noinline, cold))
 #define NOINLINE __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
+/* For large variables of which little is ever touched: kept apart, so that the small ones are not strewn between them over
+ * many pages of memory. */
+#define SPARSE __attribute__((section(".bss.sparse")))
 #define CACHE_ALIGNED __attribute__((aligned(64)))
 
 /* Hides from the compiler where a value came from. On the hot path, where gcc would otherwise spend an instruction on copying

@@ -19,7 +19,7 @@ static const char *const outcomes[] = {[OUTCOME_TRIAL] = "on trial",
                                        [OUTCOME_TAKEN_BACK] = "taken back",
                                        [OUTCOME_SHADOW] = "not done"};
 
-static struct learner copy;       /* of what was learned, while it is written */
+static SPARSE struct learner copy;       /* of what was learned, while it is written */
 static _Atomic(bool) copy_in_use; /* by a thread */
 
 static bool copy_take(void)

@@ -124,6 +124,7 @@ bool large_free(void *block)
     lock_release();
     if (!slab)
         unmap_or_purge(block, bytes);
+    retain_tick(os_milliseconds()); /* a program may use nothing but large blocks */
     purge_if_due();
     return true;
 }

@@ -475,7 +475,7 @@ void learner_begin(struct learner *learner, const struct policy *base, const str
 _Atomic(bool) learn_counts;
 
 /* What threads have handed in. All relaxed: counts, of which some may fall into the next window. */
-static struct {
+static SPARSE struct {
     _Atomic(uint64_t) threads, active;
     _Atomic(uint64_t) count[CLASS_SLOTS][sizeof(struct seen_class) / sizeof(uint64_t)];
 } handed_in;
@@ -488,8 +488,8 @@ static struct votes {
 static _Atomic(uint64_t) window_end; /* milliseconds */
 static _Atomic(bool) learning;       /* a thread is in learn_window: what follows is its own */
 static uint64_t window_begin, cpu_begin;
-static struct learner learner;
-static struct seen seen_now;
+static SPARSE struct learner learner;
+static SPARSE struct seen seen_now;
 
 void learn_join(struct tally *tally)
 {

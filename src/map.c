@@ -13,7 +13,7 @@ struct map_window map_window = {.classes = &no_classes, .unit_mask = 0};
 struct leaf {
     _Atomic(struct page *) page[MAP_LEAF_UNITS];
 };
-static struct leaf *_Atomic root[MAP_ROOTS];
+static SPARSE struct leaf *_Atomic root[MAP_ROOTS];
 
 static _Atomic(struct page *) *page_entry(const void *address)
 {

@@ -195,7 +195,7 @@ const char *profile_parse(const char *text, size_t length, const char *build_id,
 
 /* ---- The file --------------------------------------------------------------------------------------------------------- */
 
-static char file_text[PROFILE_MAX];
+static SPARSE char file_text[PROFILE_MAX];
 static bool is_others;      /* the file is another program's, as where a shell starts one: not this one's to replace */
 static uint32_t begun_with; /* version of the policy at the start */
 

@@ -11,14 +11,14 @@ struct batch {
     void *block[REMOTE_BATCH_MAX];
 };
 
-static struct depot {
+static SPARSE struct depot {
     _Atomic(uint32_t) claimed; /* slots that are not free */
     _Atomic(uint32_t) full;    /* slots whose batch may be taken */
     _Atomic(uint32_t) resting; /* slots full since the interval began */
 } CACHE_ALIGNED depots[CLASS_SLOTS];
 
 /* Apart from the masks, which are looked at often: memory of a class that never hands over is never touched. */
-static struct batch batches[CLASS_LAST + 1][SLOTS];
+static SPARSE struct batch batches[CLASS_LAST + 1][SLOTS];
 
 static _Atomic(uint64_t) interval_end; /* milliseconds */
 static _Atomic(size_t) bytes_held;     /* relaxed: a bound, not a condition; in all depots */

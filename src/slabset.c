@@ -1,11 +1,11 @@
 #include "slabset.h"
 
-struct slab_group *_Atomic slab_groups[GROUPS_MAX];
+SPARSE struct slab_group *_Atomic slab_groups[GROUPS_MAX];
 static _Atomic(uint32_t) group_count; /* groups are entered in order; bounds the search */
 
 #define SUMMARY_WORDS (GROUPS_MAX / 64)
 /* By word first: a small heap uses one row, not one page for each set. */
-static _Atomic(uint64_t) summary[SUMMARY_WORDS][SET_COUNT];
+static SPARSE _Atomic(uint64_t) summary[SUMMARY_WORDS][SET_COUNT];
 
 void slab_group_add(uint32_t index, struct slab_group *group)
 {
