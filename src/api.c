@@ -56,7 +56,7 @@ void *hak_malloc_usable(size_t size, size_t *usable)
     return block;
 }
 
-void *hak_expand(void *block, size_t size)
+COLD void *hak_expand(void *block, size_t size)
 {
     thread_check_fork();
     size_t have = hak_usable_size(block);
@@ -95,7 +95,7 @@ int hak_trim(size_t pad)
     return purge_all(pad) > 0;
 }
 
-size_t hak_stats(hak_stat_t *out, size_t capacity)
+COLD size_t hak_stats(hak_stat_t *out, size_t capacity)
 {
     struct stats stats;
     stats_gather(&stats);
@@ -165,7 +165,7 @@ HAK_PUBLIC int mallopt(int parameter, int value)
     return 1;
 }
 
-HAK_PUBLIC struct mallinfo2 mallinfo2(void)
+HAK_PUBLIC COLD struct mallinfo2 mallinfo2(void)
 {
     struct stats stats;
     stats_gather(&stats);
@@ -200,7 +200,7 @@ HAK_PUBLIC struct mallinfo mallinfo(void)
 
 HAK_PUBLIC void malloc_stats(void) { stats_print(2); }
 
-HAK_PUBLIC int malloc_info(int options, FILE *stream)
+HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
 {
     if (options != 0)
         return EINVAL;

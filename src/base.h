@@ -8,6 +8,8 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+/* Rarely called: compiled for size, and kept apart from the rest. The kernel maps the library in lumps, and the smallest program
+ * pays for all of it. */
 #define COLD __attribute__((noinline, cold))
 #define NOINLINE __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))

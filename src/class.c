@@ -48,7 +48,7 @@ static void entries_write(unsigned class_id)
         store_release(&class_table[i], (uint8_t)class_id); /* pairs with class_of_table */
 }
 
-bool class_fit(size_t size)
+COLD bool class_fit(size_t size)
 {
     if (size == 0 || size > CLASS_TABLE_MAX || size % BLOCK_ALIGN != 0)
         return false;
@@ -67,7 +67,7 @@ bool class_fit(size_t size)
     return true;
 }
 
-void class_unfit(void)
+COLD void class_unfit(void)
 {
     if (class_is_fitted())
         entries_write(load_relaxed(&host));

@@ -167,7 +167,7 @@ static void print_decisions(struct text *text)
     print_advice(text);
 }
 
-void explain_print(int fd)
+COLD void explain_print(int fd)
 {
     struct text text;
     text_begin(&text, fd);
@@ -250,7 +250,7 @@ static void json_decision(struct text *text, const struct decision *d, bool is_f
     text_string(text, "}");
 }
 
-void explain_json(int fd)
+COLD void explain_json(int fd)
 {
     struct text text;
     text_begin(&text, fd);

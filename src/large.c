@@ -161,7 +161,7 @@ static bool run_resize(struct page *large, size_t size)
     return true;
 }
 
-bool large_resize(void *block, size_t size)
+COLD bool large_resize(void *block, size_t size)
 {
     bool done = false;
     if (!lock_acquire())
@@ -199,7 +199,7 @@ static void *mapping_move(struct page *large, size_t bytes)
     return target;
 }
 
-void *large_move(void *block, size_t size)
+COLD void *large_move(void *block, size_t size)
 {
     void *moved = NULL;
     if (!lock_acquire())
@@ -213,7 +213,7 @@ void *large_move(void *block, size_t size)
 
 /* ---- Telling ------------------------------------------------------------------------------------------------------------ */
 
-static bool is_inside_large(const char *address)
+static COLD bool is_inside_large(const char *address)
 {
     enum { FAR = 1 << 16 }; /* units to look back: 4 GiB */
     uintptr_t unit = (uintptr_t)address >> UNIT_SHIFT;

@@ -448,7 +448,7 @@ static bool rules_step(struct learner *learner, const struct seen *seen, unsigne
     return false;
 }
 
-bool learner_step(struct learner *learner, const struct seen *seen)
+COLD bool learner_step(struct learner *learner, const struct seen *seen)
 {
     unsigned decisions = 0;
     bool changed = false;
@@ -622,7 +622,7 @@ void learn_tick(struct tally *tally, uint64_t now, size_t reach)
         learn_window(now, reach);
 }
 
-void learn_start(void)
+COLD void learn_start(void)
 {
     bool learns = option(OPTION_LEARN) == LEARN_ON || option(OPTION_LEARN) == LEARN_SHADOW;
     store_relaxed(&learn_counts, learns && !option(OPTION_CHECK));

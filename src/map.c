@@ -29,7 +29,7 @@ struct page *map_page(const void *address)
 }
 
 /* Makes page entries for [start, start + size) writable; false when memory is out. */
-static bool leaves_make(const char *start, size_t size)
+static COLD bool leaves_make(const char *start, size_t size)
 {
     uintptr_t first = (uintptr_t)start >> 32, last = ((uintptr_t)start + size - 1) >> 32;
     if (last >= MAP_ROOTS)
@@ -55,7 +55,7 @@ static bool entries_claim(const char *start, size_t entries)
     return true;
 }
 
-static bool window_make(void)
+static COLD bool window_make(void)
 {
     if (map_window.unit_mask != 0)
         return true;
@@ -70,7 +70,7 @@ static bool window_make(void)
     return true;
 }
 
-bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **out)
+COLD bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void **out)
 {
     HAK_ASSERT(lock_is_held());
     enum { TRIES = 20 };

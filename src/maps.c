@@ -56,7 +56,7 @@ static void line_end(struct line *line, struct maps_place *places, unsigned coun
     line->length = 0;
 }
 
-void maps_find(struct maps_place *places, unsigned count)
+COLD void maps_find(struct maps_place *places, unsigned count)
 {
     char buffer[1024];
     struct line line = {.field = START};

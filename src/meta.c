@@ -25,7 +25,7 @@ static void **list_of(enum meta_kind kind, size_t rounded)
     return &store.free[kind][rounded <= FINE_MAX ? rounded / LINE - 1 : FINE_LISTS + lowest_bit(rounded)];
 }
 
-static bool meta_grow(size_t size)
+static COLD bool meta_grow(size_t size)
 {
     size_t chunk = max_size(store.chunk ? store.chunk : CHUNK_FIRST, align_up(size, CHUNK_FIRST));
     void *start;

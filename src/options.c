@@ -55,7 +55,7 @@ static struct piece piece_until(const char *start, char end)
 }
 
 /* Levenshtein's distance, for words shorter than 32 letters; longer ones are cut. */
-static unsigned edit_distance(struct piece piece, const char *word)
+static COLD unsigned edit_distance(struct piece piece, const char *word)
 {
     enum { LONGEST = 32 };
     unsigned row[LONGEST + 1];
@@ -76,7 +76,7 @@ static unsigned edit_distance(struct piece piece, const char *word)
     return row[columns];
 }
 
-static const char *nearest_name(struct piece piece)
+static COLD const char *nearest_name(struct piece piece)
 {
     unsigned best = 0;
     for (unsigned i = 1; i < OPTION_COUNT; i++)
@@ -181,7 +181,7 @@ static bool parse_value(struct piece piece, const struct option_info *info, uint
     }
 }
 
-static void set_option(struct piece name, struct piece value)
+static COLD void set_option(struct piece name, struct piece value)
 {
     for (unsigned i = 0; i < OPTION_COUNT; i++) {
         const struct option_info *info = &option_info[i];
@@ -222,7 +222,7 @@ static void read_list(const char *list)
 }
 
 /* The list first, so that a variable of its own overrides it. */
-void options_read(char *const *environment)
+COLD void options_read(char *const *environment)
 {
     if (!environment || os_is_privileged())
         return;

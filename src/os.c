@@ -120,7 +120,7 @@ int os_move(void *address, size_t old_size, size_t new_size, void *target)
                                 MREMAP_MAYMOVE | MREMAP_FIXED, (long)target, 0));
 }
 
-int os_map_wiped_on_fork(void **out)
+COLD int os_map_wiped_on_fork(void **out)
 {
     int error = os_map(os_page_size(), 1, NULL, out);
     if (error)
@@ -256,7 +256,7 @@ static int file_write(int fd, const char *text, size_t length)
     return 0;
 }
 
-int os_file_replace(const char *path, const char *text, size_t length)
+COLD int os_file_replace(const char *path, const char *text, size_t length)
 {
     char draft[512];
     size_t i = 0;
@@ -312,7 +312,7 @@ static bool notes_search(const char *note, const char *end, char out[static OS_B
     return false;
 }
 
-void os_build_id(char out[static OS_BUILD_ID_MAX])
+COLD void os_build_id(char out[static OS_BUILD_ID_MAX])
 {
     const ElfW(Phdr) *heads = (const ElfW(Phdr) *)getauxval(AT_PHDR);
     size_t count = heads ? getauxval(AT_PHNUM) : 0;

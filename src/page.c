@@ -612,7 +612,7 @@ static void page_adopt(struct page *page, void *argument)
         page_list(page);
 }
 
-void page_after_fork(uint32_t self)
+COLD void page_after_fork(uint32_t self)
 {
     for (uint32_t n = 0; n < span_slab_count(); n++) {
         struct superslab *slab = slab_at(n);

@@ -84,7 +84,7 @@ static void class_base(struct class_policy *class, unsigned c)
     class->wmax = (uint8_t)(option(mid ? OPTION_WMAX_MID : OPTION_WMAX_LARGE) - 100);
 }
 
-void policy_base(struct policy *out)
+COLD void policy_base(struct policy *out)
 {
     *out = policy_static;
     out->fitted = class_is_fitted() ? (uint32_t)class_size(CLASS_FITTED) : 0;
@@ -146,7 +146,7 @@ static bool class_policy_is_same(const struct class_policy *a, const struct clas
            a->hands_over == b->hands_over;
 }
 
-void policy_start(void)
+COLD void policy_start(void)
 {
     struct policy base;
     policy_base(&base);

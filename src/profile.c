@@ -61,7 +61,7 @@ static bool class_differs(const struct class_policy *a, const struct class_polic
     return a->capacity != b->capacity || a->batch != b->batch || a->hands_over != b->hands_over || a->wmax != b->wmax;
 }
 
-size_t profile_compose(char *text, const char *build_id, const struct policy *base, const struct policy *policy)
+COLD size_t profile_compose(char *text, const char *build_id, const struct policy *base, const struct policy *policy)
 {
     struct buffer out = {text, 0};
     struct policy awake = *policy; /* that many threads are idle is not known before there are many */
@@ -165,7 +165,7 @@ static bool hash_is_right(const char *text, size_t length)
 
 static const char of_another[] = "of another program, or another build of it";
 
-const char *profile_parse(const char *text, size_t length, const char *build_id, const struct policy *base,
+COLD const char *profile_parse(const char *text, size_t length, const char *build_id, const struct policy *base,
                           struct policy *out)
 {
     struct reader in = {text, text + length};
@@ -201,7 +201,7 @@ static uint32_t begun_with; /* version of the policy at the start */
 
 static void warn(const char *what) { error_warn(WARNING_PROFILE, option_path, option(OPTION_PROFILE), what); }
 
-void profile_load(void)
+COLD void profile_load(void)
 {
     size_t length;
     char build_id[OS_BUILD_ID_MAX];
@@ -221,7 +221,7 @@ void profile_load(void)
         begun_with = policy_now()->version;
 }
 
-void profile_save(void)
+COLD void profile_save(void)
 {
     char build_id[OS_BUILD_ID_MAX];
     struct policy base;

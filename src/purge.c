@@ -87,7 +87,7 @@ static size_t hole_purge(const struct hole *hole, size_t memory_page)
 }
 
 /* Purges the next hole, at or behind block *from, of the page that begins at the unit, if there is one. */
-static bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t *from, size_t *bytes)
+static COLD bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t *from, size_t *bytes)
 {
     size_t memory_page = os_page_size();
     struct hole hole;
@@ -122,7 +122,7 @@ struct sweep {
 };
 
 /* The units of a superslab whose pages are to be looked at; `all`: wherever anything was freed. */
-static uint32_t slab_choose(struct superslab *slab, bool all, struct sweep *sweep)
+static COLD uint32_t slab_choose(struct superslab *slab, bool all, struct sweep *sweep)
 {
     uint32_t chosen = 0;
     if (!lock_acquire())
@@ -144,7 +144,7 @@ static uint32_t slab_choose(struct superslab *slab, bool all, struct sweep *swee
 }
 
 /* Purges holes until `bytes` have gone; highest addresses first, since blocks are taken lowest first. */
-static size_t purge_holes(size_t bytes)
+static COLD size_t purge_holes(size_t bytes)
 {
     struct sweep sweep = {.purged = 0};
     for (uint32_t n = span_slab_count(); n-- > 0 && sweep.purged < bytes;)

@@ -150,7 +150,7 @@ static bool ring_grow(struct cache *cache, unsigned c)
 }
 
 /* Makes the ring smaller; what does not fit any more, the oldest, goes to its pages. */
-static void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
+static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
 {
     struct ring *ring = &cache->ring[c];
     ring_hide(cache, c);
@@ -212,7 +212,7 @@ static void ring_rest(struct cache *cache, unsigned c)
 
 /* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use. (One in use may
  * happen to be at the same place; it loses little.) */
-static void cache_sweep(struct cache *cache)
+static COLD void cache_sweep(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct ring *ring = &cache->ring[c];
@@ -228,7 +228,7 @@ static void cache_sweep(struct cache *cache)
 /* ---- The policy and the learner ------------------------------------------------------------------------------------------------ */
 
 /* Under a policy that is new to it, the cache gives up what rings may not hold any more. */
-static void cache_comply(struct cache *cache)
+static COLD void cache_comply(struct cache *cache)
 {
     const struct policy *policy = policy_now();
     if (LIKELY(cache->version == policy->version))
@@ -243,7 +243,7 @@ static void cache_comply(struct cache *cache)
 }
 
 /* Threads that never come here never count. */
-static void tally_make(struct cache *cache)
+static COLD void tally_make(struct cache *cache)
 {
     if (!learn_is_on() || !lock_acquire())
         return;
@@ -253,7 +253,7 @@ static void tally_make(struct cache *cache)
         learn_join(cache->tally);
 }
 
-static void tally_drop(struct cache *cache)
+static COLD void tally_drop(struct cache *cache)
 {
     if (!cache->tally)
         return;
@@ -578,7 +578,7 @@ void ring_check_live(const void *block, unsigned c, const char *call)
     block_check(block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
 }
 
-void ring_check_all(void)
+COLD void ring_check_all(void)
 {
     struct cache *cache = cache_enter();
     if (!cache)
@@ -631,7 +631,7 @@ static void ring_close(struct cache *cache, unsigned c)
     store_relaxed(&cache->ring[c].level, 0);
 }
 
-void cache_open(struct cache *cache, uint32_t id)
+COLD void cache_open(struct cache *cache, uint32_t id)
 {
     for (unsigned c = 0; c < CLASS_SLOTS; c++)
         cache->top[c] = cache->limit[c] = CLOSED;
@@ -650,20 +650,20 @@ void cache_open(struct cache *cache, uint32_t id)
     cache->version = 0;
 }
 
-void cache_forget(struct cache *cache)
+COLD void cache_forget(struct cache *cache)
 {
     fetch_sub_relaxed(&reach_of_all, cache->reach);
     cache_open(cache, cache->id);
 }
 
-static void cache_empty(struct cache *cache)
+static COLD void cache_empty(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++)
         ring_empty(cache, c);
     group_empty(load_relaxed(&cache->groups));
 }
 
-void cache_close(struct cache *cache)
+COLD void cache_close(struct cache *cache)
 {
     cache_empty(cache);
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
@@ -676,7 +676,7 @@ void cache_close(struct cache *cache)
     tally_drop(cache);
 }
 
-void ring_collect(void)
+COLD void ring_collect(void)
 {
     struct cache *cache = cache_enter();
     if (!cache)
@@ -710,7 +710,7 @@ static bool ring_is_valid(const struct cache *cache, unsigned c)
     return true;
 }
 
-bool cache_is_valid(const struct cache *cache)
+COLD bool cache_is_valid(const struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         const struct page *page = cache->page[c];

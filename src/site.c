@@ -70,7 +70,7 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 32;
 }
 
-void site_start(void)
+COLD void site_start(void)
 {
     void *memory;
     if (!site_tables && os_map(sizeof *site_tables, 1, NULL, &memory) == 0)
@@ -292,7 +292,7 @@ static void *sample_block(struct site_cache *own, unsigned c)
 }
 
 /* A block in place of `block`, which stands for `weight` blocks of the place; NULL when there is none. */
-static void *sample_take(struct site_cache *own, unsigned c, uintptr_t site, const void *block, uint32_t weight)
+static COLD void *sample_take(struct site_cache *own, unsigned c, uintptr_t site, const void *block, uint32_t weight)
 {
     void *sample = sample_block(own, c);
     if (!sample)
@@ -419,7 +419,7 @@ void *site_malloc(unsigned c, size_t size, uintptr_t site)
     return block ? block : plain_malloc(c, size, site);
 }
 
-void *site_malloc_named(size_t size, uintptr_t site)
+COLD void *site_malloc_named(size_t size, uintptr_t site)
 {
     if (size > SITE_SIZE_MAX || site == 0)
         return NULL;
@@ -571,7 +571,7 @@ static void add_groups(void)
     }
 }
 
-unsigned site_gather(struct site_use out[static SITE_REPORT_LINES])
+COLD unsigned site_gather(struct site_use out[static SITE_REPORT_LINES])
 {
     struct site_use *lines = site_tables->lines;
     unsigned count = 0;
@@ -617,7 +617,7 @@ static void print_use(struct text *text, const struct site_use *use, const struc
     text_end(text); /* line by line, so that tables of several processes do not mix within one */
 }
 
-void site_report(int fd)
+COLD void site_report(int fd)
 {
     struct site_use uses[SITE_REPORT_LINES];
     struct maps_place places_of[SITE_REPORT_LINES];

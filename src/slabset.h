@@ -38,8 +38,8 @@ struct superslab {
 };
 
 struct slab_group {
-    struct superslab slabs[GROUP_SLABS];
     _Atomic(uint64_t) members[SET_COUNT]; /* bit for each superslab of the group */
+    struct superslab slabs[GROUP_SLABS];  /* last: a small heap uses the first few */
 };
 
 _Static_assert(sizeof(struct slab_group) <= 4096, "a slab_group is a page of memory");

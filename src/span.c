@@ -132,7 +132,7 @@ static bool run_take(struct run run, size_t units)
 
 /* ---- Growing ------------------------------------------------------------------------------------------------------- */
 
-static bool groups_prepare(uint32_t first, uint32_t count)
+static COLD bool groups_prepare(uint32_t first, uint32_t count)
 {
     for (uint32_t group = first / GROUP_SLABS; group <= (first + count - 1) / GROUP_SLABS; group++) {
         if (load_relaxed(&slab_groups[group]))
@@ -148,7 +148,7 @@ static bool groups_prepare(uint32_t first, uint32_t count)
 
 /* `count` consecutive numbers of the set, of consecutive addresses and with an aligned first one (unless they have none
  * because they are gone). The first number, or SLAB_NONE. */
-static uint32_t find_consecutive(unsigned set, size_t count, size_t align)
+static COLD uint32_t find_consecutive(unsigned set, size_t count, size_t align)
 {
     uint32_t first = SLAB_NONE, last = SLAB_NONE;
     for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
@@ -190,7 +190,7 @@ static void slab_enter(uint32_t number, char *base)
 }
 
 /* Maps exactly `count` new superslabs. */
-static bool grow_by(uint32_t count, size_t align)
+static COLD bool grow_by(uint32_t count, size_t align)
 {
     void *start;
     size_t size = (size_t)count << SUPERSLAB_SHIFT;
@@ -329,7 +329,7 @@ static size_t slab_purge(struct superslab *slab)
 }
 
 /* Purges while more than `keep_units` are dirty and less than `most_bytes` went. */
-static size_t purge(size_t keep_units, size_t most_bytes)
+static COLD size_t purge(size_t keep_units, size_t most_bytes)
 {
     size_t purged = 0;
     if (!lock_acquire())
@@ -353,7 +353,7 @@ size_t span_purge_some(size_t bytes) { return purge(0, bytes); }
 size_t span_purge(size_t keep_bytes) { return purge(keep_bytes >> UNIT_SHIFT, SIZE_MAX); }
 
 /* Gone first and unmapped then: the child of a fork in between loses address space, and does not use what is not there. */
-static bool slab_unmap(struct superslab *slab)
+static COLD bool slab_unmap(struct superslab *slab)
 {
     unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
     char *base = slab_unit_start(slab, 0);
@@ -370,7 +370,7 @@ static bool slab_unmap(struct superslab *slab)
     return false;
 }
 
-bool span_unmap_free(void)
+COLD bool span_unmap_free(void)
 {
     bool any = false;
     if (!lock_acquire())
@@ -394,7 +394,7 @@ void span_stats(struct span_stats *out)
 
 /* ---- Fork, invariants ----------------------------------------------------------------------------------------------------- */
 
-void span_after_fork(void)
+COLD void span_after_fork(void)
 {
     heap.used_units = heap.dirty_units = heap.mapped_slabs = 0;
     for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++) {

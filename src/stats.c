@@ -20,7 +20,7 @@ struct class_use {
 
 static uint64_t minus(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-static void gather_classes(struct class_use use[static CLASS_SLOTS])
+static COLD void gather_classes(struct class_use use[static CLASS_SLOTS])
 {
     struct page_totals counted[CLASS_SLOTS];
     page_count(counted);
@@ -40,7 +40,7 @@ static void gather_classes(struct class_use use[static CLASS_SLOTS])
     }
 }
 
-static void add_memory(struct stats *s, const struct class_use *use)
+static COLD void add_memory(struct stats *s, const struct class_use *use)
 {
     uint64_t paged = 0;
     for (unsigned c = 1; c <= class_last(); c++) {
@@ -70,7 +70,7 @@ static void add_memory(struct stats *s, const struct class_use *use)
     s->free_large = large.frees;
 }
 
-static void add_counters(struct stats *s)
+static COLD void add_counters(struct stats *s)
 {
     bool locked = lock_acquire(); /* for `attached` */
     for (struct cache *cache = thread_caches(); cache; cache = cache->next) {
@@ -91,7 +91,7 @@ static void add_counters(struct stats *s)
     s->free_direct = load_relaxed(&cache_none.counters.direct_frees);
 }
 
-static void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])
+static COLD void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])
 {
     *out = (struct stats){0};
     thread_check_fork();
@@ -100,7 +100,7 @@ static void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])
     add_counters(out);
 }
 
-void stats_gather(struct stats *out)
+COLD void stats_gather(struct stats *out)
 {
     struct class_use use[CLASS_SLOTS];
     gather(out, use);
@@ -108,7 +108,7 @@ void stats_gather(struct stats *out)
 
 /* ---- Printing -------------------------------------------------------------------------------------------------------- */
 
-static void print_line(struct text *text, const char *name, uint64_t value, bool is_bytes, const char *doc)
+static COLD void print_line(struct text *text, const char *name, uint64_t value, bool is_bytes, const char *doc)
 {
     text_string(text, "  ");
     text_left(text, name, 18);
@@ -121,7 +121,7 @@ static void print_line(struct text *text, const char *name, uint64_t value, bool
     text_string(text, "\n");
 }
 
-static void print_classes(struct text *text, const struct class_use *use)
+static COLD void print_classes(struct text *text, const struct class_use *use)
 {
     text_string(text, "  size class       pages        live     in rings    in depot     free\n");
     for (unsigned c = 1; c <= class_last(); c++) {
@@ -137,7 +137,7 @@ static void print_classes(struct text *text, const struct class_use *use)
     }
 }
 
-void stats_print(int fd)
+COLD void stats_print(int fd)
 {
     struct stats s;
     struct class_use use[CLASS_SLOTS];

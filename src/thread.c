@@ -158,7 +158,7 @@ static void cache_put(struct cache *cache)
 
 /* Under the lock. Where no destructor tells (the program took all keys before us), a cache whose thread is gone is found by
  * the thread's id; or by its being this thread's, which has no cache yet: the id is in use again. */
-static void reclaim_orphans(void)
+static COLD void reclaim_orphans(void)
 {
     uint32_t self = os_thread_id();
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { RUNS = 200, FAULTS_MORE_MAX = 40 };
+enum { RUNS = 600, FAULTS_MORE_MAX = 40 };
 #define RSS_MORE_MAX (200 * KIB)
 
 struct cost {
