@@ -62,11 +62,12 @@ HAK_PUBLIC void *hak_malloc_usable(size_t size, size_t *usable) HAK_ATTR(malloc,
 HAK_PUBLIC void *hak_expand(void *block, size_t size);
 
 /* ---- Call sites ------------------------------------------------------------------------------------------------
- * A site names the purpose of an allocation: any value the program finds useful, such as the address of a function or a small number.
- * With HAKMEM_SITES=1, blocks of up to 1 KiB of a site other than 0 come from pages of that site's own, as long as there are not
- * too many sites (96 pairs of a site and a size class), and the table at exit shows it; the upper 8 bits of a site are ignored. Else a site has no effect.
- * hak_free_at takes the size and site given to hak_malloc_at (or 0 where unknown): they are hints, never
- * conditions, and the block may be freed by plain free as well. */
+ * A site names the purpose of an allocation: any value the program finds useful, such as the address of a function
+ * or a small number. With HAKMEM_SITES=1, blocks of up to 1 KiB of a site other than 0 come from pages of that
+ * site's own, as long as there are not too many sites (96 pairs of a site and a size class), and the table at exit
+ * shows it; the upper 8 bits of a site are ignored. Else a site has no effect. hak_free_at takes the size and site
+ * given to hak_malloc_at (or 0 where unknown): they are hints, never conditions, and the block may be freed by plain
+ * free as well. */
 typedef uintptr_t hak_site_t;
 HAK_PUBLIC void *hak_malloc_at(size_t size, hak_site_t site) HAK_ATTR(malloc, alloc_size(1));
 HAK_PUBLIC void hak_free_at(void *block, size_t size, hak_site_t site);
@@ -91,8 +92,8 @@ typedef struct hak_stat {
     uint64_t value;
 } hak_stat_t;
 
-/* Fills at most `capacity` entries of `out` and returns how many statistics there are (call with 0 to learn it).
- * The heap is walked: cost grows with the number of pages. Figures of running threads are read without stopping them. */
+/* Fills at most `capacity` entries of `out` and returns how many statistics there are (call with 0 to learn it). The
+ * heap is walked: cost grows with the number of pages. Figures of running threads are read without stopping them. */
 HAK_PUBLIC size_t hak_stats(hak_stat_t *out, size_t capacity);
 
 /* Writes the table that HAKMEM_STATS=1 prints at exit to the file descriptor. Allocates nothing. */

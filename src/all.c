@@ -1,5 +1,5 @@
-/* all.c - the whole library as one translation unit, from which the products are built: internal functions can be inlined
- * and one object defines every public symbol. Bottom layer first. */
+/* all.c - the whole library as one translation unit, from which the products are built: internal functions can be
+ * inlined and one object defines every public symbol. Bottom layer first. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -1,5 +1,5 @@
-/* api.c - every public function that is not on the hot path (malloc.c): argument checks, errno, and the rest of the native,
- * C, glibc and C++ interfaces. symbols.def lists them all. */
+/* api.c - every public function that is not on the hot path (malloc.c): argument checks, errno, and the rest of the
+ * native, C, glibc and C++ interfaces. symbols.def lists them all. */
 #include "hakmem.h"
 
 #include "large.h"
@@ -18,7 +18,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
-/* ---- Native ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Native ------------------------------------------------------------------------------------------------------ */
 
 #define TEXT_OF(x) TEXT_OF_(x)
 #define TEXT_OF_(x) #x
@@ -114,7 +114,7 @@ void hak_stats_print(int fd) { stats_print(fd); }
 
 #ifndef HAK_NO_OVERRIDE
 
-/* ---- C and POSIX ---------------------------------------------------------------------------------------------------------------- */
+/* ---- C and POSIX ------------------------------------------------------------------------------------------------- */
 
 HAK_PUBLIC void *reallocarray(void *block, size_t count, size_t size) { return hak_reallocarray(block, count, size); }
 HAK_PUBLIC void *aligned_alloc(size_t align, size_t size) { return aligned_at(align, size, CALLER); }
@@ -153,7 +153,7 @@ HAK_PUBLIC void *pvalloc(size_t size)
     return aligned_at(page, align_up(size, page), CALLER);
 }
 
-/* ---- glibc's extensions ------------------------------------------------------------------------------------------------------------ */
+/* ---- glibc's extensions ------------------------------------------------------------------------------------------ */
 
 HAK_PUBLIC int malloc_trim(size_t pad) { return hak_trim(pad); }
 
@@ -214,7 +214,7 @@ HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
     return fputs("</malloc>\n", stream) < 0 ? -1 : 0;
 }
 
-/* ---- C++: aligned operator new and delete ---------------------------------------------------------------------------------------------- */
+/* ---- C++: aligned operator new and delete ------------------------------------------------------------------------ */
 
 static void *new_aligned(size_t size, size_t align, bool throws, uintptr_t site)
 {

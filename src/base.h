@@ -8,18 +8,18 @@
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
-/* Rarely called: compiled for size, and kept apart from the rest. The kernel maps the library in lumps, and the smallest program
- * pays for all of it. */
+/* Rarely called: compiled for size, and kept apart from the rest. The kernel maps the library in lumps, and the
+ * smallest program pays for all of it. */
 #define COLD __attribute__((noinline, cold))
 #define NOINLINE __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
-/* For large variables of which little is ever touched: kept apart, so that the small ones are not strewn between them over
- * many pages of memory. */
+/* For large variables of which little is ever touched: kept apart, so that the small ones are not strewn between
+ * them over many pages of memory. */
 #define SPARSE __attribute__((section(".bss.sparse")))
 #define CACHE_ALIGNED __attribute__((aligned(64)))
 
-/* Hides from the compiler where a value came from. On the hot path, where gcc would otherwise spend an instruction on copying
- * it to the register it ends up in. */
+/* Hides from the compiler where a value came from. On the hot path, where gcc would otherwise spend an instruction
+ * on copying it to the register it ends up in. */
 #define FORGET_ORIGIN(value) __asm__("" : "+r"(value))
 
 /* One unit is the granule of the page map and of runs; one superslab is the granule of growth and of huge pages. */

@@ -14,7 +14,8 @@ enum { CHECK_MARK = 8 }; /* least bytes of a mark */
 /* Makes a fresh block of the class a checked one of `size` bytes, if its page is checked. */
 void *check_begin(void *block, unsigned class_id, size_t size, const char *call);
 
-/* Verifies a block that is about to be freed or resized, and returns its size as asked for. Ends the program if it is damaged. */
+/* Verifies a block that is about to be freed or resized, and returns its size as asked for. Ends the program if it
+ * is damaged. */
 size_t check_verify(const void *block, unsigned class_id, const char *call);
 
 /* Verifies the block and clears it. */

@@ -35,7 +35,7 @@ _Atomic(uint8_t) class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1] = {
 #include "classes.def"
 };
 
-/* ---- The class that is fitted ------------------------------------------------------------------------------------------- */
+/* ---- The class that is fitted ------------------------------------------------------------------------------------ */
 
 static _Atomic(uint8_t) host; /* of CLASS_FITTED; 0 before it was fitted */
 

@@ -1,8 +1,9 @@
 /* class.h - size classes: from a request's size to its class, and what there is to know of a class.
  *
- * All constant, but for one class that may be fitted to the program (class_fit): its size lies inside a class of the table,
- * its host, whose smaller requests it takes over. The fast path looks sizes up as ever: what changes is what the table says.
- * Blocks of the host that are live meanwhile stay what they are, since the class of a block is looked up by its address. */
+ * All constant, but for one class that may be fitted to the program (class_fit): its size lies inside a class of the
+ * table, its host, whose smaller requests it takes over. The fast path looks sizes up as ever: what changes is what
+ * the table says. Blocks of the host that are live meanwhile stay what they are, since the class of a block is
+ * looked up by its address. */
 #ifndef HAK_CLASS_H
 #define HAK_CLASS_H
 
@@ -34,15 +35,16 @@ struct class_info {
     uint8_t words;   /* words of a page's bitmap */
 };
 
-/* The entry of CLASS_FITTED is written once, before class_table leads to it; until then it repeats its largest host's. */
+/* The entry of CLASS_FITTED is written once, before class_table leads to it; until then it repeats its largest
+ * host's. */
 extern struct class_info class_info[CLASS_SLOTS];
 /* Class of a size up to CLASS_TABLE_MAX, by (size + 15) / 16. */
 extern _Atomic(uint8_t) class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1];
 
 INLINE unsigned class_of_table(size_t size)
 {
-    /* Acquire, in slow paths: who gets CLASS_FITTED from here sees its entry of class_info; pairs with class_fit. The fast
-     * path reads relaxed, since it only takes blocks that somebody has made. */
+    /* Acquire, in slow paths: who gets CLASS_FITTED from here sees its entry of class_info; pairs with class_fit.
+     * The fast path reads relaxed, since it only takes blocks that somebody has made. */
     return atomic_load_explicit(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN], memory_order_acquire);
 }
 
@@ -70,18 +72,21 @@ INLINE uint32_t class_block_index(unsigned class_id, size_t offset)
     return (uint32_t)((uint64_t)offset * class_info[class_id].magic >> CLASS_MAGIC_SHIFT);
 }
 
-/* What to ask for so that the block's class is aligned: a class is a multiple of every power of two that divides the sizes
- * it serves to the last byte, since it is a quarter of a doubling. `align` is a power of two, at most UNIT_SIZE. */
+/* What to ask for so that the block's class is aligned: a class is a multiple of every power of two that divides the
+ * sizes it serves to the last byte, since it is a quarter of a doubling. `align` is a power of two, at most
+ * UNIT_SIZE. */
 INLINE size_t class_aligned_size(size_t size, size_t align) { return align_up(size + (size == 0), align); }
-/* Makes CLASS_FITTED serve the requests of up to `size` bytes that now go to the class of `size`, and to no other. False when
- * it has been fitted before, or `size` is not a multiple of BLOCK_ALIGN between that class's smallest and largest. By one
- * thread at a time. */
+/* Makes CLASS_FITTED serve the requests of up to `size` bytes that now go to the class of `size`, and to no other.
+ * False when it has been fitted before, or `size` is not a multiple of BLOCK_ALIGN between that class's smallest and
+ * largest. By one thread at a time. */
 bool class_fit(size_t size);
-/* Gives those requests back to the host. Blocks of CLASS_FITTED stay what they are. The same size may be fitted again. */
+/* Gives those requests back to the host. Blocks of CLASS_FITTED stay what they are. The same size may be fitted
+ * again. */
 void class_unfit(void);
 /* Whether CLASS_FITTED serves requests. */
 bool class_is_fitted(void);
-/* The class itself; of CLASS_FITTED, its host: whose blocks serve the same requests, and whose neighbours are in order. */
+/* The class itself; of CLASS_FITTED, its host: whose blocks serve the same requests, and whose neighbours are in
+ * order. */
 unsigned class_host(unsigned class_id);
 /* The last class that class_info is to be asked about: CLASS_FITTED once it was fitted. */
 unsigned class_last(void);

@@ -42,7 +42,7 @@ static const struct decision *decision_at(uint32_t index)
     return &copy.log[(copy.decisions - decisions_kept() + index) % LEARN_LOG];
 }
 
-/* ---- For people ------------------------------------------------------------------------------------------------------- */
+/* ---- For people -------------------------------------------------------------------------------------------------- */
 
 static void print_tenths(struct text *text, uint64_t milliseconds)
 {
@@ -182,7 +182,7 @@ COLD void explain_print(int fd)
     text_end(&text);
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------------------------- */
+/* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
 /* `"name": value`, after a comma unless it is the first. */
 static void json_number(struct text *text, const char *separator, const char *name, uint64_t value)

@@ -23,7 +23,7 @@ static struct run large_run(const struct page *large)
 
 static size_t mapping_size(size_t size) { return align_up(size, os_page_size()); }
 
-/* ---- Making --------------------------------------------------------------------------------------------------------- */
+/* ---- Making ------------------------------------------------------------------------------------------------------ */
 
 /* Fills in a descriptor and enters it in the page map. Under the lock. */
 static void large_enter(struct page *large, char *start, struct superslab *slab, size_t bytes)
@@ -91,7 +91,7 @@ void *large_malloc(size_t size, size_t align, bool *zeroed)
     return block;
 }
 
-/* ---- Unmaking --------------------------------------------------------------------------------------------------------- */
+/* ---- Unmaking ---------------------------------------------------------------------------------------------------- */
 
 /* A mapping that the system will not unmap (it would need one mapping more than allowed) at least loses its memory. */
 static void unmap_or_purge(char *start, size_t size)
@@ -135,7 +135,7 @@ size_t large_size(const void *block)
     return large ? large->bytes : 0;
 }
 
-/* ---- Resizing --------------------------------------------------------------------------------------------------------- */
+/* ---- Resizing ---------------------------------------------------------------------------------------------------- */
 
 /* Under the lock. */
 static void large_set_bytes(struct page *large, size_t bytes)
@@ -211,7 +211,7 @@ COLD void *large_move(void *block, size_t size)
     return moved;
 }
 
-/* ---- Telling ------------------------------------------------------------------------------------------------------------ */
+/* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
 static COLD bool is_inside_large(const char *address)
 {

@@ -1,14 +1,16 @@
 /* large.h - blocks above CLASS_MAX_SIZE: runs of units up to RUN_MAX_SIZE, above that mappings of their own.
  *
- * A large block's descriptor is a struct page of class 0. The page map leads to it from the block's first unit only, at whose
- * start the block begins. The address-space lock orders everything; a second free of the same block finds no descriptor. */
+ * A large block's descriptor is a struct page of class 0. The page map leads to it from the block's first unit only,
+ * at whose start the block begins. The address-space lock orders everything; a second free of the same block finds
+ * no descriptor. */
 #ifndef HAK_LARGE_H
 #define HAK_LARGE_H
 
 #include "error.h"
 #include "page.h"
 
-/* A block of at least `size` bytes at a multiple of `align` (a power of two); NULL when memory is out. *zeroed tells whether it reads as zero. */
+/* A block of at least `size` bytes at a multiple of `align` (a power of two); NULL when memory is out. *zeroed tells
+ * whether it reads as zero. */
 void *large_malloc(size_t size, size_t align, bool *zeroed);
 
 /* Frees the large block at this address; false when there is none. */

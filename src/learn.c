@@ -4,7 +4,7 @@
 #include "options.h"
 #include "os.h"
 
-/* ---- Reasons ---------------------------------------------------------------------------------------------------------- */
+/* ---- Reasons ----------------------------------------------------------------------------------------------------- */
 
 enum {
     WINDOWS_SEEN = 2,  /* windows on end in which a reason has to hold */
@@ -68,7 +68,10 @@ static size_t capacity_step(unsigned c)
     return option(policy_is_mid(c) ? OPTION_CAP_STEP_MID : OPTION_CAP_STEP_LARGE);
 }
 
-static size_t capacity_more(const struct learner *learner, unsigned c) { return learner->policy.class[c].capacity + 2u; }
+static size_t capacity_more(const struct learner *learner, unsigned c)
+{
+    return learner->policy.class[c].capacity + 2u;
+}
 
 /* By `more` blocks, or as far as the limit allows. */
 static bool may_widen(const struct learner *learner, unsigned c, size_t more)
@@ -78,8 +81,8 @@ static bool may_widen(const struct learner *learner, unsigned c, size_t more)
            widened_bytes(learner) + min_size(more, limit - capacity) * class_size(c) <= WIDEN_BYTES;
 }
 
-/* What is added to every thread's rings adds up, and is of no use for blocks that threads free for each other: with several active
- * threads, wider rings took a quarter more memory in remote lanes and saved nothing. */
+/* What is added to every thread's rings adds up, and is of no use for blocks that threads free for each other: with
+ * several active threads, wider rings took a quarter more memory in remote lanes and saved nothing. */
 static bool is_alone(const struct seen *seen) { return seen->active * 4 <= slices(seen) * 5; }
 
 static bool holds_thrift(const struct learner *learner, const struct seen *seen, struct reason *why)
@@ -123,7 +126,8 @@ static bool holds_depot(const struct learner *learner, const struct seen *seen, 
            why->b >= 20;
 }
 
-/* Smaller blocks share cache lines. They are best taken as pages give them, neighbours together, and not handed to other threads. */
+/* Smaller blocks share cache lines. They are best taken as pages give them, neighbours together, and not handed to
+ * other threads. */
 static bool shares_lines(unsigned c)
 {
     enum { LINE_BYTES = 64 };
@@ -138,8 +142,8 @@ static bool holds_widen(const struct learner *learner, const struct seen *seen, 
            may_widen(learner, c, capacity_more(learner, c));
 }
 
-/* What refills bring is served by the ring but for the first block of each: the least share that rings can have served. A larger
- * ring helps only where refills take about as much as it allows. */
+/* What refills bring is served by the ring but for the first block of each: the least share that rings can have
+ * served. A larger ring helps only where refills take about as much as it allows. */
 static bool holds_target(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
 {
     const struct seen_class *n = &seen->class[c];
@@ -214,7 +218,7 @@ static bool holds(const struct learner *learner, const struct seen *seen, enum l
     }
 }
 
-/* ---- Measures --------------------------------------------------------------------------------------------------------- */
+/* ---- Measures ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t measure(const struct seen *seen, enum learn_rule rule, unsigned c)
 {
@@ -243,7 +247,7 @@ static uint64_t measure(const struct seen *seen, enum learn_rule rule, unsigned 
     }
 }
 
-/* ---- Changes ---------------------------------------------------------------------------------------------------------- */
+/* ---- Changes ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t value_get(const struct policy *policy, enum learn_rule rule, unsigned c)
 {
@@ -334,7 +338,7 @@ static uint64_t value_next(const struct learner *learner, const struct seen *see
     }
 }
 
-/* ---- Decisions and trials --------------------------------------------------------------------------------------------- */
+/* ---- Decisions and trials ---------------------------------------------------------------------------------------- */
 
 static bool is_judged(enum learn_rule rule)
 {
@@ -470,7 +474,7 @@ void learner_begin(struct learner *learner, const struct policy *base, const str
     *learner = (struct learner){.shadow = shadow, .base = *base, .policy = *policy};
 }
 
-/* ---- In the process --------------------------------------------------------------------------------------------------- */
+/* ---- In the process ---------------------------------------------------------------------------------------------- */
 
 _Atomic(bool) learn_counts;
 

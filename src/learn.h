@@ -1,12 +1,13 @@
 /* learn.h - the learner: fits the policy to the program, from what slow paths count, and says why.
  *
- * Threads count for themselves (struct tally), and hand their counts over about once in a window of time, in a slow path. The
- * first of them to find a window over looks at what all have handed in: that is all the learner there is; no thread of its own, no clock
- * on the fast path, nothing at all in a program that rarely gets to a slow path.
+ * Threads count for themselves (struct tally), and hand their counts over about once in a window of time, in a slow
+ * path. The first of them to find a window over looks at what all have handed in: that is all the learner there is;
+ * no thread of its own, no clock on the fast path, nothing at all in a program that rarely gets to a slow path.
  *
- * A rule (policy.def) that finds its reason in two windows on end (thrift: in one) changes the policy by one step, at most one for each class at a time.
- * The trial's effect is measured over the same number of windows afterwards; a trial that gains nothing is taken back, and
- * the rule then rests for that class, twice as long each time. The state machine of a rule for a class:
+ * A rule (policy.def) that finds its reason in two windows on end (thrift: in one) changes the policy by one step,
+ * at most one for each class at a time. The trial's effect is measured over the same number of windows afterwards; a
+ * trial that gains nothing is taken back, and the rule then rests for that class, twice as long each time. The state
+ * machine of a rule for a class:
  *
  *   waiting -> seen     its reason holds in a window              resting -> waiting  when its rest is over
  *   seen    -> trial    it holds in the next one too: a decision
@@ -119,7 +120,7 @@ void learner_begin(struct learner *learner, const struct policy *base, const str
 /* One window. True when the policy changed. */
 bool learner_step(struct learner *learner, const struct seen *seen);
 
-/* ---- In the process ---------------------------------------------------------------------------------------------------- */
+/* ---- In the process ---------------------------------------------------------------------------------------------- */
 
 /* Begins, as the options say. Under the lock. */
 void learn_start(void);
@@ -128,8 +129,8 @@ void learn_start(void);
 void learn_join(struct tally *tally);
 void learn_leave(void);
 
-/* Called by slow paths now and then: notes that the thread is active, hands its counts in and looks at them, when it is time. `reach`: bytes
- * that all rings could hold. */
+/* Called by slow paths now and then: notes that the thread is active, hands its counts in and looks at them, when it
+ * is time. `reach`: bytes that all rings could hold. */
 void learn_tick(struct tally *tally, uint64_t now, size_t reach);
 
 /* A page of the class is made for a request of `size` bytes. */
@@ -138,7 +139,8 @@ void learn_note_size(unsigned class_id, size_t size);
 /* In the child of a fork: the others are gone. */
 void learn_after_fork(bool self_counts);
 
-/* What was learned so far, for reports: a copy, of one moment as far as that can be had. False when nothing was to be learned. */
+/* What was learned so far, for reports: a copy, of one moment as far as that can be had. False when nothing was to
+ * be learned. */
 bool learn_copy(struct learner *out);
 
 /* Whether threads are to count. */

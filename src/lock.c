@@ -60,8 +60,8 @@ static void note_holder(uint32_t self)
         store_relaxed(&shared, true);
 }
 
-/* A signal handler that forked between the look at the thread's id and the lock's being taken made this another thread, which
- * has taken the lock in the name of its parent. */
+/* A signal handler that forked between the look at the thread's id and the lock's being taken made this another
+ * thread, which has taken the lock in the name of its parent. */
 static uint32_t correct_holder(uint32_t self)
 {
     while (UNLIKELY(self != lock_thread_id)) {

@@ -1,21 +1,21 @@
 /* malloc.c - the hot path, whole: what every malloc and free does before, rarely, a slow path is entered.
  *
  * malloc: size -> class by table; the calling thread's ring of the class; its top block, if there is one.
- *     Not: ring_malloc (ring.c), which takes a batch from the depot (remote.c) or blocks from a page (page.c), which comes
- *     from a run of units (span.c), which comes from mmap (os.c). Above CLASS_MAX_SIZE: large.c.
- * free: address -> class by the page map (map.h); the calling thread's ring of the class; if there is room, on top of it.
- *     Not: ring_free (ring.c), which passes the ring's older half on, to the depot or to its pages' bitmaps.
+ *     Not: ring_malloc (ring.c), which takes a batch from the depot (remote.c) or blocks from a page (page.c), which
+ *     comes from a run of units (span.c), which comes from mmap (os.c). Above CLASS_MAX_SIZE: large.c.
+ * free: address -> class by the page map (map.h); the calling thread's ring of the class; if there is room, on top of
+ *     it. Not: ring_free (ring.c), which passes the ring's older half on, to the depot or to its pages' bitmaps.
  *     Class 0, whose ring is always closed, stands for NULL, large blocks and whatever is not a block.
  *
- * Nothing here is atomic (the page map's byte is a plain load), nothing is locked, hashed, counted or initialised: what a
- * thread that has no cache yet sees is a cache whose rings are all closed. */
+ * Nothing here is atomic (the page map's byte is a plain load), nothing is locked, hashed, counted or initialised:
+ * what a thread that has no cache yet sees is a cache whose rings are all closed. */
 #include "hakmem.h"
 
 #include "map.h"
 #include "ring.h"
 #include "slow.h"
 
-/* ---- malloc and free ------------------------------------------------------------------------------------------------- */
+/* ---- malloc and free --------------------------------------------------------------------------------------------- */
 
 /* The class of a size up to CLASS_TABLE_MAX. Relaxed: see class_of_table. */
 INLINE size_t class_fast(size_t size) { return load_relaxed(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]); }
@@ -32,7 +32,8 @@ INLINE void *block_pop(size_t class_id)
     return block;
 }
 
-/* False when the ring is full, closed or watched, and when the block is one of the two that were freed last: a second free. */
+/* False when the ring is full, closed or watched, and when the block is one of the two that were freed last: a
+ * second free. */
 INLINE bool block_push(size_t class_id, void *block)
 {
     struct cache *cache = cache_self;
@@ -112,7 +113,7 @@ INLINE void *realloc_fast(void *block, size_t size)
     return realloc_slow(block, size);
 }
 
-/* ---- The native names ------------------------------------------------------------------------------------------------- */
+/* ---- The native names -------------------------------------------------------------------------------------------- */
 
 void *hak_malloc(size_t size) { return malloc_fast(size); }
 void hak_free(void *block) { free_fast(block); }
@@ -123,17 +124,21 @@ void *hak_realloc(void *block, size_t size) { return realloc_fast(block, size); 
 
 #ifndef HAK_NO_OVERRIDE
 
-/* ---- The C names ------------------------------------------------------------------------------------------------------- */
+/* ---- The C names ------------------------------------------------------------------------------------------------- */
 
 HAK_PUBLIC void *malloc(size_t size) { return malloc_fast(size); }
 HAK_PUBLIC void free(void *block) { free_fast(block); }
 HAK_PUBLIC void cfree(void *block) { free_fast(block); }
 HAK_PUBLIC void free_sized(void *block, size_t size) { free_sized_fast(block, size); }
-HAK_PUBLIC void free_aligned_sized(void *block, size_t align, size_t size) { (void)align; free_sized_fast(block, size); }
+HAK_PUBLIC void free_aligned_sized(void *block, size_t align, size_t size)
+{
+    (void)align;
+    free_sized_fast(block, size);
+}
 HAK_PUBLIC void *calloc(size_t count, size_t size) { return calloc_fast(count, size); }
 HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(block, size); }
 
-/* ---- C++: operator new and delete, by their names in the Itanium ABI ------------------------------------------------------ */
+/* ---- C++: operator new and delete, by their names in the Itanium ABI --------------------------------------------- */
 
 static NOINLINE void *new_medium(size_t size, bool throws)
 {

@@ -74,8 +74,8 @@ COLD bool map_obtain(size_t size, size_t align, size_t entries, void *hint, void
 {
     HAK_ASSERT(lock_is_held());
     enum { TRIES = 20 };
-    /* What would share entries is kept until a place is found, so that the system does not offer it again; and it is asked
-     * for places twice as far away each time, since what lies beside it would share entries, too. */
+    /* What would share entries is kept until a place is found, so that the system does not offer it again; and it is
+     * asked for places twice as far away each time, since what lies beside it would share entries, too. */
     void *refused[TRIES];
     unsigned tries = 0;
     bool found = false;

@@ -1,15 +1,15 @@
 /* map.h - from an address to its size class (fast, by one look) and to its page (exact, for slow paths).
  *
- * Classes: a table with a byte for each unit of a window of address space, indexed by the address modulo the window. No two
- * superslabs, and no superslab and the first unit of a large block, share entries (map_obtain sees to it), so for every
- * block the table is exact. Any other address reads 0 or, should it fall on entries in use, a class that is not its own:
- * where that matters, the page is looked up. The window is several times as large as the machine's memory, and bounds the
- * heap. Before anything was mapped it is one byte, which is 0.
+ * Classes: a table with a byte for each unit of a window of address space, indexed by the address modulo the window.
+ * No two superslabs, and no superslab and the first unit of a large block, share entries (map_obtain sees to it), so
+ * for every block the table is exact. Any other address reads 0 or, should it fall on entries in use, a class that
+ * is not its own: where that matters, the page is looked up. The window is several times as large as the machine's
+ * memory, and bounds the heap. Before anything was mapped it is one byte, which is 0.
  *
  * Pages: a 48-bit address is cut 16 | 16 | 16: root, leaf of 4 GiB, offset in the unit.
  *
- * Entries are written under the address-space lock, before a block of the unit is handed out and after the last is back, so
- * a thread that holds a live block reads stable entries. Any thread may read at any address. */
+ * Entries are written under the address-space lock, before a block of the unit is handed out and after the last is
+ * back, so a thread that holds a live block reads stable entries. Any thread may read at any address. */
 #ifndef HAK_MAP_H
 #define HAK_MAP_H
 
@@ -24,8 +24,8 @@ struct page;
 
 /* A unit of the heap that is not part of a page of blocks. 0: not a unit of the heap. */
 #define CLASS_RESERVED (CLASS_SLOTS - 1u)
-/* A page of blocks that belongs to a group (group.h): its class is in its descriptor. No ring is ever open for this entry, so
- * that the hot path leaves such blocks to the slow path. */
+/* A page of blocks that belongs to a group (group.h): its class is in its descriptor. No ring is ever open for this
+ * entry, so that the hot path leaves such blocks to the slow path. */
 #define CLASS_GROUPED (CLASS_LAST + 1u)
 
 /* Written once, under the lock, before the first block exists and so before other threads can have one. */
@@ -47,7 +47,8 @@ INLINE unsigned map_class(const void *address)
 /* Whether the entry is that of a page of blocks: a class, or CLASS_GROUPED. */
 INLINE bool class_is_paged(unsigned entry) { return entry - 1u < CLASS_GROUPED; }
 
-/* The page of blocks, or large block, that the unit belongs to; NULL when there is none. Of a large block, only the first unit leads to it. */
+/* The page of blocks, or large block, that the unit belongs to; NULL when there is none. Of a large block, only the
+ * first unit leads to it. */
 struct page *map_page(const void *address);
 
 /* Maps fresh memory as os_map does, with page entries ready to be written and the class entries of its first `entries`

@@ -3,7 +3,14 @@
 #include "lock.h"
 #include "os.h"
 
-enum { CHUNK_FIRST = 64 << 10, CHUNK_MAX = 1 << 20, LINE = 64, FINE_MAX = 1024, FINE_LISTS = FINE_MAX / LINE, LISTS = FINE_LISTS + 32 };
+enum {
+    CHUNK_FIRST = 64 << 10,
+    CHUNK_MAX = 1 << 20,
+    LINE = 64,
+    FINE_MAX = 1024,
+    FINE_LISTS = FINE_MAX / LINE,
+    LISTS = FINE_LISTS + 32
+};
 
 static struct {
     char *next, *end;       /* the rest of the current chunk */
@@ -12,7 +19,8 @@ static struct {
     void *free[META_KINDS][LISTS]; /* by rounded size; linked through the first word */
 } store;
 
-/* Whole cache lines, so that none is shared; powers of two above FINE_MAX, so that blocks of one list are interchangeable. */
+/* Whole cache lines, so that none is shared; powers of two above FINE_MAX, so that blocks of one list are
+ * interchangeable. */
 static size_t meta_round(size_t size)
 {
     if (size <= FINE_MAX)

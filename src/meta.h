@@ -1,7 +1,7 @@
 /* meta.h - memory for the allocator's own structures, never unmapped. Everything here under the address-space lock.
  *
- * Page descriptors come from lists of their own: a late reader of a descriptor (page.h) may look at one that has been freed and
- * made again, and must find a descriptor there. */
+ * Page descriptors come from lists of their own: a late reader of a descriptor (page.h) may look at one that has
+ * been freed and made again, and must find a descriptor there. */
 #ifndef HAK_META_H
 #define HAK_META_H
 

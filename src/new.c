@@ -23,7 +23,8 @@ __attribute__((weak)) void *dlsym(void *handle, const char *name);
 static void *runtime_function(void *linked, const char *name)
 {
     /* By its name, since to name dlopen is an error in static programs; these have no runtime that came later. */
-    void *(*open)(const char *, int) = linked || !dlsym ? NULL : (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen");
+    void *(*open)(const char *, int) =
+        linked || !dlsym ? NULL : (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen");
     void *runtime = open ? open("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD) : NULL;
     return runtime ? dlsym(runtime, name) : linked;
 }

@@ -200,7 +200,8 @@ static COLD void set_option(struct piece name, struct piece value)
         if (parse_value(value, info, &parsed))
             option_values[i] = parsed;
         else
-            error_warn(WARNING_OPTION_VALUE, name.start, (size_t)(value.start + value.length - name.start), takes[info->kind]);
+            error_warn(WARNING_OPTION_VALUE, name.start, (size_t)(value.start + value.length - name.start),
+                       takes[info->kind]);
         return;
     }
     error_warn(WARNING_OPTION_UNKNOWN, name.start, name.length, nearest_name(name));

@@ -23,8 +23,8 @@ extern char option_path[256];
 enum learn_mode { LEARN_OFF, LEARN_ON, LEARN_FREEZE, LEARN_SHADOW };
 enum report_mode { REPORT_OFF, REPORT_ON, REPORT_JSON };
 
-/* Reads HAKMEM_CONF and HAKMEM_* from `environment` (as main's third argument; may be NULL). What is wrong is said in one
- * line each on stderr and otherwise ignored. Called once, before other threads exist. */
+/* Reads HAKMEM_CONF and HAKMEM_* from `environment` (as main's third argument; may be NULL). What is wrong is said
+ * in one line each on stderr and otherwise ignored. Called once, before other threads exist. */
 void options_read(char *const *environment);
 
 #endif

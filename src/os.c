@@ -68,7 +68,8 @@ size_t os_memory_size(void)
 
 static int map_at(void *hint, size_t size, char **out)
 {
-    long result = system_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long result =
+        system_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     *out = (char *)result;
     return error_of(result);
 }
@@ -195,7 +196,7 @@ bool os_is_file(int fd, struct file_id file)
     return (now.device | now.inode) != 0 && now.device == file.device && now.inode == file.inode;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------------------------------ */
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
 static int file_open(const char *path, int flags, int *fd)
 {
@@ -284,7 +285,7 @@ COLD int os_file_replace(const char *path, const char *text, size_t length)
     return error;
 }
 
-/* ---- The program ------------------------------------------------------------------------------------------------------- */
+/* ---- The program ------------------------------------------------------------------------------------------------- */
 
 /* Hexadecimal digits of as many bytes as have room. */
 static void hex_put(char out[static OS_BUILD_ID_MAX], const unsigned char *bytes, size_t count)
@@ -333,7 +334,7 @@ COLD void os_build_id(char out[static OS_BUILD_ID_MAX])
     hex_put(out, (const unsigned char *)&hash, sizeof hash);
 }
 
-/* ---- The end ----------------------------------------------------------------------------------------------------------- */
+/* ---- The end ----------------------------------------------------------------------------------------------------- */
 
 void os_abort(void)
 {

@@ -24,10 +24,12 @@ int os_map(size_t size, size_t align, void *hint, void **out);
 /* Gives memory from os_map back, whole or in part. May fail with ENOMEM when the process has too many mappings. */
 int os_unmap(void *address, size_t size);
 
-/* Frees the physical memory behind a range that stays mapped. On success, and only then, it reads as zero afterwards. */
+/* Frees the physical memory behind a range that stays mapped. On success, and only then, it reads as zero
+ * afterwards. */
 int os_purge(void *address, size_t size);
 
-/* Resizes a mapping, keeping contents. os_resize never moves it; os_move puts it at `target`, replacing what is mapped there. */
+/* Resizes a mapping, keeping contents. os_resize never moves it; os_move puts it at `target`, replacing what is
+ * mapped there. */
 int os_resize(void *address, size_t old_size, size_t new_size);
 int os_move(void *address, size_t old_size, size_t new_size, void *target);
 
@@ -38,7 +40,8 @@ int os_map_wiped_on_fork(void **out);
 void os_wait(_Atomic(uint32_t) *word, uint32_t value, unsigned milliseconds);
 void os_wake_one(_Atomic(uint32_t) *word);
 
-/* Milliseconds on a clock that never goes back, exact to about 5 ms. Not a system call where the kernel helps (vDSO). */
+/* Milliseconds on a clock that never goes back, exact to about 5 ms. Not a system call where the kernel helps
+ * (vDSO). */
 uint64_t os_milliseconds(void);
 
 /* Milliseconds of processor time that all threads of the process used. */
@@ -49,8 +52,8 @@ uint32_t os_thread_id(void);
 /* False when no thread of this process has the id. */
 bool os_thread_exists(uint32_t thread_id);
 
-/* A file for reading, closed on exec; -1 if there is none. Then up to `size` bytes of it from where the last read ended; 0 at its
- * end, and when it cannot be read. */
+/* A file for reading, closed on exec; -1 if there is none. Then up to `size` bytes of it from where the last read
+ * ended; 0 at its end, and when it cannot be read. */
 int os_open(const char *path);
 size_t os_read(int fd, char *buffer, size_t size);
 void os_close(int fd);

@@ -8,7 +8,7 @@
 #include "retain.h"
 #include "span.h"
 
-/* ---- Bitmaps --------------------------------------------------------------------------------------------------------- */
+/* ---- Bitmaps ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t full_word(const struct class_info *info, unsigned word)
 {
@@ -43,17 +43,20 @@ static uint32_t page_unit(const struct page *page)
 }
 
 /* What the page map says of its units. */
-static unsigned page_entry_class(const struct page *page) { return load_relaxed(&page->group) ? CLASS_GROUPED : page->class_id; }
+static unsigned page_entry_class(const struct page *page)
+{
+    return load_relaxed(&page->group) ? CLASS_GROUPED : page->class_id;
+}
 
 static unsigned listing_set(unsigned class_id, unsigned group)
 {
     return group ? SET_OF_GROUP + group : SET_OF_CLASS + class_id;
 }
 
-/* ---- Purged memory ----------------------------------------------------------------------------------------------------- */
+/* ---- Purged memory ----------------------------------------------------------------------------------------------- */
 
-/* For each unit of the page a mask of its pages of memory: bit set = purged, and no block in it handed out since. Relaxed: a bit is written
- * by whoever has all blocks of that page of memory in hand, and read for retention only. */
+/* For each unit of the page a mask of its pages of memory: bit set = purged, and no block in it handed out since.
+ * Relaxed: a bit is written by whoever has all blocks of that page of memory in hand, and read for retention only. */
 static _Atomic(uint16_t) *page_purged(const struct page *page)
 {
     return (_Atomic(uint16_t) *)&page->free[class_info[page->class_id].words];
@@ -86,8 +89,8 @@ static size_t block_unpurge(struct page *page, uint32_t index)
     return bytes;
 }
 
-/* Blocks of the page that were freed since holes were last looked for, `change` more or, at most, fewer. Threads may do that
- * at the same time and lose sight of some: retain_purged makes that good. */
+/* Blocks of the page that were freed since holes were last looked for, `change` more or, at most, fewer. Threads may
+ * do that at the same time and lose sight of some: retain_purged makes that good. */
 static void note_loose(struct page *page, int change)
 {
     int freed = load_relaxed(&page->freed);
@@ -98,7 +101,7 @@ static void note_loose(struct page *page, int change)
     retain_loosen((ptrdiff_t)(now - freed) * (ptrdiff_t)class_size(page->class_id));
 }
 
-/* ---- Listing ----------------------------------------------------------------------------------------------------------- */
+/* ---- Listing ----------------------------------------------------------------------------------------------------- */
 
 /* The state is LISTED already, or the caller holds the page: nobody else can list it. */
 static void page_enlist(struct page *page)
@@ -124,7 +127,7 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
     return page;
 }
 
-/* ---- Making and unmaking ------------------------------------------------------------------------------------------------- */
+/* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
 static void page_init(struct page *page, unsigned class_id, unsigned group, struct run run)
 {
@@ -234,7 +237,7 @@ static void page_list(struct page *page)
         unit_retire(slab, unit);
 }
 
-/* ---- Holding and letting go ------------------------------------------------------------------------------------------------ */
+/* ---- Holding and letting go -------------------------------------------------------------------------------------- */
 
 /* Whether the page listed at a unit is probably one of the class and group. */
 static bool unit_may_serve(struct superslab *slab, uint32_t unit, unsigned class_id, unsigned group)
@@ -318,7 +321,7 @@ void page_release(struct page *page)
         page_list(page);
 }
 
-/* ---- Taking blocks --------------------------------------------------------------------------------------------------------- */
+/* ---- Taking blocks ----------------------------------------------------------------------------------------------- */
 
 /* Clears up to `count` of the word's bits, the lowest; returns those that this thread cleared. */
 static uint64_t word_take(_Atomic(uint64_t) *word, unsigned count)
@@ -386,7 +389,7 @@ void *page_take_zeroed(struct page *page)
     return block_at(page, index);
 }
 
-/* ---- Freeing blocks ---------------------------------------------------------------------------------------------------------- */
+/* ---- Freeing blocks ---------------------------------------------------------------------------------------------- */
 
 /* Blocks of one word of one bitmap, on their way back. */
 struct returning {
@@ -464,7 +467,8 @@ void page_return(void *const *blocks, unsigned count, const char *call)
             error_fatal(ERROR_NOT_LIVE, call, block, 0);
         size_t offset = (size_t)(block - page->start);
         uint32_t index = class_block_index(page->class_id, offset);
-        if (UNLIKELY(offset != (size_t)index * class_size(page->class_id) || index >= class_info[page->class_id].blocks))
+        if (UNLIKELY(offset != (size_t)index * class_size(page->class_id) ||
+                     index >= class_info[page->class_id].blocks))
             error_fatal(ERROR_INTERIOR, call, block, class_size(page->class_id));
 
         unsigned word = index / 64;
@@ -485,7 +489,7 @@ void page_return(void *const *blocks, unsigned count, const char *call)
             page_put_freed(&slots[i], call);
 }
 
-/* ---- All pages ------------------------------------------------------------------------------------------------------------------ */
+/* ---- All pages --------------------------------------------------------------------------------------------------- */
 
 struct page *page_at(struct superslab *slab, uint32_t unit)
 {
@@ -603,7 +607,8 @@ static void page_adopt(struct page *page, void *argument)
     bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
     if (held)
         return;
-    /* What a vanished thread took and wrote to may be marked as free and never touched: the copies are not of one moment. */
+    /* What a vanished thread took and wrote to may be marked as free and never touched: the copies are not of one
+     * moment. */
     page->zeroed = false;
     store_relaxed(&page->virgin, class_info[page->class_id].blocks);
     if (bitmap_is_empty(page->free, &class_info[page->class_id]))

@@ -1,9 +1,9 @@
 /* page.h - pages: runs of units that hold blocks of one size class, and the bitmap that says which blocks are free.
  *
- * A descriptor lies out of line, so that a program that writes past its blocks cannot damage it and a free block's memory
- * is never touched. A set bit is a free block: nobody has it, and whoever clears the bit does. Any thread may set bits
- * (a free) at any time; that alone makes a block free, no ownership is involved. Bits are cleared by the page's holder,
- * 64 at a time at most, and for a moment by whoever purges the memory of free blocks.
+ * A descriptor lies out of line, so that a program that writes past its blocks cannot damage it and a free block's
+ * memory is never touched. A set bit is a free block: nobody has it, and whoever clears the bit does. Any thread may
+ * set bits (a free) at any time; that alone makes a block free, no ownership is involved. Bits are cleared by the
+ * page's holder, 64 at a time at most, and for a moment by whoever purges the memory of free blocks.
  *
  * States, and who may change them:
  *
@@ -16,12 +16,14 @@
  *   LISTED  its bit in the superslab's `listed` mask is set (or about to be), its class's set names the superslab
  *     -> OWNED   by whoever clears that bit
  *
- * The one subtle pair: a holder stores FULL and then reads the bitmap; a freeing thread sets a bit and then reads the state. All four
- * are sequentially consistent, so at least one of them sees the other and the page cannot be lost with free blocks in it.
+ * The one subtle pair: a holder stores FULL and then reads the bitmap; a freeing thread sets a bit and then reads
+ * the state. All four are sequentially consistent, so at least one of them sees the other and the page cannot be
+ * lost with free blocks in it.
  *
- * Once a thread has set the bit of the last live block it freed, the page may be gone and its descriptor another page's. Descriptors
- * are never unmapped and stay descriptors, so what a late reader may still do, a compare-and-swap from FULL to LISTED, is
- * right for whatever page it hits: a FULL page that gets listed is found, looked at, and filed as FULL again. */
+ * Once a thread has set the bit of the last live block it freed, the page may be gone and its descriptor another
+ * page's. Descriptors are never unmapped and stay descriptors, so what a late reader may still do, a
+ * compare-and-swap from FULL to LISTED, is right for whatever page it hits: a FULL page that gets listed is found,
+ * looked at, and filed as FULL again. */
 #ifndef HAK_PAGE_H
 #define HAK_PAGE_H
 
@@ -55,7 +57,8 @@ struct page {
     /* Behind the words, for each unit of the page: page_purged. */
 };
 
-/* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a new one. */
+/* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a
+ * new one. */
 struct page *page_acquire(unsigned class_id, uint32_t holder);
 /* The same for a page of a group, which has blocks of this class only. */
 struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder);
@@ -70,22 +73,24 @@ bool page_is_drained(const struct page *page);
 /* Lets a held page go. */
 void page_release(struct page *page);
 
-/* Takes up to `count` free blocks, the lowest; `out` gets them in descending order of address. The caller holds the page. */
+/* Takes up to `count` free blocks, the lowest; `out` gets them in descending order of address. The caller holds the
+ * page. */
 unsigned page_take(struct page *page, void **out, unsigned count);
 
 /* Takes one block that is known to read as zero; NULL when there is none. The caller holds the page. */
 void *page_take_zeroed(struct page *page);
 
-/* Frees blocks, of any pages, that may be given by any thread. What is not a live block's address ends the program: `call` is the
- * function to name. */
+/* Frees blocks, of any pages, that may be given by any thread. What is not a live block's address ends the program:
+ * `call` is the function to name. */
 void page_return(void *const *blocks, unsigned count, const char *call);
 
-/* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise *error says why not. */
+/* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise
+ * *error says why not. */
 bool page_check_block(const void *block, enum error_id *error);
 /* The same for an address that lies in the page. */
 bool page_has_live(const struct page *page, const void *block, enum error_id *error);
 
-/* ---- For all pages ------------------------------------------------------------------------------------------------- */
+/* ---- For all pages ----------------------------------------------------------------------------------------------- */
 
 struct page_totals {
     size_t pages;       /* pages of the class */
@@ -98,10 +103,11 @@ void page_count(struct page_totals *totals);
 /* Counts the pages of every group into totals[GROUP_COUNT]. */
 void page_count_groups(struct page_totals *totals);
 
-/* The bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when `block` is in no page of the class. */
+/* The bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when
+ * `block` is in no page of the class. */
 size_t page_bytes_kept(const void *block, unsigned class_id);
 
-/* ---- For those who purge the memory of free blocks (purge.c) ------------------------------------------------------------ */
+/* ---- For those who purge the memory of free blocks (purge.c) ----------------------------------------------------- */
 
 /* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
 struct page *page_at(struct superslab *slab, uint32_t unit);
@@ -112,8 +118,8 @@ unsigned page_used_blocks(const struct page *page);
 /* Makes blocks free again whose bits the caller has cleared. */
 void page_put_back(struct page *page, unsigned word, uint64_t mask);
 
-/* Pages of memory, at offsets from the page's start, that were purged and not handed out since. Exact for pages of memory all
- * blocks of which are in the caller's hands. */
+/* Pages of memory, at offsets from the page's start, that were purged and not handed out since. Exact for pages of
+ * memory all blocks of which are in the caller's hands. */
 bool page_memory_is_purged(const struct page *page, size_t offset);
 void page_memory_note_purged(struct page *page, size_t begin, size_t end);
 

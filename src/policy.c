@@ -5,7 +5,7 @@
 #include "meta.h"
 #include "options.h"
 
-/* ---- The static policy ------------------------------------------------------------------------------------------------ */
+/* ---- The static policy ------------------------------------------------------------------------------------------- */
 
 enum {
     RING_SLOTS = 2046,           /* most blocks in a ring; with two words of its own its array is a power of two */
@@ -48,7 +48,7 @@ const struct policy policy_static = {
 
 const struct policy *_Atomic policy_current = &policy_static;
 
-/* ---- The options ------------------------------------------------------------------------------------------------------ */
+/* ---- The options ------------------------------------------------------------------------------------------------- */
 
 enum { LIST_ITEMS = 5 };
 
@@ -102,7 +102,7 @@ uint16_t policy_capacity_limit(unsigned c)
     return (uint16_t)limit;
 }
 
-/* ---- Changes ---------------------------------------------------------------------------------------------------------- */
+/* ---- Changes ----------------------------------------------------------------------------------------------------- */
 
 void policy_set_thrift(struct policy *policy, const struct policy *base, bool thrift)
 {

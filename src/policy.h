@@ -1,9 +1,11 @@
-/* policy.h - what slow paths may choose, in one place: how large rings grow, how much a refill takes, which larger block may stand in
- * for one that is not at hand, which way blocks travel between threads, and how many bytes all of that may hold.
+/* policy.h - what slow paths may choose, in one place: how large rings grow, how much a refill takes, which larger
+ * block may stand in for one that is not at hand, which way blocks travel between threads, and how many bytes all of
+ * that may hold.
  *
- * A policy is immutable. Slow paths read the current one; the fast path knows nothing of it. Another one is published whole, by
- * the options at the start or by the learner (learn.h), and the old one is never changed or unmapped, since a thread may stand still in
- * the middle of reading it. So there is a limit to their number; the learner rests when it is reached. */
+ * A policy is immutable. Slow paths read the current one; the fast path knows nothing of it. Another one is
+ * published whole, by the options at the start or by the learner (learn.h), and the old one is never changed or
+ * unmapped, since a thread may stand still in the middle of reading it. So there is a limit to their number; the
+ * learner rests when it is reached. */
 #ifndef HAK_POLICY_H
 #define HAK_POLICY_H
 
@@ -41,7 +43,8 @@ enum {
 #define POLICY_THREAD_BYTES_MAX ((size_t)32 << 20)
 #define POLICY_DEPOT_BYTES_MAX ((size_t)128 << 20)
 
-/* The classes of the options for medium sizes, above this and up to CLASS_TABLE_MAX; small ones are below, large ones above. */
+/* The classes of the options for medium sizes, above this and up to CLASS_TABLE_MAX; small ones are below, large
+ * ones above. */
 #define POLICY_MID_MIN ((size_t)1 << 10)
 INLINE bool policy_is_mid(unsigned class_id)
 {
@@ -66,7 +69,8 @@ void policy_set_thrift(struct policy *policy, const struct policy *base, bool th
 /* The most that may be learned for a ring of the class. */
 uint16_t policy_capacity_limit(unsigned class_id);
 
-/* Makes CLASS_FITTED serve requests of up to `size` bytes, with its host's policy; false when it cannot. By one thread at a time. */
+/* Makes CLASS_FITTED serve requests of up to `size` bytes, with its host's policy; false when it cannot. By one
+ * thread at a time. */
 bool policy_fit(struct policy *policy, size_t size);
 
 /* Makes a copy of it the current policy, with the next version. False when there have been too many, or memory is out.

@@ -9,7 +9,7 @@
 #define HEAD "hakmem profile 1\nbuild "
 enum { HASH_LETTERS = 16 };
 
-/* ---- Writing ---------------------------------------------------------------------------------------------------------- */
+/* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
 struct buffer {
     char *text;
@@ -87,7 +87,7 @@ COLD size_t profile_compose(char *text, const char *build_id, const struct polic
     return out.length;
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------------------------------- */
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 struct reader {
     const char *next, *end;
@@ -193,7 +193,7 @@ COLD const char *profile_parse(const char *text, size_t length, const char *buil
     return get_string(&in, "end ") && policy_is_valid(out) ? NULL : "damaged";
 }
 
-/* ---- The file --------------------------------------------------------------------------------------------------------- */
+/* ---- The file ---------------------------------------------------------------------------------------------------- */
 
 static SPARSE char file_text[PROFILE_MAX];
 static bool is_others;      /* the file is another program's, as where a shell starts one: not this one's to replace */

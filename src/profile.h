@@ -1,8 +1,9 @@
 /* profile.h - HAKMEM_PROFILE: the policy that was learned, kept in a file from one run of a program to the next.
  *
- * A few lines of text: the format, the program's build id, what differs from the policy without learning, and a checksum. A
- * file of another program or build, of another format, or damaged is ignored, with one line on stderr; every value is checked again. It is
- * replaced as a whole, so a reader never sees half of one, and a disk that is full leaves the old one. */
+ * A few lines of text: the format, the program's build id, what differs from the policy without learning, and a
+ * checksum. A file of another program or build, of another format, or damaged is ignored, with one line on stderr;
+ * every value is checked again. It is replaced as a whole, so a reader never sees half of one, and a disk that is
+ * full leaves the old one. */
 #ifndef HAK_PROFILE_H
 #define HAK_PROFILE_H
 

@@ -31,7 +31,8 @@ static bool hole_find(struct hole *hole, struct page *page, uint32_t from, size_
 {
     size_t size = class_size(page->class_id);
     uint32_t end = load_relaxed(&page->virgin); /* nothing behind it was ever touched */
-    for (uint32_t first = next_block(page, from, end, true), stop; first < end; first = next_block(page, stop, end, true)) {
+    for (uint32_t first = next_block(page, from, end, true), stop; first < end;
+         first = next_block(page, stop, end, true)) {
         stop = next_block(page, first, end, false);
         if (align_up(first * size, memory_page) + memory_page <= stop * size) {
             *hole = (struct hole){.page = page, .first = first, .last = stop - 1};

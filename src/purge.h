@@ -1,5 +1,5 @@
-/* purge.h - free memory goes back to the system: free runs, whole superslabs first, and then holes, the pages of memory under free
- * blocks in pages that are in use. How much, retain.h says. Not under the lock; any thread. */
+/* purge.h - free memory goes back to the system: free runs, whole superslabs first, and then holes, the pages of
+ * memory under free blocks in pages that are in use. How much, retain.h says. Not under the lock; any thread. */
 #ifndef HAK_PURGE_H
 #define HAK_PURGE_H
 

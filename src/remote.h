@@ -8,10 +8,12 @@
  *   emptying  -> free when the reader clears its bit in `claimed`
  *
  * A bit is won by one thread only, slots are never linked, and so there is no ABA and nothing to reclaim. All depots
- * together hold at most as many bytes as the policy says. A batch that nobody wanted for a whole interval goes back to its pages (remote_flush_resting).
+ * together hold at most as many bytes as the policy says. A batch that nobody wanted for a whole interval goes back
+ * to its pages (remote_flush_resting).
  *
- * Which classes use the depot is the policy's choice; those below 1 KiB do not, unless it learns better: their blocks are returned to the bitmaps, where many of them fit a word,
- * pages can empty, and neighbours in a cache line stay with one thread. Methods: Bonwick and Adams, "Magazines and Vmem", 2001. */
+ * Which classes use the depot is the policy's choice; those below 1 KiB do not, unless it learns better: their
+ * blocks are returned to the bitmaps, where many of them fit a word, pages can empty, and neighbours in a cache line
+ * stay with one thread. Methods: Bonwick and Adams, "Magazines and Vmem", 2001. */
 #ifndef HAK_REMOTE_H
 #define HAK_REMOTE_H
 
@@ -34,7 +36,8 @@ bool remote_give(unsigned class_id, void *const *blocks, unsigned count);
 /* Takes a batch into `out` (room for REMOTE_BATCH_MAX); how many blocks, 0 when there is none. Any thread. */
 unsigned remote_take(unsigned class_id, void **out);
 
-/* Called now and then by slow paths: at most once in an interval, returns the batches that rested through it to their pages. */
+/* Called now and then by slow paths: at most once in an interval, returns the batches that rested through it to
+ * their pages. */
 void remote_flush_resting(void);
 
 /* Returns all batches to their pages. */

@@ -1,18 +1,18 @@
 /* retain.h - how much free memory stays resident.
  *
- * Free memory is dirty as long as it has not been given back to the system. A page fault costs as much as hundreds of calls,
- * so what the program needs again soon is to stay; nobody runs while the program idles, so what it does not need has to go
- * on the way down, when it is freed. The budget for dirty memory is what experience shows:
+ * Free memory is dirty as long as it has not been given back to the system. A page fault costs as much as hundreds
+ * of calls, so what the program needs again soon is to stay; nobody runs while the program idles, so what it does
+ * not need has to go on the way down, when it is freed. The budget for dirty memory is what experience shows:
  *
  *   it grows by what was purged and then needed again (regret): the program goes up and down by that much, at least;
  *   it shrinks by half of what lay dirty through a whole window of time (the low-water mark): that much was not needed.
  *
  * Windows get longer while there is much regret, so that a program with slow cycles keeps its memory over a cycle.
  *
- * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose, from
- * their return to the page until they are taken again, or until the page is looked at and what can be purged in it is.
- * Threads count them for themselves and share in lumps. Every figure here is relaxed: it is a matter of policy, and
- * nothing else depends on it. */
+ * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
+ * from their return to the page until they are taken again, or until the page is looked at and what can be purged in
+ * it is. Threads count them for themselves and share in lumps. Every figure here is relaxed: it is a matter of
+ * policy, and nothing else depends on it. */
 #ifndef HAK_RETAIN_H
 #define HAK_RETAIN_H
 
@@ -40,8 +40,8 @@ void retain_tick(uint64_t now);
 /* Bytes of dirty memory that are to go now, in all. */
 size_t retain_excess(void);
 
-/* A purge has ended. `looked_at` bytes of loose blocks were in pages that were looked at; `left` are in the others, if these
- * are known, and LEFT_UNKNOWN otherwise. */
+/* A purge has ended. `looked_at` bytes of loose blocks were in pages that were looked at; `left` are in the others,
+ * if these are known, and LEFT_UNKNOWN otherwise. */
 #define LEFT_UNKNOWN SIZE_MAX
 void retain_purged(size_t looked_at, size_t left);
 

@@ -35,7 +35,7 @@ static _Atomic(uint32_t) collect_epoch; /* how often all threads were asked to e
 struct cache cache_none = {.top = {CLOSED_64}, .limit = {CLOSED_64}};
 __thread struct cache *cache_self __attribute__((tls_model("initial-exec"))) = &cache_none;
 
-/* ---- The veil ---------------------------------------------------------------------------------------------------------- */
+/* ---- The veil ---------------------------------------------------------------------------------------------------- */
 
 /* No block is ever above NULL, so a push meets a full ring. */
 #define NO_ROOM ((void **)NULL)
@@ -88,7 +88,7 @@ void cache_veil(struct cache *cache)
         ring_hide(cache, c);
 }
 
-/* ---- Capacity ------------------------------------------------------------------------------------------------------------ */
+/* ---- Capacity ---------------------------------------------------------------------------------------------------- */
 
 static const struct class_policy *policy_of(unsigned c) { return &policy_now()->class[c]; }
 
@@ -137,7 +137,8 @@ static bool ring_grow(struct cache *cache, unsigned c)
     const struct policy *policy = policy_now();
     uint32_t capacity = cache->ring[c].capacity, most = policy->class[c].capacity;
     size_t more = capacity * class_size(c);
-    /* An equal share for each thread: what idle ones do not use is not for others, but nor can they keep it from them. */
+    /* An equal share for each thread: what idle ones do not use is not for others, but nor can they keep it from
+     * them. */
     size_t share = min_size(policy->thread_bytes_max, policy->all_bytes / max_size(thread_count(), 1));
     if (capacity >= most)
         return false;
@@ -176,7 +177,7 @@ static bool ring_open(struct cache *cache, unsigned c)
     return ring_resize(cache, c, first);
 }
 
-/* ---- Entering and leaving slow paths --------------------------------------------------------------------------------------- */
+/* ---- Entering and leaving slow paths ----------------------------------------------------------------------------- */
 
 static void let_page_go(struct cache *cache, unsigned c)
 {
@@ -210,8 +211,8 @@ static void ring_rest(struct cache *cache, unsigned c)
         ring_shrink(cache, c, policy->class[c].first);
 }
 
-/* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use. (One in use may
- * happen to be at the same place; it loses little.) */
+/* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use.
+ * (One in use may happen to be at the same place; it loses little.) */
 static COLD void cache_sweep(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
@@ -225,7 +226,7 @@ static COLD void cache_sweep(struct cache *cache)
     group_sweep(load_relaxed(&cache->groups));
 }
 
-/* ---- The policy and the learner ------------------------------------------------------------------------------------------------ */
+/* ---- The policy and the learner ---------------------------------------------------------------------------------- */
 
 /* Under a policy that is new to it, the cache gives up what rings may not hold any more. */
 static COLD void cache_comply(struct cache *cache)
@@ -334,7 +335,7 @@ void cache_leave(struct cache *cache)
     cache->busy = false;
 }
 
-/* ---- Without a cache --------------------------------------------------------------------------------------------------------- */
+/* ---- Without a cache --------------------------------------------------------------------------------------------- */
 
 /* Relaxed: a count, read for statistics only. */
 static void count_direct(_Atomic(uint64_t) *counter) { fetch_add_relaxed(counter, 1); }
@@ -354,9 +355,10 @@ static COLD void *direct_malloc(unsigned c)
     }
 }
 
-/* ---- Refill --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Refill ------------------------------------------------------------------------------------------------------ */
 
-/* The ring of a class that is larger than `c`, by `more` hundredths of `size` at most, and has a block; 0 if there is none. */
+/* The ring of a class that is larger than `c`, by `more` hundredths of `size` at most, and has a block; 0 if there
+ * is none. */
 static unsigned neighbour_with_block(const struct cache *cache, unsigned c, size_t size, unsigned more)
 {
     for (unsigned other = class_host(c) + (c != CLASS_FITTED); other <= CLASS_FIXED_LAST; other++) {
@@ -525,7 +527,7 @@ void *ring_malloc_zeroed(unsigned c)
     return block;
 }
 
-/* ---- Flush ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Flush ------------------------------------------------------------------------------------------------------- */
 
 /* Passes `count` blocks on: to the depot, in batches, as far as it has room, and the others to their pages. */
 static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks, unsigned count, const char *call)
@@ -561,7 +563,8 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
     ring->held_top = slot + ring->capacity - count;
 }
 
-/* The start of a block that is not free in its page, nor in the slots from `slot` down, of which `count` are looked at. */
+/* The start of a block that is not free in its page, nor in the slots from `slot` down, of which `count` are looked
+ * at. */
 static void block_check(const void *block, unsigned c, void *const *slot, unsigned count, const char *call)
 {
     enum error_id error;
@@ -584,7 +587,8 @@ COLD void ring_check_all(void)
     if (!cache)
         return;
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        /* Comparing each with each takes too long in rings that the learner widened: their pages notice a second free, too. */
+        /* Comparing each with each takes too long in rings that the learner widened: their pages notice a second
+         * free, too. */
         if (cache->ring[c].slot && cache->ring[c].capacity > COMPARED_SLOTS)
             ring_shrink(cache, c, COMPARED_SLOTS);
         for (void **slot = ring_top(cache, c); *slot; slot--)
@@ -620,7 +624,7 @@ void ring_free(void *block, unsigned c, const char *call)
     cache_leave(cache);
 }
 
-/* ---- A cache's beginning and end ---------------------------------------------------------------------------------------------------- */
+/* ---- A cache's beginning and end --------------------------------------------------------------------------------- */
 
 static void ring_close(struct cache *cache, unsigned c)
 {

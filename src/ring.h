@@ -1,23 +1,26 @@
-/* ring.h - per-thread rings: arrays of free blocks' addresses, one for each size class, where almost every malloc and free
- * ends (malloc.c). Here is the thread cache they live in and everything that happens when a ring is empty, full, or veiled.
+/* ring.h - per-thread rings: arrays of free blocks' addresses, one for each size class, where almost every malloc
+ * and free ends (malloc.c). Here is the thread cache they live in and everything that happens when a ring is empty,
+ * full, or veiled.
  *
- * A ring's slot 0 (and the word before it) holds NULL, its blocks stand in slots 1 .. capacity. `top` points to the last block, or to slot 0 when
- * there is none, so a pop needs no count: the NULL says "empty". A push goes to the slow path when `top` has reached `limit`.
+ * A ring's slot 0 (and the word before it) holds NULL, its blocks stand in slots 1 .. capacity. `top` points to the
+ * last block, or to slot 0 when there is none, so a pop needs no count: the NULL says "empty". A push goes to the
+ * slow path when `top` has reached `limit`.
  *
- * A ring can be veiled: to the fast path it then looks full (so that every free is seen here) or empty and full (so that
- * every call is). That is how calls are counted, and how young rings are checked for misuse, at no cost to the others:
+ * A ring can be veiled: to the fast path it then looks full (so that every free is seen here) or empty and full (so
+ * that every call is). That is how calls are counted, and how young rings are checked for misuse, at no cost to the
+ * others:
  *
  *   closed   no array yet; looks empty and full
  *   watched  blocks can be popped, every free comes here and is checked; after PROBATION frees the ring is open
  *   open     the fast path does everything
  *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
  *
- * Capacity grows when a ring overflows, within the policy's bounds for the ring, the thread and the process; a refill takes
- * twice as many blocks as the one before. Rings that are not used lose their blocks by halves.
+ * Capacity grows when a ring overflows, within the policy's bounds for the ring, the thread and the process; a
+ * refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by halves.
  *
- * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so these are
- * atomic, all relaxed: nothing depends on what is read). A thread without a cache (before
- * its first malloc, after its exit, in a signal handler that interrupted a slow path, when memory is out) uses pages directly. */
+ * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so
+ * these are atomic, all relaxed: nothing depends on what is read). A thread without a cache (before its first
+ * malloc, after its exit, in a signal handler that interrupted a slow path, when memory is out) uses pages directly. */
 #ifndef HAK_RING_H
 #define HAK_RING_H
 
@@ -25,8 +28,8 @@
 #include "class.h"
 #include "learn.h"
 
-/* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while counted.
- * Direct ones are those without a cache; all threads count them in cache_none's counters. */
+/* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while
+ * counted. Direct ones are those without a cache; all threads count them in cache_none's counters. */
 #define RING_COUNTERS(X)    \
     X(ring_mallocs)         \
     X(ring_frees)           \
@@ -97,8 +100,9 @@ void ring_free(void *block, unsigned class_id, const char *call);
 /* A block that reads as zero, when the ring is empty and one can be had without clearing it; NULL otherwise. */
 void *ring_malloc_zeroed(unsigned class_id);
 
-/* Enters a slow path: the calling thread's cache, made when it has none; NULL when it cannot have one, or is in a slow path already
- * (then nothing is to be left). In between, rings of the cache are not used by anybody else, a signal handler included. */
+/* Enters a slow path: the calling thread's cache, made when it has none; NULL when it cannot have one, or is in a
+ * slow path already (then nothing is to be left). In between, rings of the cache are not used by anybody else, a
+ * signal handler included. */
 struct cache *cache_enter(void);
 void cache_leave(struct cache *cache);
 
@@ -120,11 +124,12 @@ void cache_forget(struct cache *cache);
 /* From now on every call is counted: the rings of `cache` are veiled for good. */
 void cache_veil(struct cache *cache);
 
-/* Free blocks of the class in the ring: exact for the calling thread's cache and while calls are counted, else as of the
- * ring's last slow path. */
+/* Free blocks of the class in the ring: exact for the calling thread's cache and while calls are counted, else as of
+ * the ring's last slow path. */
 size_t ring_count(const struct cache *cache, unsigned class_id);
 
-/* Looks closely at every block in the calling thread's rings, which nothing may have done yet: at the end of the process. */
+/* Looks closely at every block in the calling thread's rings, which nothing may have done yet: at the end of the
+ * process. */
 void ring_check_all(void);
 
 /* Ends the program, naming `call`, when the block of the class is free: in its page, or among the newest of the calling

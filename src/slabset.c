@@ -17,8 +17,9 @@ void slab_group_add(uint32_t index, struct slab_group *group)
 
 static struct slab_group *group_at(uint32_t index) { return load_acquire(&slab_groups[index]); /* as slab_at */ }
 
-/* The word and the summary are two steps, in opposite order: adding sets the word and then the summary, removing clears the
- * summary and then looks at the word once more. Sequentially consistent, so one of the two sees the other. */
+/* The word and the summary are two steps, in opposite order: adding sets the word and then the summary, removing
+ * clears the summary and then looks at the word once more. Sequentially consistent, so one of the two sees the
+ * other. */
 
 static void summary_set(unsigned set, uint32_t group)
 {

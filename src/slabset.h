@@ -1,13 +1,13 @@
 /* slabset.h - the superslabs of the heap and sets of them.
  *
- * Superslabs are numbered 0, 1, 2, ... in the order in which their address space was obtained, 64 to a group; numbers are
- * never given up. A set is a bit for each number, two levels deep: a word in each group, and a summary with a bit for
- * each group whose word is not zero. Sets give the lowest number first, so that memory fills from one end. There is
- * nothing to reclaim and no order among the elements, so ABA cannot happen.
+ * Superslabs are numbered 0, 1, 2, ... in the order in which their address space was obtained, 64 to a group;
+ * numbers are never given up. A set is a bit for each number, two levels deep: a word in each group, and a summary
+ * with a bit for each group whose word is not zero. Sets give the lowest number first, so that memory fills from one
+ * end. There is nothing to reclaim and no order among the elements, so ABA cannot happen.
  *
- * Any thread may use a set at any time. An element that was added and not removed since is found by slabset_next, if not
- * at once then when the removals of others that are under way have ended. An element that is found may be gone by the
- * time the caller looks. */
+ * Any thread may use a set at any time. An element that was added and not removed since is found by slabset_next, if
+ * not at once then when the removals of others that are under way have ended. An element that is found may be gone
+ * by the time the caller looks. */
 #ifndef HAK_SLABSET_H
 #define HAK_SLABSET_H
 
@@ -53,7 +53,8 @@ INLINE struct superslab *slab_at(uint32_t number)
 
 INLINE char *slab_unit_start(struct superslab *slab, uint32_t unit)
 {
-    /* Relaxed: whoever has business with a unit learnt of the superslab after its base was set, through a set or a page. */
+    /* Relaxed: whoever has business with a unit learnt of the superslab after its base was set, through a set or a
+     * page. */
     char *base = load_relaxed(&slab->base);
     return base ? base + ((size_t)unit << UNIT_SHIFT) : NULL;
 }

@@ -31,7 +31,7 @@ static unsigned block_class(const void *block)
 
 static bool checking(void) { return UNLIKELY(option(OPTION_CHECK) != 0); }
 
-/* ---- Allocating ---------------------------------------------------------------------------------------------------------- */
+/* ---- Allocating -------------------------------------------------------------------------------------------------- */
 
 /* `size`: what was asked for, or RING_ANY_SIZE. */
 static void *class_block(unsigned class_id, size_t size, uintptr_t site)
@@ -122,7 +122,7 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site)
     return LIKELY(block) ? block : out_of_memory();
 }
 
-/* ---- Freeing ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Freeing ----------------------------------------------------------------------------------------------------- */
 
 void free_slow(void *block)
 {
@@ -159,7 +159,7 @@ void free_sized_slow(void *block, size_t size)
     free_slow(block);
 }
 
-/* ---- Sizes -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Sizes ------------------------------------------------------------------------------------------------------- */
 
 size_t block_size(const void *block, const char *call)
 {
@@ -182,7 +182,7 @@ size_t block_size(const void *block, const char *call)
     return size;
 }
 
-/* ---- Resizing ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Resizing ---------------------------------------------------------------------------------------------------- */
 
 bool realloc_may_stay(void *block)
 {

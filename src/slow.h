@@ -1,5 +1,6 @@
-/* slow.h - what the hot path (malloc.c) leaves for when it cannot go on: the dispatch to rings, large blocks and checked blocks,
- * errno, and pointers that are not blocks. Out of line and cold, so that the hot path needs no stack frame. */
+/* slow.h - what the hot path (malloc.c) leaves for when it cannot go on: the dispatch to rings, large blocks and
+ * checked blocks, errno, and pointers that are not blocks. Out of line and cold, so that the hot path needs no stack
+ * frame. */
 #ifndef HAK_SLOW_H
 #define HAK_SLOW_H
 
@@ -21,17 +22,20 @@ void *aligned_at(size_t align, size_t size, uintptr_t site);
 /* EINVAL when `align` is no power of two. */
 void *aligned_slow(size_t align, size_t size, uintptr_t site) COLD;
 
-/* The hot path jumps to these functions, so what they return to is the program: the site of the allocation (site.h). Who
- * calls them for somebody else passes the site. A debug build calls instead of jumping: it sees itself as the only site. */
+/* The hot path jumps to these functions, so what they return to is the program: the site of the allocation (site.h).
+ * Who calls them for somebody else passes the site. A debug build calls instead of jumping: it sees itself as the
+ * only site. */
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 
-/* Whether a block whose class fits the new size is one that realloc may leave where it is. Ends the program when it is no live block. */
+/* Whether a block whose class fits the new size is one that realloc may leave where it is. Ends the program when it
+ * is no live block. */
 bool realloc_may_stay(void *block) NOINLINE;
 
 /* The usable size of a live block, 0 for NULL; ends the program, naming `call`, when there is no such block. */
 size_t block_size(const void *block, const char *call);
 
-/* operator new when a ring is empty, and when memory is out: runs the new_handler until there is memory or the handler throws. */
+/* operator new when a ring is empty, and when memory is out: runs the new_handler until there is memory or the
+ * handler throws. */
 void *new_slow(size_t size) COLD;
 void *new_nothrow_slow(size_t size) COLD;
 void *new_failed(size_t size, size_t align, bool throws) COLD;

@@ -53,7 +53,7 @@ static uint32_t aligned_units(size_t align)
     return mask;
 }
 
-/* ---- Changing the truth and what is derived from it ------------------------------------------------------------------ */
+/* ---- Changing the truth and what is derived from it -------------------------------------------------------------- */
 
 static unsigned slab_set(const struct superslab *slab) { return SET_LONGEST_RUN + longest_run(~slab->used); }
 
@@ -130,7 +130,7 @@ static bool run_take(struct run run, size_t units)
     return zeroed;
 }
 
-/* ---- Growing ------------------------------------------------------------------------------------------------------- */
+/* ---- Growing ----------------------------------------------------------------------------------------------------- */
 
 static COLD bool groups_prepare(uint32_t first, uint32_t count)
 {
@@ -152,8 +152,9 @@ static COLD uint32_t find_consecutive(unsigned set, size_t count, size_t align)
 {
     uint32_t first = SLAB_NONE, last = SLAB_NONE;
     for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-        bool follows = first != SLAB_NONE && n == last + 1 &&
-                       (set == SET_GONE || slab_unit_start(slab_at(n), 0) == slab_unit_start(slab_at(last), 0) + SUPERSLAB_SIZE);
+        bool follows =
+            first != SLAB_NONE && n == last + 1 &&
+            (set == SET_GONE || slab_unit_start(slab_at(n), 0) == slab_unit_start(slab_at(last), 0) + SUPERSLAB_SIZE);
         if (!follows)
             first = SLAB_NONE;
         if (first == SLAB_NONE && (set == SET_GONE || ((uintptr_t)slab_unit_start(slab_at(n), 0) & (align - 1)) == 0))
@@ -218,7 +219,7 @@ static bool grow(size_t count, size_t align)
     return grow_by((uint32_t)count, align);
 }
 
-/* ---- Allocating and freeing ------------------------------------------------------------------------------------------- */
+/* ---- Allocating and freeing -------------------------------------------------------------------------------------- */
 
 static struct run find_in_slab(size_t units, size_t align_units)
 {
@@ -240,8 +241,9 @@ static struct run find_run(size_t units, size_t align_units)
 {
     if (units <= SUPERSLAB_UNITS && align_units <= SUPERSLAB_UNITS)
         return find_in_slab(units, align_units);
-    uint32_t first = find_consecutive(SET_LONGEST_RUN + SUPERSLAB_UNITS, (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS,
-                                      max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE));
+    uint32_t first =
+        find_consecutive(SET_LONGEST_RUN + SUPERSLAB_UNITS, (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS,
+                         max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE));
     return (struct run){.slab = first == SLAB_NONE ? NULL : slab_at(first)};
 }
 
@@ -293,7 +295,7 @@ bool span_extend(struct run run, size_t units, size_t new_units)
     return true;
 }
 
-/* ---- Giving memory back ------------------------------------------------------------------------------------------------- */
+/* ---- Giving memory back ------------------------------------------------------------------------------------------ */
 
 /* The highest-numbered superslab below `below` that has dirty memory, entirely free ones only if `whole`. */
 static struct superslab *find_dirty(uint32_t below, bool whole)
@@ -306,7 +308,8 @@ static struct superslab *find_dirty(uint32_t below, bool whole)
     return NULL;
 }
 
-/* Purges a superslab's dirty units piece by piece. They count as used meanwhile, so the lock is free during the call. */
+/* Purges a superslab's dirty units piece by piece. They count as used meanwhile, so the lock is free during the
+ * call. */
 static size_t slab_purge(struct superslab *slab)
 {
     size_t purged = 0;
@@ -352,7 +355,8 @@ static COLD size_t purge(size_t keep_units, size_t most_bytes)
 size_t span_purge_some(size_t bytes) { return purge(0, bytes); }
 size_t span_purge(size_t keep_bytes) { return purge(keep_bytes >> UNIT_SHIFT, SIZE_MAX); }
 
-/* Gone first and unmapped then: the child of a fork in between loses address space, and does not use what is not there. */
+/* Gone first and unmapped then: the child of a fork in between loses address space, and does not use what is not
+ * there. */
 static COLD bool slab_unmap(struct superslab *slab)
 {
     unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
@@ -392,7 +396,7 @@ void span_stats(struct span_stats *out)
     out->clean = out->mapped - out->used - out->dirty;
 }
 
-/* ---- Fork, invariants ----------------------------------------------------------------------------------------------------- */
+/* ---- Fork, invariants -------------------------------------------------------------------------------------------- */
 
 COLD void span_after_fork(void)
 {
@@ -426,5 +430,6 @@ bool span_slab_is_valid(const struct superslab *slab)
     bool filed_right = true;
     for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_LONGEST_RUN + SUPERSLAB_UNITS; set++)
         filed_right &= slabset_has(set, slab->number) == (set == slab_set(slab));
-    return filed_right && (slab->used & (slab->dirty | slab->purged)) == 0 && ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
+    return filed_right && (slab->used & (slab->dirty | slab->purged)) == 0 &&
+           ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
 }

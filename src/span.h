@@ -1,11 +1,12 @@
 /* span.h - runs of units: the address space that pages and large blocks are made of.
  *
- * A run is `units` consecutive units. Up to 32 units lie within one superslab; longer ones begin at a superslab's first unit and continue
- * through superslabs of consecutive numbers and addresses. The truth is the `used` mask of each superslab; which superslab
- * has how long a free run is derived from it (and can be derived again: span_after_fork).
+ * A run is `units` consecutive units. Up to 32 units lie within one superslab; longer ones begin at a superslab's
+ * first unit and continue through superslabs of consecutive numbers and addresses. The truth is the `used` mask of
+ * each superslab; which superslab has how long a free run is derived from it (and can be derived again:
+ * span_after_fork).
  *
- * Free runs keep their memory (they are dirty) until they are purged: retain.h says how much, purge.h when. Whole superslabs are
- * purged first, and the lock is not held during the system call.
+ * Free runs keep their memory (they are dirty) until they are purged: retain.h says how much, purge.h when. Whole
+ * superslabs are purged first, and the lock is not held during the system call.
  *
  * Functions that say so are called with the address-space lock held. */
 #ifndef HAK_SPAN_H
@@ -33,12 +34,13 @@ void span_free(struct run run, size_t units, size_t touched);
 /* Makes a run of `units` longer in place, up to `new_units`. False when what follows is not free. Under the lock. */
 bool span_extend(struct run run, size_t units, size_t new_units);
 
-/* Gives dirty free memory back to the system: all but `keep_bytes`, or about as much as asked for. Returns the bytes that
- * went. Not under the lock. */
+/* Gives dirty free memory back to the system: all but `keep_bytes`, or about as much as asked for. Returns the bytes
+ * that went. Not under the lock. */
 size_t span_purge(size_t keep_bytes);
 size_t span_purge_some(size_t bytes);
 
-/* Unmaps free superslabs, so that other mappings find address space. True when anything was unmapped. Not under the lock. */
+/* Unmaps free superslabs, so that other mappings find address space. True when anything was unmapped. Not under the
+ * lock. */
 bool span_unmap_free(void);
 
 struct span_stats {

@@ -106,7 +106,7 @@ COLD void stats_gather(struct stats *out)
     gather(out, use);
 }
 
-/* ---- Printing -------------------------------------------------------------------------------------------------------- */
+/* ---- Printing ---------------------------------------------------------------------------------------------------- */
 
 static COLD void print_line(struct text *text, const char *name, uint64_t value, bool is_bytes, const char *doc)
 {

@@ -1,5 +1,5 @@
-/* stats.h - what the allocator can say of itself. Gathered on request by walking the heap; nothing is kept for it on the way
- * but what slow paths count. The table of statistics is stats.def. */
+/* stats.h - what the allocator can say of itself. Gathered on request by walking the heap; nothing is kept for it on
+ * the way but what slow paths count. The table of statistics is stats.def. */
 #ifndef HAK_STATS_H
 #define HAK_STATS_H
 

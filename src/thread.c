@@ -32,8 +32,8 @@ static bool fork_word_done;          /* [lock] */
 static bool exit_key_made;           /* written by the constructor */
 static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
 
-/* Where to write at the end: a descriptor that is ours, since many programs close theirs before they are through, and what
- * is behind it, since they may then use its number for another file. */
+/* Where to write at the end: a descriptor that is ours, since many programs close theirs before they are through,
+ * and what is behind it, since they may then use its number for another file. */
 struct report {
     int fd;
     struct file_id file;
@@ -47,7 +47,7 @@ size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a 
 
 struct cache *thread_caches(void) { return load_acquire(&caches); /* pairs with cache_get */ }
 
-/* ---- Process start ----------------------------------------------------------------------------------------------------- */
+/* ---- Process start ----------------------------------------------------------------------------------------------- */
 
 static struct report report_to(int fd)
 {
@@ -119,8 +119,8 @@ static __attribute__((constructor(101))) void process_constructor(void)
     cache_veil(cache);
 }
 
-/* Nothing is torn down: other destructors, and other threads, go on allocating. But blocks that were freed twice without its
- * having been noticed are looked for now, while there still is a now. */
+/* Nothing is torn down: other destructors, and other threads, go on allocating. But blocks that were freed twice
+ * without its having been noticed are looked for now, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
@@ -139,7 +139,7 @@ static __attribute__((destructor)) void process_destructor(void)
     ring_check_all();
 }
 
-/* ---- A thread's cache ---------------------------------------------------------------------------------------------------- */
+/* ---- A thread's cache -------------------------------------------------------------------------------------------- */
 
 /* Under the lock. */
 static void cache_attached_set(struct cache *cache, bool attached)
@@ -156,8 +156,8 @@ static void cache_put(struct cache *cache)
     spares = cache;
 }
 
-/* Under the lock. Where no destructor tells (the program took all keys before us), a cache whose thread is gone is found by
- * the thread's id; or by its being this thread's, which has no cache yet: the id is in use again. */
+/* Under the lock. Where no destructor tells (the program took all keys before us), a cache whose thread is gone is
+ * found by the thread's id; or by its being this thread's, which has no cache yet: the id is in use again. */
 static COLD void reclaim_orphans(void)
 {
     uint32_t self = os_thread_id();
@@ -239,7 +239,7 @@ static void thread_exit(void *argument)
     purge_if_due();
 }
 
-/* ---- Fork ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Fork -------------------------------------------------------------------------------------------------------- */
 
 /* A thread with a cache, or with large blocks, has had the lock; others leave traces in the counts of direct calls. */
 static bool was_alone(void)
@@ -248,9 +248,9 @@ static bool was_alone(void)
     return !lock_was_shared() && load_relaxed(&direct->direct_mallocs) == 0 && load_relaxed(&direct->direct_frees) == 0;
 }
 
-/* Memory was copied while other threads ran, so nothing that they were changing can be trusted to be of one moment. What can:
- * each bit of a used mask or bitmap that stands for something that was in use throughout. All else is derived again.
- * What vanished threads had in their rings, and what was in the depot, is lost to the child. */
+/* Memory was copied while other threads ran, so nothing that they were changing can be trusted to be of one moment.
+ * What can: each bit of a used mask or bitmap that stands for something that was in use throughout. All else is
+ * derived again. What vanished threads had in their rings, and what was in the depot, is lost to the child. */
 COLD void thread_repair(void)
 {
     struct cache *self = cache_self == &cache_none ? NULL : cache_self;

@@ -1,8 +1,10 @@
-/* thread.h - the life of a process and of its threads, as the allocator sees it: first call, thread exit, fork, last call.
+/* thread.h - the life of a process and of its threads, as the allocator sees it: first call, thread exit, fork, last
+ * call.
  *
- * Nothing has to be initialised before the first malloc; that may come from the loader, before any constructor has run.
- * No lock is held across fork and no prepare handler exists: the child finds out by itself that it is one (a word of memory that reads as
- * zero there) when it first gets to a slow path, and derives what threads that do not exist in it left half done. */
+ * Nothing has to be initialised before the first malloc; that may come from the loader, before any constructor has
+ * run. No lock is held across fork and no prepare handler exists: the child finds out by itself that it is one (a
+ * word of memory that reads as zero there) when it first gets to a slow path, and derives what threads that do not
+ * exist in it left half done. */
 #ifndef HAK_THREAD_H
 #define HAK_THREAD_H
 

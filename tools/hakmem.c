@@ -1,10 +1,9 @@
-/* hakmem - the command. `hakmem run program` runs a program on libhakmem by preloading it; `hakmem bench` and `hakmem
- * compare` start the bench lab, which is written in Python, and tell it where the library is.
+/* hakmem - the command. `hakmem run program` runs a program on libhakmem by preloading it; `hakmem bench` and
+ * `hakmem compare` start the bench lab, which is written in Python, and tell it where the library is.
  *
- * The program replaces this process, so that its exit status, its signals and its terminal are its own; but with --sites
- * this process waits, to put names into the table that the program writes at its end. A command is a row of `commands`; the
- * options for --set are the rows of src/options.def.
- * SPDX-License-Identifier: MIT */
+ * The program replaces this process, so that its exit status, its signals and its terminal are its own; but with
+ * --sites this process waits, to put names into the table that the program writes at its end. A command is a row of
+ * `commands`; the options for --set are the rows of src/options.def. SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -289,7 +288,8 @@ static void row_print(const struct option_row *row)
     if (row->kind == FLAG || row->kind == COUNT)
         printf(" (%llu to %llu, default %llu)", row->min, row->max, row->value);
     else if (row->kind == SHARE)
-        printf(" (%.2f to %.2f, default %.2f)", (double)row->min / 100, (double)row->max / 100, (double)row->value / 100);
+        printf(" (%.2f to %.2f, default %.2f)", (double)row->min / 100, (double)row->max / 100,
+               (double)row->value / 100);
     puts("");
 }
 
@@ -312,7 +312,8 @@ static int run_help(void)
          "options:\n"
          "  --stats           same as --set stats=1: a table of statistics on stderr at exit\n"
          "  --check           same as --set check=1: stop at the first misuse of memory that can be found\n"
-         "  --sites           as --set sites=1, with names: which callers of malloc hold most memory, on stderr at exit\n"
+         "  --sites           as --set sites=1, with names: which callers of malloc hold most memory, on stderr at "
+         "exit\n"
          "  --set NAME=VALUE  set an option of the library; may be repeated\n"
          "  -h, --help        show this text\n"
          "\n"
@@ -364,8 +365,8 @@ static int run_option(char ***arguments)
 static int program_exec(char **arguments)
 {
     execvp(arguments[0], arguments);
-    return complain(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, NULL, "cannot run '%s': %s", arguments[0],
-                    strerror(errno));
+    return complain(errno == ENOENT ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE, NULL, "cannot run '%s': %s",
+                    arguments[0], strerror(errno));
 }
 
 static pid_t sites_child;
@@ -490,7 +491,8 @@ static int command_explain(char **arguments)
     }
     if (status != 0)
         return status;
-    return *arguments ? program_run(arguments) : complain(STATUS_FAILED, "try 'hakmem explain --help'", "explain: no program given");
+    return *arguments ? program_run(arguments)
+                      : complain(STATUS_FAILED, "try 'hakmem explain --help'", "explain: no program given");
 }
 
 /* ---- hakmem bench, hakmem compare -------------------------------------------------------------------------------- */

@@ -5,8 +5,8 @@
 
 #include <sys/types.h>
 
-/* Sets the environment so that the next program writes its table to a pipe, and returns the end to read from in *reader and
- * the other in *writer, which the program inherits. 0 or an errno value. */
+/* Sets the environment so that the next program writes its table to a pipe, and returns the end to read from in
+ * *reader and the other in *writer, which the program inherits. 0 or an errno value. */
 int sites_prepare(int *reader, int *writer);
 
 /* Copies what comes through the pipe to standard error, with names, until the child has ended; its wait status. */

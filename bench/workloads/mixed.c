@@ -28,8 +28,8 @@ struct mixed {
 
 enum { MARK_AT = 8 }; /* offset of a byte that no check looks at */
 
-/* One call site each, so that an allocator that looks at its caller can tell the two apart; and two functions that differ,
- * or the compiler would make them one. */
+/* One call site each, so that an allocator that looks at its caller can tell the two apart; and two functions that
+ * differ, or the compiler would make them one. */
 #define MAKER(name, mark)                                                               \
     __attribute__((noinline)) static struct block name(struct worker *worker, size_t size) \
     {                                                                                   \

@@ -137,8 +137,8 @@ const struct variant variants[] = {
      .sizes = APP, .live = 2000, .rounds = 4, .extra_seconds = 1, .idles = true},
     {.workload = &fragmentation, .id = "day", .title = "half a second an hour", .use = USE_QUICK, .threads = 1,
      .seconds = 12, .extra_seconds = 1, .idles = true},
-    {.workload = &mixed_lifetimes, .id = "mixed-lifetimes", .title = "a quarter of a second a phase", .threads = 1,
-     .seconds = 6, .extra_seconds = 1, .idles = true},
+    {.workload = &mixed_lifetimes, .id = "mixed-lifetimes", .title = "a quarter of a second a phase",
+     .use = USE_QUICK, .threads = 1, .seconds = 6, .extra_seconds = 1, .idles = true},
 
     {.workload = &latency_random, .id = "latency-random-1", .title = "1 thread", .use = USE_QUICK, .threads = 1,
      .sizes = APP, .live = 4096, .is_timed = true},

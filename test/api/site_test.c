@@ -1,6 +1,5 @@
-/* site_test.c - with HAKMEM_SITES=1: sites that the program names have pages of their own, whoever frees their blocks, and
- * everything else works as ever, across threads and forks.
- * SPDX-License-Identifier: MIT */
+/* site_test.c - with HAKMEM_SITES=1: sites that the program names have pages of their own, whoever frees their
+ * blocks, and everything else works as ever, across threads and forks. SPDX-License-Identifier: MIT */
 #include "support.h"
 
 #include <malloc.h>
@@ -141,7 +140,8 @@ static void test_trim_gives_all_back(void **state)
          (process_anonymous() - before) / 1024);
 }
 
-/* Holes between blocks that stay, in pages of the sites' own, go back without being asked for; what stays is as it was. */
+/* Holes between blocks that stay, in pages of the sites' own, go back without being asked for; what stays is as it
+ * was. */
 static void test_holes_are_purged(void **state)
 {
     (void)state;

@@ -143,7 +143,8 @@ struct large_block {
     size_t size;
 };
 
-/* Writes the first and the last bytes only: the time is to go into the allocator, which holds its lock for such blocks. */
+/* Writes the first and the last bytes only: the time is to go into the allocator, which holds its lock for such
+ * blocks. */
 static void large_put(struct large_block *slot, uint64_t *random)
 {
     slot->size = 40000 + random_size(random, 2 * MIB);

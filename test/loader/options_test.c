@@ -172,8 +172,8 @@ static void test_which_value_wins(void **state)
     must_be_silent("HAKMEM_CONF=stats:1", "HAKMEM_STATS=off");
 }
 
-/* The table is for stderr, which was duplicated for it. A program may close the duplicate, or use its number for a file of
- * its own, in which nothing is to appear. */
+/* The table is for stderr, which was duplicated for it. A program may close the duplicate, or use its number for a
+ * file of its own, in which nothing is to appear. */
 static void test_statistics_do_not_go_into_other_files(void **state)
 {
     (void)state;

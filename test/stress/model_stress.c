@@ -1,5 +1,5 @@
-/* model_stress.c [seconds [seed]] - random programs for the machine of ops.h, one after the other. Prints the seed of the
- * program that it is at, so that a failure can be repeated: model_stress 1 SEED begins with it.
+/* model_stress.c [seconds [seed]] - random programs for the machine of ops.h, one after the other. Prints the seed
+ * of the program that it is at, so that a failure can be repeated: model_stress 1 SEED begins with it.
  * SPDX-License-Identifier: MIT */
 #include "ops.h"
 #include "stress.h"

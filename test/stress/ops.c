@@ -1,8 +1,8 @@
 /* ops.c - see ops.h.
  *
- * An instruction is: which call; which of three threads makes it; which slot; and, where one is needed, a size (its order of
- * magnitude, and a byte that chooses within it: borders of size classes are as likely as all else together).
- * SPDX-License-Identifier: MIT */
+ * An instruction is: which call; which of three threads makes it; which slot; and, where one is needed, a size (its
+ * order of magnitude, and a byte that chooses within it: borders of size classes are as likely as all else
+ * together). SPDX-License-Identifier: MIT */
 #include "ops.h"
 
 #include "unit.h"
@@ -40,7 +40,7 @@ static struct slot {
 static size_t g_bytes;
 static uint64_t g_seed;
 
-/* ---- Reading a program ---------------------------------------------------------------------------------------------- */
+/* ---- Reading a program ------------------------------------------------------------------------------------------- */
 
 static const uint8_t *g_next, *g_end;
 
@@ -59,7 +59,7 @@ static size_t next_size(void)
     return ((size_t)1 << shift) + ((size_t)within << shift) / 256;
 }
 
-/* ---- The shadow -------------------------------------------------------------------------------------------------------- */
+/* ---- The shadow -------------------------------------------------------------------------------------------------- */
 
 /* Of large blocks, both ends. */
 enum { PART = 4096 };
@@ -116,7 +116,7 @@ static void slot_free(struct slot *slot, bool sized)
     slot->size = 0;
 }
 
-/* ---- Instructions ------------------------------------------------------------------------------------------------------- */
+/* ---- Instructions ------------------------------------------------------------------------------------------------ */
 
 static void do_malloc(struct slot *slot)
 {
@@ -270,7 +270,7 @@ static void (*const g_calls[16])(struct slot *) = {
     do_free,   do_free,   do_use_all, do_good_size, do_refused, do_give_back, do_check_all, do_free,
 };
 
-/* ---- Threads ------------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 /* Only one thread runs at a time: the one whose turn it is; 0 is the caller of ops_run. */
 static struct helper {

@@ -1,8 +1,7 @@
-/* page_stress.c - pages under many threads, in rounds. All threads use the same few pages at a time: they hold them, take from
- * them, let them go, and free blocks that they or another thread took, while memory is purged behind everybody's
- * back. Between rounds, when nothing is under way, every page has to be where its state says; and after every fourth,
- * in which all is given back, no page may be left.
- * SPDX-License-Identifier: MIT */
+/* page_stress.c - pages under many threads, in rounds. All threads use the same few pages at a time: they hold them,
+ * take from them, let them go, and free blocks that they or another thread took, while memory is purged behind
+ * everybody's back. Between rounds, when nothing is under way, every page has to be where its state says; and after
+ * every fourth, in which all is given back, no page may be left. SPDX-License-Identifier: MIT */
 #include "stress.h"
 
 #include <stdatomic.h>
@@ -11,8 +10,8 @@
 #include "purge.h"
 #include "span.h"
 
-/* Two classes at a time. Pages of two blocks, of one word, of several: the fewer blocks, the more often a page is made, filled and
- * unmade. */
+/* Two classes at a time. Pages of two blocks, of one word, of several: the fewer blocks, the more often a page is
+ * made, filled and unmade. */
 static const unsigned g_pairs[][2] = {{60, 59}, {20, 19}, {45, 60}, {28, 20}, {17, 4}, {1, 2}};
 enum { LIVE = 24, BATCH = 8, STEPS = 256 };
 
@@ -111,7 +110,7 @@ static void give_all_back(struct self *self, uint64_t *random)
     let_go(self, 1);
 }
 
-/* ---- Between rounds --------------------------------------------------------------------------------------------------- */
+/* ---- Between rounds ---------------------------------------------------------------------------------------------- */
 
 static void page_verify(struct page *page, void *unused)
 {

@@ -1,8 +1,7 @@
-/* perturb.h - included before everything else when the library is compiled for the stress tests: now and then, a thread
- * that is about to do something atomic gives its processor away. So the few instructions between one atomic operation and
- * the next, in which another thread has to come for a mistake to show, last as long as a turn on the processor; and that on a
- * machine with few processors, or with none to spare.
- * SPDX-License-Identifier: MIT */
+/* perturb.h - included before everything else when the library is compiled for the stress tests: now and then, a
+ * thread that is about to do something atomic gives its processor away. So the few instructions between one atomic
+ * operation and the next, in which another thread has to come for a mistake to show, last as long as a turn on the
+ * processor; and that on a machine with few processors, or with none to spare. SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_PERTURB_H
 #define HAKMEM_TEST_PERTURB_H
 
@@ -10,8 +9,8 @@
 
 void perturb(void); /* stress.c */
 
-/* An operation as the headers define it, with a pause before it. What atomic.h names is wrapped there; of what it takes the
- * names from, the operations on bits, which some files use directly. */
+/* An operation as the headers define it, with a pause before it. What atomic.h names is wrapped there; of what it
+ * takes the names from, the operations on bits, which some files use directly. */
 #undef load_relaxed
 #undef load_acquire
 #undef load_seq

@@ -1,6 +1,6 @@
-/* state_stress.c - the state machine of one page, over and over. In each round one thread makes a page and hands out its blocks;
- * then, all at once, it lets go of the page, the others free their blocks, and some look for a page of the class, or of another
- * class that would take the same unit, or purge. However that ends, no page may be left.
+/* state_stress.c - the state machine of one page, over and over. In each round one thread makes a page and hands out
+ * its blocks; then, all at once, it lets go of the page, the others free their blocks, and some look for a page of
+ * the class, or of another class that would take the same unit, or purge. However that ends, no page may be left.
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 

@@ -97,7 +97,7 @@ void item_check(const struct item *item, const char *what)
          item->size, good);
 }
 
-/* ---- Exchange ------------------------------------------------------------------------------------------------------ */
+/* ---- Exchange ---------------------------------------------------------------------------------------------------- */
 
 /* Places with a flag each: whoever sets it may look. No memory is needed, and nobody waits. */
 static struct place {

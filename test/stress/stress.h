@@ -30,7 +30,8 @@ struct item item_make(void *block, size_t size, uint64_t *random);
 /* Verifies it: nobody else may have written to it. */
 void item_check(const struct item *item, const char *what);
 
-/* Leaves an item at a random place and takes what another thread has left there, if anything. May give the item back. */
+/* Leaves an item at a random place and takes what another thread has left there, if anything. May give the item
+ * back. */
 struct item item_swap(struct item item, uint64_t *random);
 /* Takes what is left, one by one, when only one thread is left; an item without a block in the end. */
 struct item item_leftover(void);

@@ -1,5 +1,5 @@
-/* learn_test.c - the learner: each rule's reason, what it changes, how it is judged; and, over random windows, what always holds.
- * SPDX-License-Identifier: MIT */
+/* learn_test.c - the learner: each rule's reason, what it changes, how it is judged; and, over random windows, what
+ * always holds. SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>
@@ -269,7 +269,7 @@ static void test_hand_over_substitute_and_fit(void **state)
     assert_int_equal(last()->after, 4112);
 }
 
-/* ---- What always holds -------------------------------------------------------------------------------------------------- */
+/* ---- What always holds ------------------------------------------------------------------------------------------- */
 
 static uint64_t g_random;
 static uint64_t draw(uint64_t limit)
@@ -304,7 +304,8 @@ static size_t widened(const struct policy *policy)
     return bytes;
 }
 
-/* Two learners that see the same decide the same; bounds and budgets hold; decisions are few; one trial at a time for each class. */
+/* Two learners that see the same decide the same; bounds and budgets hold; decisions are few; one trial at a time
+ * for each class. */
 static void test_random_windows(void **state)
 {
     (void)state;
@@ -352,7 +353,7 @@ static void test_shadow(void **state)
         assert_int_equal(g_learner.log[i].outcome, OUTCOME_SHADOW);
 }
 
-/* ---- In the process ------------------------------------------------------------------------------------------------------- */
+/* ---- In the process ---------------------------------------------------------------------------------------------- */
 
 enum { THREADS = 8 };
 

@@ -1,5 +1,5 @@
-/* lock_test.c - the only lock: one holder at a time, no deadlock with oneself, and a holder that does not exist any more.
- * SPDX-License-Identifier: MIT */
+/* lock_test.c - the only lock: one holder at a time, no deadlock with oneself, and a holder that does not exist any
+ * more. SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>
@@ -11,7 +11,7 @@
 
 #include "lock.h"
 
-/* ---- Mutual exclusion ------------------------------------------------------------------------------------------------ */
+/* ---- Mutual exclusion -------------------------------------------------------------------------------------------- */
 
 enum { THREADS = 4, ROUNDS = UNDER_TSAN ? 20000 : 200000 };
 
@@ -46,7 +46,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(g_counter, (size_t)THREADS * ROUNDS);
 }
 
-/* ---- The same thread again --------------------------------------------------------------------------------------------- */
+/* ---- The same thread again --------------------------------------------------------------------------------------- */
 
 static bool g_handler_got_it = true;
 
@@ -73,7 +73,7 @@ static void test_same_thread_is_refused(void **state)
     lock_release();
 }
 
-/* ---- Waiting ----------------------------------------------------------------------------------------------------------------- */
+/* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
 struct wait {
     atomic_bool held, released;
@@ -132,7 +132,7 @@ static void test_a_slow_holder_keeps_it(void **state)
     hand_over(200);
 }
 
-/* ---- Fork ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Fork -------------------------------------------------------------------------------------------------------- */
 
 static atomic_bool g_holding, g_let_go;
 
@@ -273,7 +273,7 @@ static void test_new_threads_of_a_child_respect_the_lock(void **state)
     child_join(child, "threads of a child");
 }
 
-/* ---- Who has had it ------------------------------------------------------------------------------------------------ */
+/* ---- Who has had it ---------------------------------------------------------------------------------------------- */
 
 static void take_it(void *unused)
 {
@@ -303,7 +303,8 @@ static void test_whether_it_was_shared(void **state)
         take_it(NULL);
         take_it(NULL);
         must(!lock_was_shared(), "a lock that one thread takes was shared");
-        /* Who has not had it is told of the one that has: if it forks, its child may get what that one left half done. */
+        /* Who has not had it is told of the one that has: if it forks, its child may get what that one left half
+         * done. */
         in_thread(must_see_others, NULL);
         must(!lock_was_shared(), "to ask made the lock shared");
         in_thread(take_it, NULL);

@@ -27,7 +27,8 @@ static const struct {
 
 static char g_warnings[4096];
 
-/* Sets every option back to its default and reads an environment of up to three entries; what it says is in g_warnings. */
+/* Sets every option back to its default and reads an environment of up to three entries; what it says is in
+ * g_warnings. */
 static void read_options(const char *first, const char *second, const char *third)
 {
     const char *environment[] = {first, second, third, NULL};

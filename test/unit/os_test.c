@@ -151,7 +151,7 @@ static void test_wiped_on_fork(void **state)
     assert_int_equal(os_unmap(word, os_page_size()), 0);
 }
 
-/* ---- Waiting, time, threads ---------------------------------------------------------------------------------------- */
+/* ---- Waiting, time, threads -------------------------------------------------------------------------------------- */
 
 static _Atomic(uint32_t) g_word;
 static double g_woken_at;
@@ -222,7 +222,7 @@ static void test_threads(void **state)
     assert_false(os_thread_exists(id));
 }
 
-/* ---- Files, the end ------------------------------------------------------------------------------------------------------ */
+/* ---- Files, the end ---------------------------------------------------------------------------------------------- */
 
 enum { MUCH = 1 << 20 };
 static pthread_t g_writer;

@@ -15,7 +15,7 @@
 static const unsigned g_classes[] = {1, 4, 8, 13, 20, 30, 44, 53, 60};
 enum { CLASSES = 9, PAGES = 400, LIVE = 30000, HOLDER = 77 };
 
-/* ---- The model ---------------------------------------------------------------------------------------------------------- */
+/* ---- The model --------------------------------------------------------------------------------------------------- */
 
 struct model_page {
     char *start;
@@ -88,7 +88,7 @@ static void all_must_agree(void)
     heap_must_be_valid("page model");
 }
 
-/* ---- Operations ------------------------------------------------------------------------------------------------------------- */
+/* ---- Operations -------------------------------------------------------------------------------------------------- */
 
 /* Small parts of large blocks stand for all of it. */
 static size_t filled(const struct model_page *model) { return min_size(class_size(model->class_id), 512); }
@@ -255,7 +255,7 @@ static void test_random_operations(void **state)
     free_everything(&random);
 }
 
-/* ---- One thing at a time ---------------------------------------------------------------------------------------------------- */
+/* ---- One thing at a time ----------------------------------------------------------------------------------------- */
 
 static void *g_blocks[PAGE_MAX_BLOCKS];
 
@@ -339,7 +339,7 @@ static void test_low_word_is_a_hint(void **state)
     }
 }
 
-/* ---- Misuse --------------------------------------------------------------------------------------------------------------------- */
+/* ---- Misuse ------------------------------------------------------------------------------------------------------ */
 
 static void return_one(void *block) { page_return(&block, 1, "free"); }
 
@@ -397,7 +397,7 @@ static void test_misuse(void **state)
     must_die_of(ERROR_NOT_LIVE, "free", 0, return_one, &local);
 }
 
-/* ---- Holes ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Holes ------------------------------------------------------------------------------------------------------- */
 
 static bool is_live(unsigned index, unsigned pattern)
 {
@@ -476,7 +476,7 @@ static void test_untouched_pages_have_no_holes(void **state)
     page_release(page);
 }
 
-/* ---- Fork ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Fork -------------------------------------------------------------------------------------------------------- */
 
 /* Pages of three holders: of the child's only thread, of one that does not exist there, and of nobody. */
 static void after_fork(void)

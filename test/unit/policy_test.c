@@ -221,7 +221,7 @@ static void test_batches(void **state)
         in_thread(refills, &batch);
 }
 
-/* ---- The class that is fitted --------------------------------------------------------------------------------------------- */
+/* ---- The class that is fitted ------------------------------------------------------------------------------------ */
 
 static void test_fit_refuses(void **state)
 {

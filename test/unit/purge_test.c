@@ -1,6 +1,5 @@
-/* purge_test.c - memory goes back: on the way down without being asked, in holes between survivors too; and stays where the
- * program goes up and down.
- * SPDX-License-Identifier: MIT */
+/* purge_test.c - memory goes back: on the way down without being asked, in holes between survivors too; and stays
+ * where the program goes up and down. SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <stdlib.h>
@@ -60,8 +59,8 @@ static void end(void)
     heap_must_be_valid("in the end");
 }
 
-/* Of what was freed at least `percent` went back, at once and without a request. In a child of its own, which has not learned yet
- * that the program builds the same again. */
+/* Of what was freed at least `percent` went back, at once and without a request. In a child of its own, which has
+ * not learned yet that the program builds the same again. */
 static void goes_back(size_t survivors, bool in_order, size_t percent)
 {
     pid_t child = child_fork(60);
@@ -141,7 +140,8 @@ static void test_kept_memory_fades(void **state)
     end();
 }
 
-/* Blocks of every class, taken and freed again while holes are purged behind them: contents hold, and so do the pages. */
+/* Blocks of every class, taken and freed again while holes are purged behind them: contents hold, and so do the
+ * pages. */
 static void test_purged_blocks_serve_again(void **state)
 {
     (void)state;

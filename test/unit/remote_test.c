@@ -149,7 +149,7 @@ static void test_random_operations(void **state)
     assert_int_equal(count, 0);
 }
 
-/* ---- Back to the pages ------------------------------------------------------------------------------------------------ */
+/* ---- Back to the pages ------------------------------------------------------------------------------------------- */
 
 static struct page *g_page;
 

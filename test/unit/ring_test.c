@@ -1,6 +1,5 @@
-/* ring_test.c - a thread's rings: how they open, fill, grow, flush and end, and what a young ring watches for. Every test runs
- * in a thread of its own, whose cache is new or has been closed.
- * SPDX-License-Identifier: MIT */
+/* ring_test.c - a thread's rings: how they open, fill, grow, flush and end, and what a young ring watches for. Every
+ * test runs in a thread of its own, whose cache is new or has been closed. SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>
@@ -44,7 +43,7 @@ static bool is_free_in_page(const void *block)
     return !page_check_block(block, &error);
 }
 
-/* ---- Refill -------------------------------------------------------------------------------------------------------------- */
+/* ---- Refill ------------------------------------------------------------------------------------------------------ */
 
 static void refill(void *unused)
 {
@@ -107,7 +106,7 @@ static void test_last_in_first_out(void **state)
     in_steady_thread(order);
 }
 
-/* ---- Growth and flush ---------------------------------------------------------------------------------------------------------- */
+/* ---- Growth and flush -------------------------------------------------------------------------------------------- */
 
 /* With a ring that is full and cannot grow, the next free passes the older half on, oldest first. */
 static void flush_once(unsigned c, void *next)
@@ -182,7 +181,7 @@ static void test_growth_and_flush(void **state)
     in_steady_thread(growth);
 }
 
-/* ---- Idle rings ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Idle rings -------------------------------------------------------------------------------------------------- */
 
 /* Slow calls, which are what looks at the clock: calloc of blocks that are known to be zero passes the rings by. */
 static void be_slow(void)
@@ -244,7 +243,7 @@ static void test_idle_rings_are_emptied(void **state)
     in_steady_thread(idle);
 }
 
-/* ---- Watching ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Watching ---------------------------------------------------------------------------------------------------- */
 
 static bool is_open(unsigned c) { return cache()->limit[c] == cache()->ring[c].slot + cache()->ring[c].capacity; }
 static bool is_watched(unsigned c) { return cache()->limit[c] == cache()->ring[c].slot; }
@@ -345,7 +344,7 @@ static void test_misuse_is_found(void **state)
     hak_collect();
 }
 
-/* ---- Counted -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Counted ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t counted_mallocs(void)
 {
@@ -392,7 +391,7 @@ static void test_counted(void **state)
     must_end_well(&result, "counting calls");
 }
 
-/* ---- Zeroed blocks ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Zeroed blocks ----------------------------------------------------------------------------------------------- */
 
 static void zeroed(void *unused)
 {
@@ -426,7 +425,7 @@ static void test_zeroed(void **state)
     in_steady_thread(zeroed);
 }
 
-/* ---- Without a cache, and its end ----------------------------------------------------------------------------------------------------- */
+/* ---- Without a cache, and its end -------------------------------------------------------------------------------- */
 
 /* As in a signal handler that interrupted a slow path: the rings must not be touched. */
 static void busy(void *unused)
@@ -550,7 +549,7 @@ static void test_a_trim_reaches_other_threads(void **state)
     in_steady_thread(trimmed_by_another);
 }
 
-/* ---- Reach, and fork ----------------------------------------------------------------------------------------------- */
+/* ---- Reach, and fork --------------------------------------------------------------------------------------------- */
 
 enum { GROWERS = 16 };
 

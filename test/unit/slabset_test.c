@@ -44,7 +44,7 @@ static void test_groups_are_numbered(void **state)
     store_relaxed(&slab_at(3)->base, NULL);
 }
 
-/* ---- One thread, a naive model --------------------------------------------------------------------------------------- */
+/* ---- One thread, a naive model ----------------------------------------------------------------------------------- */
 
 enum { SETS = 3 };
 static const unsigned g_sets[SETS] = {SET_OF_CLASS + 1, SET_LONGEST_RUN + 32, SET_COUNT - 1};
@@ -94,7 +94,7 @@ static void test_random_operations(void **state)
         assert_int_equal(slabset_next(g_sets[set], 0), SLAB_NONE);
 }
 
-/* ---- Many threads ------------------------------------------------------------------------------------------------------ */
+/* ---- Many threads ------------------------------------------------------------------------------------------------ */
 
 enum { THREADS = 4, ROUNDS = UNDER_TSAN ? 30000 : 300000 };
 
@@ -113,8 +113,8 @@ static void must_be_found(uint32_t n)
              slabset_next(SET_GONE, n));
 }
 
-/* Each thread has numbers of its own, but all share words: what a thread added it must find, whatever the others do, once
- * removals under way have ended. */
+/* Each thread has numbers of its own, but all share words: what a thread added it must find, whatever the others do,
+ * once removals under way have ended. */
 static void *add_and_remove(void *argument)
 {
     struct worker *worker = argument;

@@ -1,5 +1,5 @@
-/* span_test.c - runs of units against a naive model of units: what a run is made of, that the lowest best fit is chosen,
- * that "zeroed" is true to memory, and that memory goes back. Nothing else in this program uses the heap.
+/* span_test.c - runs of units against a naive model of units: what a run is made of, that the lowest best fit is
+ * chosen, that "zeroed" is true to memory, and that memory goes back. Nothing else in this program uses the heap.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -16,7 +16,7 @@ enum {
     MOST_UNITS = 3000 /* most units alive: 188 MiB */
 };
 
-/* ---- The model ---------------------------------------------------------------------------------------------------------- */
+/* ---- The model --------------------------------------------------------------------------------------------------- */
 
 static uint32_t g_used[SLABS]; /* units of each superslab that are in a run */
 static uint32_t g_slabs;       /* superslabs known */
@@ -136,7 +136,7 @@ static void must_be_valid(const char *when)
          stats.mapped, stats.used, stats.dirty, stats.clean, used, dirty, mapped);
 }
 
-/* ---- Contents ------------------------------------------------------------------------------------------------------------ */
+/* ---- Contents ---------------------------------------------------------------------------------------------------- */
 
 /* One word in each page of memory, at changing places, stands for its contents. */
 static uint64_t *probe(struct run run, size_t page)
@@ -168,7 +168,7 @@ static bool run_is_zero(struct run run, size_t units)
     return true;
 }
 
-/* ---- Operations ------------------------------------------------------------------------------------------------------------- */
+/* ---- Operations -------------------------------------------------------------------------------------------------- */
 
 static void lock_and_check(const char *when)
 {
@@ -304,7 +304,7 @@ static void free_everything(void)
         live_shrink(&g_live[0], 0);
 }
 
-/* ---- Tests ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Tests ------------------------------------------------------------------------------------------------------- */
 
 static void test_random_operations(void **state)
 {
@@ -375,7 +375,8 @@ static void test_too_much(void **state)
     lock_release();
 }
 
-/* Superslabs that are unmapped and mapped again, again and again: what is dirty and what is used is known throughout. */
+/* Superslabs that are unmapped and mapped again, again and again: what is dirty and what is used is known
+ * throughout. */
 static void test_unmapping_in_rounds(void **state)
 {
     (void)state;

@@ -32,7 +32,7 @@ static void must_add_up(const char *when)
          when, s.mapped, s.live, s.ring, s.depot, s.page_free, s.page_rest, s.large, s.free_dirty, s.free_clean, sum);
 }
 
-/* ---- A model: what the program has ------------------------------------------------------------------------------------ */
+/* ---- A model: what the program has ------------------------------------------------------------------------------- */
 
 enum { SLOTS = 3000 };
 static struct {
@@ -142,7 +142,7 @@ static void test_depot_is_exact(void **state)
     assert_true(in_depot > 0);
 }
 
-/* ---- What goes with it -------------------------------------------------------------------------------------------------- */
+/* ---- What goes with it ------------------------------------------------------------------------------------------- */
 
 static void test_calls_of_slow_paths(void **state)
 {
@@ -235,7 +235,7 @@ static void test_printed_table(void **state)
     hak_free(block);
 }
 
-/* ---- Counted calls, in a process that was started with HAKMEM_STATS=1 ------------------------------------------------------ */
+/* ---- Counted calls, in a process that was started with HAKMEM_STATS=1 -------------------------------------------- */
 
 enum { CALLS = 12345 };
 

@@ -1,6 +1,5 @@
-/* thread_test.c - caches come and go with threads, and the child of a fork finds a heap that it can use, whatever the threads
- * that are not in it were doing.
- * SPDX-License-Identifier: MIT */
+/* thread_test.c - caches come and go with threads, and the child of a fork finds a heap that it can use, whatever
+ * the threads that are not in it were doing. SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>
@@ -17,7 +16,7 @@
 #include "span.h"
 #include "thread.h"
 
-/* ---- Caches ------------------------------------------------------------------------------------------------------------- */
+/* ---- Caches ------------------------------------------------------------------------------------------------------ */
 
 static size_t count_caches(bool attached_only)
 {
@@ -112,7 +111,7 @@ static void test_late_calls(void **state)
     pthread_key_delete(g_late_key);
 }
 
-/* ---- Fork --------------------------------------------------------------------------------------------------------------- */
+/* ---- Fork -------------------------------------------------------------------------------------------------------- */
 
 enum { THREADS = 2, OWN = 200, FORKS = UNDER_TSAN ? 8 : 32, CHILD_SECONDS = 20 };
 
@@ -297,7 +296,8 @@ static void fork_in_fork(unsigned depth)
     child_join(child, "a fork of a fork");
 }
 
-/* A process that has only one thread: all that it had, also what is in its rings and in the depot, is the child's too. */
+/* A process that has only one thread: all that it had, also what is in its rings and in the depot, is the child's
+ * too. */
 static void test_fork_alone(void **state)
 {
     (void)state;

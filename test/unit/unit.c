@@ -48,7 +48,7 @@ void stderr_release(char *text, size_t capacity)
     close(g_file);
 }
 
-/* ---- Children ------------------------------------------------------------------------------------------------------ */
+/* ---- Children ---------------------------------------------------------------------------------------------------- */
 
 void error_line(char *line, size_t capacity, enum error_id id, const char *call, const void *address, size_t block_size)
 {
@@ -101,7 +101,7 @@ void child_join(pid_t child, const char *what)
          child_ending(&result));
 }
 
-/* ---- Threads --------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 struct call {
     void (*body)(void *);
@@ -130,7 +130,7 @@ void sleep_milliseconds(unsigned milliseconds)
         continue;
 }
 
-/* ---- The heap ---------------------------------------------------------------------------------------------------------- */
+/* ---- The heap ---------------------------------------------------------------------------------------------------- */
 
 void heap_lock(void) { must(lock_acquire(), "the lock is held by this thread already"); }
 

@@ -1,6 +1,5 @@
-/* unit.h - what the unit tests share: cmocka, captured output, children that are to die with a message, and walks over the
- * whole heap that verify it.
- * SPDX-License-Identifier: MIT */
+/* unit.h - what the unit tests share: cmocka, captured output, children that are to die with a message, and walks
+ * over the whole heap that verify it. SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_UNIT_H
 #define HAKMEM_TEST_UNIT_H
 
@@ -35,10 +34,10 @@ void stderr_release(char *text, size_t capacity);
 int file_make(void);
 void file_read(int fd, char *text, size_t capacity);
 
-/* ---- Children ------------------------------------------------------------------------------------------------------ */
+/* ---- Children ---------------------------------------------------------------------------------------------------- */
 
-/* Runs body(argument) in a child. It has to end it by SIGABRT, with nothing on stderr but the line of `id`: said by `call` of any
- * address, with the size class's block size if that is not 0. */
+/* Runs body(argument) in a child. It has to end it by SIGABRT, with nothing on stderr but the line of `id`: said by
+ * `call` of any address, with the size class's block size if that is not 0. */
 void must_die_of(enum error_id id, const char *call, size_t block_size, void (*body)(void *), void *argument);
 
 /* The line that error_fatal is to write. */
@@ -49,14 +48,14 @@ pid_t child_fork(unsigned seconds);
 /* Waits for it; fails unless it ended with status 0. */
 void child_join(pid_t child, const char *what);
 
-/* ---- Threads --------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 /* Runs body(argument) in a new thread and waits for its end. */
 void in_thread(void (*body)(void *), void *argument);
 
 void sleep_milliseconds(unsigned milliseconds);
 
-/* ---- The heap ---------------------------------------------------------------------------------------------------------- */
+/* ---- The heap ---------------------------------------------------------------------------------------------------- */
 
 /* Takes the address-space lock, which nobody may hold. */
 void heap_lock(void);
