@@ -173,6 +173,8 @@ COLD void explain_print(int fd)
     text_begin(&text, fd);
     text_string(&text, "hakmem policy, learner ");
     text_string(&text, modes[option(OPTION_LEARN)]);
+    text_string(&text, ", ");
+    text_process(&text);
     text_string(&text, "\n");
     print_policy(&text, policy_now());
     if (copy_take()) {

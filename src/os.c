@@ -354,4 +354,10 @@ void os_abort(void)
         __builtin_trap();
 }
 
+const char *os_program(void)
+{
+    const char *path = (const char *)getauxval(AT_EXECFN);
+    return path ? path : "?";
+}
+
 bool os_is_privileged(void) { return getauxval(AT_SECURE) != 0; }

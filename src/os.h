@@ -48,6 +48,8 @@ uint64_t os_milliseconds(void);
 uint64_t os_cpu_milliseconds(void);
 
 uint32_t os_process_id(void);
+/* The path by which the program was started. */
+const char *os_program(void);
 uint32_t os_thread_id(void);
 /* False when no thread of this process has the id. */
 bool os_thread_exists(uint32_t thread_id);

@@ -146,7 +146,9 @@ COLD void stats_print(int fd)
     text_begin(&text, fd);
     text_string(&text, "hakmem ");
     text_string(&text, hak_version());
-    text_string(&text, " statistics\n");
+    text_string(&text, " statistics ");
+    text_process(&text);
+    text_string(&text, "\n");
 #define X(field, name, unit, doc) print_line(&text, name, s.field, unit[0] == 'b', doc);
 #include "stats.def"
 #undef X

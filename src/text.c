@@ -93,3 +93,11 @@ void text_end(struct text *text)
     os_write(text->fd, text->buffer, text->length);
     text->length = 0;
 }
+
+void text_process(struct text *text)
+{
+    text_string(text, "of process ");
+    text_decimal(text, os_process_id());
+    text_string(text, ", ");
+    text_string(text, os_program());
+}

@@ -16,6 +16,8 @@ void text_string(struct text *text, const char *string);
 void text_span(struct text *text, const char *start, size_t length);
 void text_decimal(struct text *text, uint64_t value);
 void text_hex(struct text *text, uintptr_t value);
+/* "of process <id>, <program>": a command may start many. */
+void text_process(struct text *text);
 /* In columns `width` wide: left- and right-aligned. */
 void text_left(struct text *text, const char *string, unsigned width);
 void text_right(struct text *text, uint64_t value, unsigned width);
