@@ -21,9 +21,10 @@ enum {
 
 #define LESSER(a, b) ((a) < (b) ? (a) : (b))
 #define GREATER(a, b) ((a) > (b) ? (a) : (b))
-#define CAPACITY(size)                                                                        \
-    ((size) <= CLASS_TABLE_MAX ? GREATER(RING_LEAST, LESSER(RING_SLOTS, RING_BYTES / (size))) \
-                               : GREATER(RING_LEAST_MEDIUM, RING_BYTES_MEDIUM / (size)))
+/* The casts tell clang that what it warns of is in the branch that is not taken. */
+#define CAPACITY(size)                                                                                      \
+    ((size) <= CLASS_TABLE_MAX ? (uint16_t)GREATER(RING_LEAST, LESSER(RING_SLOTS, RING_BYTES / (size)))     \
+                               : (uint16_t)GREATER(RING_LEAST_MEDIUM, RING_BYTES_MEDIUM / (size)))
 #define STATIC(size)                                                                                                  \
     {                                                                                                                 \
         .capacity = CAPACITY(size),                                                                                   \
