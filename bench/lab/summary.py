@@ -19,8 +19,8 @@ STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong result", "se
 @dataclass
 class RowSummary:
     """figures: metric -> allocator -> Figure. comparisons: metric -> other allocator -> Comparison of the subject's
-    cost with its cost, so that a ratio below 1 is good for the subject; not of every metric. best: metric -> the other allocator with the
-    least cost. failures: allocator -> the run that failed."""
+    cost with its cost, so that a ratio below 1 is good for the subject; not of every metric. best: metric -> the other
+    allocator with the least cost. failures: allocator -> the run that failed."""
     info: dict
     subject: str
     allocators: list
