@@ -3,7 +3,8 @@
  *
  * The program replaces this process, so that its exit status, its signals and its terminal are its own; but with
  * --sites this process waits, to put names into the table that the program writes at its end. A command is a row of
- * `commands`; the options for --set are the rows of src/options.def. SPDX-License-Identifier: MIT */
+ * `commands`; the options for --set are the rows of src/options.def.
+ * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* site_test.c - with HAKMEM_SITES=1: sites that the program names have pages of their own, whoever frees their
- * blocks, and everything else works as ever, across threads and forks. SPDX-License-Identifier: MIT */
+ * blocks, and everything else works as ever, across threads and forks.
+ * SPDX-License-Identifier: MIT */
 #include "support.h"
 
 #include <malloc.h>

@@ -1,7 +1,8 @@
 /* startup_test.c - what hakmem costs the smallest program: /bin/true with and without it, resident memory at its end
  * and page faults over its life. The mean of many runs of each: where the loader puts a library decides how much of
  * it the kernel maps at one fault, so the figures of single runs are far apart and lie in groups, between which a
- * median jumps. SPDX-License-Identifier: MIT */
+ * median jumps.
+ * SPDX-License-Identifier: MIT */
 #include "support.h"
 
 #include <errno.h>

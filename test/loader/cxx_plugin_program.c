@@ -1,5 +1,6 @@
 /* cxx_plugin_program.c - a program in C, without a C++ runtime, that loads an object in C++, in the way its argument
- * says. SPDX-License-Identifier: MIT */
+ * says.
+ * SPDX-License-Identifier: MIT */
 #include "support.h"
 
 #include <dlfcn.h>

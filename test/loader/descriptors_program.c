@@ -1,6 +1,7 @@
 /* descriptors_program.c - usage: descriptors_program close | reuse: what daemons do to the descriptors that they did
  * not open. "reuse" gives each of their numbers to the file that is its stdout, "close" closes them. Then it prints
- * "word". SPDX-License-Identifier: MIT */
+ * "word".
+ * SPDX-License-Identifier: MIT */
 #include "support.h"
 
 #include <fcntl.h>

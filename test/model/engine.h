@@ -1,5 +1,6 @@
 /* engine.h - the parts of the explorer: memory.c (what the threads share), turns.c (how they take turns) and explore.c
- * (which turns there are). None of it is compiled with hooks. SPDX-License-Identifier: MIT */
+ * (which turns there are). None of it is compiled with hooks.
+ * SPDX-License-Identifier: MIT */
 #ifndef ENGINE_H
 #define ENGINE_H
 

@@ -1,7 +1,8 @@
 /* lock_model.c - the lock's word: contended bit, sleeping and waking, and taking over from a holder that has vanished;
  * on the real lock.c, with a spin of one round (defects.py) since more rounds only read the same again.
  *
- * Sleep has no time-out but in the last scenarios, so that a lost wake-up is seen. SPDX-License-Identifier: MIT */
+ * Sleep has no time-out but in the last scenarios, so that a lost wake-up is seen.
+ * SPDX-License-Identifier: MIT */
 #include "model.h"
 
 #include "lock.h"

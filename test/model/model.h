@@ -1,5 +1,6 @@
 /* model.h - what a model is written with: scenarios of up to four threads that run the real source, and the properties
- * that must hold in every interleaving of their steps. README.md explains how it works. SPDX-License-Identifier: MIT */
+ * that must hold in every interleaving of their steps. README.md explains how it works.
+ * SPDX-License-Identifier: MIT */
 #ifndef MODEL_H
 #define MODEL_H
 

@@ -2,7 +2,8 @@
  * meta.c. Spans, the lock and the system below them are replaced by the least that works; the lock has its own model.
  *
  * The program's view is kept in `contents`, plain memory that stands for the blocks' own. So a block that is handed on
- * before the memory in it is, is a race, and the explorer reports it. SPDX-License-Identifier: MIT */
+ * before the memory in it is, is a race, and the explorer reports it.
+ * SPDX-License-Identifier: MIT */
 #include "model.h"
 
 #include "error.h"

@@ -1,5 +1,6 @@
 /* turns.c - threads of a model: stacks of their own on one thread of the system, so that exactly one of them runs, and
- * always to the same point. SPDX-License-Identifier: MIT */
+ * always to the same point.
+ * SPDX-License-Identifier: MIT */
 #include "engine.h"
 
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 /* depot_stress.c - the depot under many threads: batches of true blocks are given and taken, while resting ones go
- * back to their pages. In the end every block is free. SPDX-License-Identifier: MIT */
+ * back to their pages. In the end every block is free.
+ * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* heap_stress.c - the whole allocator under threads that live shortly: every public function, blocks freed by other
  * threads and after their thread's end, memory given back, statistics read, and forks in between, whose children
- * verify what they inherited. SPDX-License-Identifier: MIT */
+ * verify what they inherited.
+ * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
 #include <pthread.h>

@@ -2,7 +2,8 @@
  *
  * An instruction is: which call; which of three threads makes it; which slot; and, where one is needed, a size (its
  * order of magnitude, and a byte that chooses within it: borders of size classes are as likely as all else
- * together). SPDX-License-Identifier: MIT */
+ * together).
+ * SPDX-License-Identifier: MIT */
 #include "ops.h"
 
 #include "unit.h"

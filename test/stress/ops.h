@@ -1,6 +1,7 @@
 /* ops.h - a small machine whose instructions are calls of the allocator. A program is a string of bytes; any string
  * is a program. A shadow of every block (size, alignment, contents) says what each call has to give; a difference
- * ends the process with a message and SIGABRT, which is what a fuzzer looks for. SPDX-License-Identifier: MIT */
+ * ends the process with a message and SIGABRT, which is what a fuzzer looks for.
+ * SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_OPS_H
 #define HAKMEM_TEST_OPS_H
 

@@ -1,7 +1,8 @@
 /* page_stress.c - pages under many threads, in rounds. All threads use the same few pages at a time: they hold them,
  * take from them, let them go, and free blocks that they or another thread took, while memory is purged behind
  * everybody's back. Between rounds, when nothing is under way, every page has to be where its state says; and after
- * every fourth, in which all is given back, no page may be left. SPDX-License-Identifier: MIT */
+ * every fourth, in which all is given back, no page may be left.
+ * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
 #include <stdatomic.h>

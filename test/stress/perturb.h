@@ -1,7 +1,8 @@
 /* perturb.h - included before everything else when the library is compiled for the stress tests: now and then, a
  * thread that is about to do something atomic gives its processor away. So the few instructions between one atomic
  * operation and the next, in which another thread has to come for a mistake to show, last as long as a turn on the
- * processor; and that on a machine with few processors, or with none to spare. SPDX-License-Identifier: MIT */
+ * processor; and that on a machine with few processors, or with none to spare.
+ * SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_PERTURB_H
 #define HAKMEM_TEST_PERTURB_H
 

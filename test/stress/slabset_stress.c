@@ -1,6 +1,7 @@
 /* slabset_stress.c - threads add and remove superslabs of the same few groups at the same time, in rounds; between
  * rounds, when nothing is under way, each set has to be exactly what the threads left there. Within a round a thread
- * verifies what holds at any time for numbers that nobody else touches. SPDX-License-Identifier: MIT */
+ * verifies what holds at any time for numbers that nobody else touches.
+ * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
 #include "slabset.h"

@@ -1,5 +1,6 @@
 /* group_test.c - groups: blocks come from their group's pages only, are handed out once, go back whoever frees them,
- * and nothing is lost. A model knows which blocks are live, and of which group. SPDX-License-Identifier: MIT */
+ * and nothing is lost. A model knows which blocks are live, and of which group.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include "group.h"

@@ -1,5 +1,6 @@
 /* large_test.c - large blocks against a naive model: runs of units and mappings of their own, resized and moved,
- * with their contents; and why an address is not a block. SPDX-License-Identifier: MIT */
+ * with their contents; and why an address is not a block.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <errno.h>

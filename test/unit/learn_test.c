@@ -1,5 +1,6 @@
 /* learn_test.c - the learner: each rule's reason, what it changes, how it is judged; and, over random windows, what
- * always holds. SPDX-License-Identifier: MIT */
+ * always holds.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* lock_test.c - the only lock: one holder at a time, no deadlock with oneself, and a holder that does not exist any
- * more. SPDX-License-Identifier: MIT */
+ * more.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>

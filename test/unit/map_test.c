@@ -1,5 +1,6 @@
 /* map_test.c - from addresses to classes and pages. Memory is asked for at addresses that nothing else uses, so that
- * the tests can choose what shares entries with what. SPDX-License-Identifier: MIT */
+ * the tests can choose what shares entries with what.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <stdlib.h>

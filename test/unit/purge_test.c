@@ -1,5 +1,6 @@
 /* purge_test.c - memory goes back: on the way down without being asked, in holes between survivors too; and stays
- * where the program goes up and down. SPDX-License-Identifier: MIT */
+ * where the program goes up and down.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* retain_test.c - the budget for dirty memory: it grows with regret, shrinks with what lies unused, and says when a
- * purge is due. Time is what the tests say it is, but for the moment of a purge. SPDX-License-Identifier: MIT */
+ * purge is due. Time is what the tests say it is, but for the moment of a purge.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include "hakmem.h"

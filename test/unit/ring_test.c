@@ -1,5 +1,6 @@
 /* ring_test.c - a thread's rings: how they open, fill, grow, flush and end, and what a young ring watches for. Every
- * test runs in a thread of its own, whose cache is new or has been closed. SPDX-License-Identifier: MIT */
+ * test runs in a thread of its own, whose cache is new or has been closed.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>

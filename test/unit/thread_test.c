@@ -1,5 +1,6 @@
 /* thread_test.c - caches come and go with threads, and the child of a fork finds a heap that it can use, whatever
- * the threads that are not in it were doing. SPDX-License-Identifier: MIT */
+ * the threads that are not in it were doing.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>

@@ -1,5 +1,6 @@
 /* unit.h - what the unit tests share: cmocka, captured output, children that are to die with a message, and walks
- * over the whole heap that verify it. SPDX-License-Identifier: MIT */
+ * over the whole heap that verify it.
+ * SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_UNIT_H
 #define HAKMEM_TEST_UNIT_H
 

@@ -1,6 +1,7 @@
 /* stdatomic.h - found before the compiler's own when a model is compiled: every atomic operation of src/ becomes a step
  * of the explorer, with the order that the source asks for. What is not here does not compile, so that no operation can
- * go unseen. SPDX-License-Identifier: MIT */
+ * go unseen.
+ * SPDX-License-Identifier: MIT */
 #ifndef MODEL_STDATOMIC_H
 #define MODEL_STDATOMIC_H
 
