@@ -1,5 +1,6 @@
 /* refuse.c - see refuse.h. To count, the filter traps the call; the handler of SIGSYS either puts the error in the
- * result or makes the call itself, from the one instruction that the filter lets through. SPDX-License-Identifier: MIT
+ * result or makes the call itself, from the one instruction that the filter lets through.
+ * SPDX-License-Identifier: MIT
  */
 #include "refuse.h"
 

@@ -18,7 +18,7 @@ static void test_code_data_and_nothing(void **state)
     struct maps_place places[] = {
         {.address = (uintptr_t)test_code_data_and_nothing},
         {.address = (uintptr_t)&data},
-        {.address = (uintptr_t)dlsym(RTLD_DEFAULT, "strlen")},
+        {.address = (uintptr_t)dlsym(RTLD_DEFAULT, "gnu_get_libc_version")},
         {.address = (uintptr_t)&on_stack},
         {.address = 16},
     };

@@ -1,6 +1,6 @@
 /* site_test.c - call sites: classes are divided where several sites hold memory and only there, blocks of such sites
- * lie apart, a class that only churns is joined again, and the table says who holds what. SPDX-License-Identifier:
- * MIT */
+ * lie apart, a class that only churns is joined again, and the table says who holds what.
+ * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
 #include <pthread.h>

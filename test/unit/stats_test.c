@@ -263,7 +263,7 @@ static void test_counted_calls(void **state)
     static const char *const changes[] = {"HAKMEM_STATS=1", NULL};
     char path[] = "/proc/self/exe", argument[] = "counted";
     char *arguments[] = {path, argument, NULL};
-    static char **environment; /* reachable, for a leak checker */
+    static char **volatile environment; /* reachable, for a leak checker, and in memory */
     environment = environment_with(changes);
     child_exec(arguments, environment, 60, &result);
     must(result.status == 0 && !result.timed_out, "%s\n%s", child_ending(&result), result.err);
