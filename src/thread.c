@@ -183,6 +183,7 @@ static struct cache *cache_get(void)
         cache = meta_alloc(META_OTHER, sizeof *cache);
         if (!cache)
             return NULL;
+        cache->attached = false;
         cache->counters = (struct ring_counters){0};
         store_relaxed(&cache->groups, NULL);
         cache_open(cache, ++cache_count);

@@ -194,13 +194,13 @@ static void test_substitutes(void **state)
 static void refills(void *argument)
 {
     unsigned batch = *(const unsigned *)argument, c = class_of(60), most = 0;
-    static void *blocks[8000];
+    static void *blocks[20000];
     struct policy policy;
     policy_base(&policy);
     for (unsigned k = 1; k <= CLASS_FIXED_LAST; k++)
         policy.class[k].batch = (uint8_t)batch;
     publish(&policy);
-    for (unsigned round = 0; round < 2; round++) {
+    for (unsigned round = 0; round < 4; round++) {
         for (size_t i = 0; i < COUNT_OF(blocks); i++) {
             bool empty = cache_self != &cache_none && ring_count(cache_self, c) == 0;
             blocks[i] = hak_malloc(60);

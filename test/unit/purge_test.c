@@ -64,6 +64,8 @@ static void end(void)
  * not learned yet that the program builds the same again. */
 static void goes_back(size_t survivors, bool in_order, size_t percent)
 {
+    if (UNDER_TSAN)
+        skip(); /* its shadow of the memory stays */
     pid_t child = child_fork(60);
     if (child != 0) {
         child_join(child, "what is freed goes back");
@@ -122,6 +124,8 @@ static void test_cycles_keep_their_memory(void **state)
 static void test_kept_memory_fades(void **state)
 {
     (void)state;
+    if (UNDER_TSAN)
+        skip(); /* as above */
     for (unsigned i = 0; i < 4; i++) {
         build();
         drop(0, true);
