@@ -3,13 +3,13 @@
 #include "os.h"
 
 enum {
-    FLOOR = 2 << 20,          /* bytes that may always be dirty */
-    STEP = 512 << 10,         /* a purge is due when that much, or that part of what is in use, is beyond the budget and has */
-    STEP_PART = 128,          /* come since the last purge */
-    LUMP = 256 << 10,         /* bytes that a thread counts before it shares the count */
-    WINDOW_SHORTEST = 500,         /* milliseconds */
+    FLOOR = 2 << 20,            /* bytes that may always be dirty */
+    STEP = 512 << 10,           /* a purge is due when so many bytes, or such a part of what is in use if that is more, */
+    STEP_PART = 128,            /* are beyond the budget and have come since the last purge */
+    LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
+    WINDOW_SHORTEST = 500,      /* milliseconds */
     WINDOW_LONGEST = 8000,
-    REGRET_PART = 8,          /* regret of that part of what is in use makes windows longer */
+    REGRET_PART = 8,            /* regret of that part of what is in use makes windows longer */
     REGRET_MILLISECONDS = 10000 /* later than that after a purge, it was right */
 };
 
@@ -17,7 +17,7 @@ _Atomic(bool) retain_due;
 
 static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
-    _Atomic(ptrdiff_t) loose;         /* can be negative for a moment: threads share what they took and returned in any order */
+    _Atomic(ptrdiff_t) loose;         /* negative for a moment when threads share what they took before what came back */
     _Atomic(size_t) keep;             /* the budget, beyond FLOOR */
     _Atomic(size_t) settled;          /* dirty bytes when the last purge ended, or fewer */
     _Atomic(size_t) low_water;        /* least dirty bytes in this window */

@@ -596,6 +596,35 @@ static size_t reach_in_child(void)
     return result;
 }
 
+static size_t g_reach;
+
+static void grow(void *unused)
+{
+    (void)unused;
+    rings_grow();
+    g_reach = cache()->reach;
+}
+
+/* The bound for all rings is shared out evenly: threads that have grown and are idle now leave a new one its part. */
+static void test_idle_threads_leave_a_share(void **state)
+{
+    (void)state;
+    pthread_t threads[GROWERS];
+    atomic_store(&g_grown, 0);
+    atomic_store(&g_growers_end, false);
+    for (size_t i = 0; i < GROWERS; i++)
+        must(pthread_create(&threads[i], NULL, grower, NULL) == 0, "pthread_create failed");
+    while (atomic_load(&g_grown) < GROWERS)
+        sleep_milliseconds(1);
+    in_thread(grow, NULL);
+    size_t share = policy_static.all_bytes / (GROWERS + 2);
+    atomic_store(&g_growers_end, true);
+    for (size_t i = 0; i < GROWERS; i++)
+        pthread_join(threads[i], NULL);
+    must(g_reach >= share / 2, "beside %d idle threads a new one's rings reach %zu bytes; its share is %zu", GROWERS,
+         g_reach, share);
+}
+
 /* All rings together have a bound. What rings of threads took of it that are not in the child is the child's again. */
 static void test_a_child_has_the_reach_of_vanished_threads(void **state)
 {
@@ -632,6 +661,7 @@ int main(void)
         cmocka_unit_test(test_close_returns_everything),
         cmocka_unit_test(test_a_trim_reaches_other_threads),
         cmocka_unit_test(test_a_child_has_the_reach_of_vanished_threads),
+        cmocka_unit_test(test_idle_threads_leave_a_share),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
