@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { RUNS = 600, FAULTS_MORE_MAX = 40 };
+enum { RUNS = 1000, FAULTS_MORE_MAX = 40 };
 #define RSS_MORE_MAX (200 * KIB)
 
 struct cost {
