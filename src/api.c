@@ -44,7 +44,9 @@ size_t hak_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
-    if (size <= CLASS_MAX_SIZE)
+    if (size > CLASS_TABLE_MAX && size <= CLASS_MAX_SIZE) /* from a page or as a run: slow.c */
+        return min_size(class_size(class_of(size)), align_up(size, UNIT_SIZE));
+    if (size <= CLASS_TABLE_MAX)
         return class_size(class_of(size));
     return size <= RUN_MAX_SIZE ? align_up(size, UNIT_SIZE) : align_up(size, os_page_size());
 }
@@ -62,7 +64,7 @@ COLD void *hak_expand(void *block, size_t size)
     size_t have = hak_usable_size(block);
     if (!block || size > PTRDIFF_MAX)
         return NULL;
-    bool fits = size <= have || (have > CLASS_MAX_SIZE && large_resize(block, size));
+    bool fits = size <= have || large_resize(block, size);
     return fits ? block : NULL;
 }
 

@@ -161,7 +161,7 @@ static bool run_resize(struct page *large, size_t size)
     return true;
 }
 
-COLD bool large_resize(void *block, size_t size)
+bool large_resize(void *block, size_t size)
 {
     bool done = false;
     if (!lock_acquire())

@@ -1,4 +1,4 @@
-/* large.h - blocks above CLASS_MAX_SIZE: runs of units up to RUN_MAX_SIZE, above that mappings of their own.
+/* large.h - blocks that are in no page: runs of units up to RUN_MAX_SIZE, above that mappings of their own.
  *
  * A large block's descriptor is a struct page of class 0. The page map leads to it from the block's first unit only,
  * at whose start the block begins. The address-space lock orders everything; a second free of the same block finds

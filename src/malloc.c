@@ -2,7 +2,8 @@
  *
  * malloc: size -> class by table; the calling thread's ring of the class; its top block, if there is one.
  *     Not: ring_malloc (ring.c), which takes a batch from the depot (remote.c) or blocks from a page (page.c), which
- *     comes from a run of units (span.c), which comes from mmap (os.c). Above CLASS_MAX_SIZE: large.c.
+ *     comes from a run of units (span.c), which comes from mmap (os.c). Above CLASS_MAX_SIZE, and above
+ *     CLASS_TABLE_MAX when such sizes are rare: large.c.
  * free: address -> class by the page map (map.h); the calling thread's ring of the class; if there is room, on top of
  *     it. Not: ring_free (ring.c), which passes the ring's older half on, to the depot or to its pages' bitmaps.
  *     Class 0, whose ring is always closed, stands for NULL, large blocks and whatever is not a block.
@@ -103,9 +104,12 @@ INLINE void *calloc_fast(size_t count, size_t size)
     return LIKELY(block) ? __builtin_memset(block, 0, bytes) : calloc_slow(count, size);
 }
 
-/* A new size that the block's own class serves, or that leaves less than half of it unused, needs no other block. */
+/* A new size that the block's own class serves, or that leaves less than half of it unused, needs no other block.
+ * NULL comes first: Lua, among others, allocates in no other way. */
 INLINE void *realloc_fast(void *block, size_t size)
 {
+    if (!block)
+        return malloc_fast(size);
     unsigned class_id = map_class(block);
     size_t have = class_size(class_id); /* 0 when it is no page's */
     if (LIKELY(size <= have && size > have / 2 && realloc_may_stay(block)))

@@ -10,23 +10,7 @@
 static _Atomic(uint8_t) no_classes;
 struct map_window map_window = {.classes = &no_classes, .unit_mask = 0};
 
-struct leaf {
-    _Atomic(struct page *) page[MAP_LEAF_UNITS];
-};
-static SPARSE struct leaf *_Atomic root[MAP_ROOTS];
-
-static _Atomic(struct page *) *page_entry(const void *address)
-{
-    uintptr_t index = (uintptr_t)address >> 32;
-    struct leaf *leaf = index < MAP_ROOTS ? load_acquire(&root[index]) : NULL; /* pairs with leaves_make */
-    return leaf ? &leaf->page[(uint32_t)(uintptr_t)address >> UNIT_SHIFT] : NULL;
-}
-
-struct page *map_page(const void *address)
-{
-    _Atomic(struct page *) *entry = page_entry(address);
-    return entry ? load_acquire(entry) : NULL; /* pairs with map_set */
-}
+SPARSE struct map_leaf *_Atomic map_root[MAP_ROOTS];
 
 /* Makes page entries for [start, start + size) writable; false when memory is out. */
 static COLD bool leaves_make(const char *start, size_t size)
@@ -36,11 +20,11 @@ static COLD bool leaves_make(const char *start, size_t size)
         return false;
     for (uintptr_t i = first; i <= last; i++) {
         void *leaf;
-        if (load_relaxed(&root[i]))
+        if (load_relaxed(&map_root[i]))
             continue;
-        if (os_map(sizeof(struct leaf), 1, NULL, &leaf))
+        if (os_map(sizeof(struct map_leaf), 1, NULL, &leaf))
             return false;
-        store_release(&root[i], leaf); /* pairs with page_entry */
+        store_release(&map_root[i], leaf); /* pairs with map_page_entry */
     }
     return true;
 }
@@ -104,12 +88,12 @@ void map_set(const void *start, size_t units, unsigned entry, struct page *page)
     const char *address = start;
     for (size_t i = 0; i < units; i++, address += UNIT_SIZE) {
         store_relaxed(map_class_entry(address), (uint8_t)entry);
-        store_release(page_entry(address), page); /* who finds the page finds it set up: pairs with map_page */
+        store_release(map_page_entry(address), page); /* who finds the page finds it set up: pairs with map_page */
     }
 }
 
 void map_set_large(const void *start, struct page *page)
 {
     HAK_ASSERT(lock_is_held());
-    store_release(page_entry(start), page); /* as map_set */
+    store_release(map_page_entry(start), page); /* as map_set */
 }

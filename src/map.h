@@ -47,9 +47,26 @@ INLINE unsigned map_class(const void *address)
 /* Whether the entry is that of a page of blocks: a class, or CLASS_GROUPED. */
 INLINE bool class_is_paged(unsigned entry) { return entry - 1u < CLASS_GROUPED; }
 
+struct map_leaf {
+    _Atomic(struct page *) page[MAP_LEAF_UNITS];
+};
+extern struct map_leaf *_Atomic map_root[MAP_ROOTS];
+
+/* Where the unit's page is entered; NULL when nothing was ever mapped near by. */
+INLINE _Atomic(struct page *) *map_page_entry(const void *address)
+{
+    uintptr_t index = (uintptr_t)address >> 32;
+    struct map_leaf *leaf = index < MAP_ROOTS ? load_acquire(&map_root[index]) : NULL; /* pairs with leaves_make */
+    return leaf ? &leaf->page[(uint32_t)(uintptr_t)address >> UNIT_SHIFT] : NULL;
+}
+
 /* The page of blocks, or large block, that the unit belongs to; NULL when there is none. Of a large block, only the
  * first unit leads to it. */
-struct page *map_page(const void *address);
+INLINE struct page *map_page(const void *address)
+{
+    _Atomic(struct page *) *entry = map_page_entry(address);
+    return entry ? load_acquire(entry) : NULL; /* pairs with map_set */
+}
 
 /* Maps fresh memory as os_map does, with page entries ready to be written and the class entries of its first `entries`
  * bytes claimed (CLASS_RESERVED). False when memory is out. Under the lock. */

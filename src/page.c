@@ -334,47 +334,76 @@ static uint64_t word_take(_Atomic(uint64_t) *word, unsigned count)
     return mask ? fetch_and_acquire(word, ~mask) & mask : 0; /* pairs with the fetch_or in page_put */
 }
 
-/* Takes from the words from `word` on; ascending. */
-static unsigned words_take(struct page *page, unsigned word, void **out, unsigned count)
+/* Of the words [first, end) of a page's bitmap, the bits that were taken. */
+struct taking {
+    unsigned first, end, count;
+    uint64_t bits[PAGE_MAX_BLOCKS / 64];
+};
+
+static void words_take(struct taking *taking, struct page *page, unsigned first, unsigned count)
 {
-    const struct class_info *info = &class_info[page->class_id];
-    uint32_t virgin = load_relaxed(&page->virgin), end = 0; /* behind the last block taken */
-    unsigned taken = 0, fresh = 0;
-    size_t regretted = 0;
-    for (; word < info->words && taken < count; word++) {
+    unsigned word = first, taken = 0;
+    for (; word < class_info[page->class_id].words && taken < count; word++) {
         uint64_t bits = word_take(&page->free[word], count - taken);
-        if (bits)
-            store_relaxed(&page->low_word, (uint8_t)word);
-        for (; bits; bits &= bits - 1) {
-            uint32_t index = word * 64 + lowest_bit(bits);
-            end = index + 1;
-            fresh += index >= virgin;
-            if (UNLIKELY(load_relaxed(&page->has_purged)))
-                regretted += block_unpurge(page, index);
-            out[taken++] = block_at(page, index);
-        }
+        taking->bits[word] = bits;
+        if (!bits)
+            continue;
+        taken += count_bits(bits);
+        store_relaxed(&page->low_word, (uint8_t)word);
+    }
+    taking->first = first;
+    taking->end = word;
+    taking->count = taken;
+}
+
+/* What was never handed out before is so no longer. Returns how many of the blocks that is. */
+static unsigned virgin_advance(struct page *page, const struct taking *taking)
+{
+    uint32_t virgin = load_relaxed(&page->virgin), end = virgin;
+    unsigned fresh = 0;
+    for (unsigned word = virgin / 64; word < taking->end; word++) {
+        uint64_t bits = word < taking->first ? 0 : taking->bits[word];
+        if (word == virgin / 64)
+            bits &= ~low_mask64(virgin % 64);
+        fresh += count_bits(bits);
+        end = bits ? word * 64 + highest_bit(bits) + 1 : end;
     }
     if (end > virgin)
         store_relaxed(&page->virgin, (uint16_t)end);
-    note_loose(page, (int)fresh - (int)taken);
+    return fresh;
+}
+
+static COLD void taking_unpurge(struct page *page, const struct taking *taking)
+{
+    size_t regretted = 0;
+    for (unsigned word = taking->first; word < taking->end; word++)
+        for (uint64_t bits = taking->bits[word]; bits; bits &= bits - 1)
+            regretted += block_unpurge(page, word * 64 + lowest_bit(bits));
     if (regretted)
         retain_regret(regretted);
-    return taken;
 }
 
 unsigned page_take(struct page *page, void **out, unsigned count)
 {
+    struct taking taking;
     unsigned low = load_relaxed(&page->low_word);
-    unsigned taken = words_take(page, low, out, count);
+    words_take(&taking, page, low, count);
     /* The hint may be too high: of two threads, one lowered it and the other took no notice. */
-    if (taken == 0 && low > 0)
-        taken = words_take(page, 0, out, count);
-    for (unsigned i = 0; i < taken / 2; i++) {
-        void *swap = out[i];
-        out[i] = out[taken - 1 - i];
-        out[taken - 1 - i] = swap;
+    if (taking.count == 0 && low > 0)
+        words_take(&taking, page, 0, count);
+    if (taking.count == 0)
+        return 0;
+    size_t size = class_size(page->class_id);
+    void **next = out + taking.count;
+    for (unsigned word = taking.first; word < taking.end; word++) {
+        char *base = block_at(page, word * 64);
+        for (uint64_t bits = taking.bits[word]; bits; bits &= bits - 1)
+            *--next = base + lowest_bit(bits) * size;
     }
-    return taken;
+    if (UNLIKELY(load_relaxed(&page->has_purged)))
+        taking_unpurge(page, &taking);
+    note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
+    return taking.count;
 }
 
 void *page_take_zeroed(struct page *page)

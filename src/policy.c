@@ -8,7 +8,7 @@
 /* ---- The static policy ------------------------------------------------------------------------------------------- */
 
 enum {
-    RING_SLOTS = 2046,           /* most blocks in a ring; with two words of its own its array is a power of two */
+    RING_SLOTS = 4094,           /* most blocks in a ring; with two words of its own its array is a power of two */
     RING_BYTES = 256 << 10,      /* most bytes of blocks in a ring of a class up to CLASS_TABLE_MAX, */
     RING_LEAST = 64,             /* which may hold this many in any case */
     RING_BYTES_MEDIUM = 2 << 20, /* and of a larger class, */

@@ -34,7 +34,7 @@ struct policy {
 };
 
 enum {
-    POLICY_RING_MAX = 4094,
+    POLICY_RING_MAX = 8190,
     POLICY_WMAX_MAX = 100,
     POLICY_BATCH_MAX = 4,
     POLICY_DEPOT_SLOTS_MAX = 32,

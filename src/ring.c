@@ -18,6 +18,7 @@ enum {
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
     COMPARED_SLOTS = 510,       /* blocks of a ring that are compared with each other at the end of the process */
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
+    DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring */
     TICKS = 64,                 /* slow calls between looks at the clock */
     IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
 };
@@ -166,12 +167,38 @@ static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
     ring_show(cache, c);
 }
 
+/* The ring is closed, and what it was is forgotten. */
+static void ring_forget(struct cache *cache, unsigned c)
+{
+    cache->top[c] = cache->limit[c] = CLOSED;
+    cache->ring[c].slot = cache->ring[c].held_top = NULL;
+    cache->ring[c].swept = RING_NOT_SWEPT;
+    cache->ring[c].capacity = 0;
+    cache->ring[c].demand = 0;
+    store_relaxed(&cache->ring[c].level, 0);
+}
+
+/* Closes an empty ring. */
+static void ring_close(struct cache *cache, unsigned c)
+{
+    ring_hide(cache, c);
+    struct ring ring = cache->ring[c];
+    HAK_ASSERT(ring.held_top == ring.slot);
+    ring_forget(cache, c);
+    array_free(ring.slot, ring.capacity);
+    cache->reach -= ring.capacity * class_size(c);
+    fetch_sub_relaxed(&reach_of_all, ring.capacity * class_size(c));
+}
+
+/* False when the class is to have no ring, for now, or memory is out. */
 static bool ring_open(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
-    if (cache->ring[c].slot)
+    if (LIKELY(ring->slot))
         return true;
     uint32_t first = policy_of(c)->first;
+    if (policy_is_large(c) && ring->demand < DEMAND)
+        return false;
     ring->refill = (uint16_t)min_size(REFILL_FIRST, first);
     ring->probation = PROBATION;
     return ring_resize(cache, c, first);
@@ -207,8 +234,21 @@ static void ring_halve(struct cache *cache, unsigned c)
 static void ring_rest(struct cache *cache, unsigned c)
 {
     const struct policy *policy = policy_now();
-    if (policy->rests && *ring_top(cache, c) == NULL && cache->ring[c].capacity > policy->class[c].first)
+    if (*ring_top(cache, c) != NULL)
+        return;
+    if (policy_is_large(c))
+        ring_close(cache, c);
+    else if (policy->rests && cache->ring[c].capacity > policy->class[c].first)
         ring_shrink(cache, c, policy->class[c].first);
+}
+
+/* A class without a ring may have a page. */
+static void closed_ring_sweep(struct cache *cache, unsigned c)
+{
+    struct ring *ring = &cache->ring[c];
+    if (ring->demand == 0)
+        let_page_go(cache, c);
+    ring->demand = 0;
 }
 
 /* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use.
@@ -217,7 +257,9 @@ static COLD void cache_sweep(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct ring *ring = &cache->ring[c];
-        if (ring->slot && ring_top(cache, c) - ring->slot == ring->swept) {
+        if (!ring->slot) {
+            closed_ring_sweep(cache, c);
+        } else if (ring_top(cache, c) - ring->slot == ring->swept) {
             ring_halve(cache, c);
             ring_rest(cache, c);
         }
@@ -474,15 +516,58 @@ static void ring_empty(struct cache *cache, unsigned c)
     let_page_go(cache, c);
 }
 
-/* With memory out: everything cached goes back, and then another try. */
-static COLD bool ring_refill_hard(struct cache *cache, unsigned c, size_t size)
+/* Memory is out: everything cached but the class's own goes back. */
+static COLD void cache_give_up(struct cache *cache, unsigned c)
 {
     for (unsigned other = 1; other <= CLASS_LAST; other++)
         if (other != c)
             ring_empty(cache, other);
     group_empty(load_relaxed(&cache->groups));
     remote_flush();
+}
+
+static bool ring_refill_hard(struct cache *cache, unsigned c, size_t size)
+{
+    cache_give_up(cache, c);
     return ring_refill(cache, c, size);
+}
+
+static void demand_note(struct cache *cache, unsigned c)
+{
+    uint16_t *demand = &cache->ring[c].demand;
+    *demand = (uint16_t)min_size(*demand + 1u, DEMAND);
+}
+
+/* A block for a class without a ring. */
+static void *malloc_past_ring(struct cache *cache, unsigned c, size_t size)
+{
+    void *block = NULL;
+    counter_add(&cache->counters.direct_mallocs, 1);
+    if (take_from_pages(cache, c, size, &block, 1) == 0) {
+        cache_give_up(cache, c);
+        take_from_pages(cache, c, size, &block, 1);
+    }
+    return block;
+}
+
+static void free_past_ring(struct cache *cache, unsigned c, void *block, const char *call)
+{
+    if (cache) {
+        counter_add(&cache->counters.direct_frees, 1);
+        demand_note(cache, c);
+    } else {
+        count_direct(&cache_none.counters.direct_frees);
+    }
+    page_return(&block, 1, call);
+}
+
+bool ring_in_demand(unsigned c)
+{
+    struct cache *cache = thread_cache();
+    if (!cache || cache->busy)
+        return false;
+    demand_note(cache, c);
+    return cache->ring[c].demand >= DEMAND;
 }
 
 void *ring_malloc(unsigned c, size_t size)
@@ -503,7 +588,7 @@ void *ring_malloc(unsigned c, size_t size)
             block = *ring->held_top--;
         ring_publish(cache, c);
     } else {
-        block = direct_malloc(c);
+        block = malloc_past_ring(cache, c, size);
     }
     ring_show(cache, c);
     cache_leave(cache);
@@ -517,6 +602,8 @@ void *ring_malloc_zeroed(unsigned c)
         return NULL;
     void *block = NULL;
     bool empty = !cache->ring[c].slot || *ring_top(cache, c) == NULL;
+    if (policy_is_large(c) && cache->ring[c].demand < DEMAND)
+        empty = false; /* no page */
     if (empty && !cache->page[c])
         cache->page[c] = page_acquire(c, cache->id);
     if (empty && cache->page[c])
@@ -533,7 +620,8 @@ void *ring_malloc_zeroed(unsigned c)
 static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks, unsigned count, const char *call)
 {
     unsigned all = count;
-    while (remote_serves(c) && count > 0) {
+    bool hands_over = remote_serves(c) && thread_count() > 1; /* else nobody is there to take it */
+    while (hands_over && count > 0) {
         unsigned batch = (unsigned)min_size(count, remote_batch(c));
         if (!remote_give(c, blocks, batch))
             break;
@@ -543,7 +631,7 @@ static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks,
     }
     page_return(blocks, count, call);
     counter_add(&cache->counters.flushed_to_pages, count);
-    count_flush(cache, c, all, count, remote_serves(c) && count > 0);
+    count_flush(cache, c, all, count, hands_over && count > 0);
 }
 
 /* Makes room in a full ring, which is hidden: a larger array if it may grow, else the older half of its blocks goes. */
@@ -602,11 +690,11 @@ void ring_free(void *block, unsigned c, const char *call)
 {
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache || !ring_open(cache, c))) {
-        count_direct(&cache_none.counters.direct_frees);
-        page_return(&block, 1, call);
-        purge_if_due();
+        free_past_ring(cache, c, block, call);
         if (cache)
             cache_leave(cache);
+        else
+            purge_if_due();
         return;
     }
     struct ring *ring = &cache->ring[c];
@@ -626,21 +714,12 @@ void ring_free(void *block, unsigned c, const char *call)
 
 /* ---- A cache's beginning and end --------------------------------------------------------------------------------- */
 
-static void ring_close(struct cache *cache, unsigned c)
-{
-    cache->top[c] = cache->limit[c] = CLOSED;
-    cache->ring[c].slot = cache->ring[c].held_top = NULL;
-    cache->ring[c].swept = RING_NOT_SWEPT;
-    cache->ring[c].capacity = 0;
-    store_relaxed(&cache->ring[c].level, 0);
-}
-
 COLD void cache_open(struct cache *cache, uint32_t id)
 {
     for (unsigned c = 0; c < CLASS_SLOTS; c++)
         cache->top[c] = cache->limit[c] = CLOSED;
     for (unsigned c = 0; c <= CLASS_LAST; c++) {
-        ring_close(cache, c);
+        ring_forget(cache, c);
         cache->page[c] = NULL;
     }
     if (load_relaxed(&cache->groups))
@@ -670,13 +749,9 @@ static COLD void cache_empty(struct cache *cache)
 COLD void cache_close(struct cache *cache)
 {
     cache_empty(cache);
-    for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        struct ring ring = cache->ring[c];
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
         ring_close(cache, c);
-        array_free(ring.slot, ring.capacity);
-    }
-    fetch_sub_relaxed(&reach_of_all, cache->reach);
-    cache->reach = 0;
+    HAK_ASSERT(cache->reach == 0);
     tally_drop(cache);
 }
 

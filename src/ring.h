@@ -10,13 +10,15 @@
  * that every call is). That is how calls are counted, and how young rings are checked for misuse, at no cost to the
  * others:
  *
- *   closed   no array yet; looks empty and full
+ *   closed   no array (yet, or any more); looks empty and full
  *   watched  blocks can be popped, every free comes here and is checked; after PROBATION frees the ring is open
  *   open     the fast path does everything
  *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
  *
  * Capacity grows when a ring overflows, within the policy's bounds for the ring, the thread and the process; a
- * refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by halves.
+ * refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by halves. A block
+ * above CLASS_TABLE_MAX is expensive to keep, and to use: its class has a ring only as long as it is in demand, and
+ * else passes single blocks from and to pages.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so
  * these are atomic, all relaxed: nothing depends on what is read). A thread without a cache (before its first
@@ -29,7 +31,8 @@
 #include "learn.h"
 
 /* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while
- * counted. Direct ones are those without a cache; all threads count them in cache_none's counters. */
+ * counted. Direct ones pass the rings by; those of threads without a cache are counted in cache_none's counters, by all
+ * of them. */
 #define RING_COUNTERS(X)    \
     X(ring_mallocs)         \
     X(ring_frees)           \
@@ -56,6 +59,7 @@ struct ring {
     uint16_t refill;    /* blocks the next refill asks the page for */
     uint16_t swept;     /* blocks in it when idle rings were last looked for, or RING_NOT_SWEPT */
     uint16_t probation; /* frees that are still to be watched */
+    uint16_t demand;    /* calls since idle rings were last looked for, while the ring is closed */
 };
 
 struct page;
@@ -89,6 +93,11 @@ extern __thread struct cache *cache_self __attribute__((tls_model("initial-exec"
 
 /* No slot has this number. */
 #define RING_NOT_SWEPT UINT16_MAX
+
+/* Counts a request for a block of a class above CLASS_TABLE_MAX: whether the calling thread has, of late, called for
+ * such blocks so often that they are to come from pages of the class. Else a run of its own is better, which can grow
+ * in place and leaves nothing behind. */
+bool ring_in_demand(unsigned class_id);
 
 /* The size asked for, where no larger block may stand in. */
 #define RING_ANY_SIZE ((size_t)0)

@@ -59,6 +59,14 @@ static void *large_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
     return block;
 }
 
+/* Whether a block of the class comes from a page, and not from a run of its own. */
+static bool comes_from_page(unsigned class_id)
+{
+    if (class_id == 0 || class_id <= CLASS_OF_TABLE_MAX || class_id == CLASS_FITTED || checking())
+        return class_id != 0;
+    return ring_in_demand(class_id);
+}
+
 /* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */
 static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
 {
@@ -69,7 +77,7 @@ static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
     unsigned class_id = 0;
     if (room <= CLASS_MAX_SIZE && align <= UNIT_SIZE)
         class_id = align <= BLOCK_ALIGN ? class_of(room) : class_host(class_of(class_aligned_size(room, align)));
-    if (class_id == 0) {
+    if (!comes_from_page(class_id)) {
         thread_check_fork();
         return large_make(size, align, zeroed, site);
     }
@@ -163,16 +171,18 @@ void free_sized_slow(void *block, size_t size)
 
 size_t block_size(const void *block, const char *call)
 {
-    enum error_id error;
     if (!block)
         return 0;
-    if (LIKELY(class_is_paged(map_class(block)) && map_page(block))) {
-        unsigned class_id = block_class(block);
+    unsigned entry = map_class(block);
+    const struct page *page = map_page(block);
+    if (LIKELY(class_is_paged(entry) && page && page->class_id != 0)) {
+        enum error_id error;
+        unsigned class_id = page->class_id;
         if (checking())
             return check_verify(block, class_id, call);
-        if (UNLIKELY(!page_check_block(block, &error)))
+        if (UNLIKELY(!page_has_live(page, block, &error)))
             error_fatal(error, call, block, class_size(class_id));
-        if (UNLIKELY(ring_has_newest(block, map_class(block))))
+        if (UNLIKELY(ring_has_newest(block, entry)))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(class_id));
         return class_size(class_id);
     }
@@ -198,40 +208,51 @@ static bool size_fits(size_t have, size_t size)
     return size > have / 2 || (have <= CLASS_MAX_SIZE && class_size(class_of(size)) == have);
 }
 
-void *realloc_slow(void *block, size_t size)
+/* To another block, because no way was found to keep this one, of `have` bytes. What is freed is checked as ever. */
+static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
 {
-    uintptr_t site = CALLER;
-    if (!block)
-        return malloc_at(size, site);
-    thread_check_fork();
-    size_t have = block_size(block, "realloc");
-    if (map_page(block)->class_id != 0 && !checking())
-        ring_check_live(block, block_class(block), "realloc");
-    if (size == 0 && !option(OPTION_REALLOC_ZERO)) {
-        hak_free(block);
-        return NULL;
-    }
-    if (UNLIKELY(size > PTRDIFF_MAX))
-        return out_of_memory();
-    if (checking() ? size == have : size_fits(have, size))
-        return block;
-    if (have > CLASS_MAX_SIZE && size > CLASS_MAX_SIZE) {
-        void *moved = large_resize(block, size) ? block : large_move(block, size);
-        if (moved && site_is_on()) {
-            site_forget(block);
-            site_note(moved, large_size(moved), site);
-        }
-        if (moved)
-            return moved;
-    }
     int saved = errno;
-    void *other = malloc_at(size, site);
-    if (other) {
+    bool zeroed;
+    /* What has grown grows on, and a run can do so in place. */
+    bool as_run = size > CLASS_TABLE_MAX && !checking();
+    void *other = as_run ? large_make(size, BLOCK_ALIGN, &zeroed, site) : malloc_at(size, site);
+    if (LIKELY(other)) {
         __builtin_memcpy(other, block, min_size(have, size));
         hak_free(block);
     } else if (size <= have && !checking()) { /* it did for more, so it does for less */
         errno = saved;
         return block;
     }
-    return other;
+    return other ? other : out_of_memory();
+}
+
+static void *large_realloc(void *block, size_t size, uintptr_t site)
+{
+    void *moved = large_resize(block, size) ? block : large_move(block, size);
+    if (moved && site_is_on()) {
+        site_forget(block);
+        site_note(moved, large_size(moved), site);
+    }
+    return moved;
+}
+
+void *realloc_slow(void *block, size_t size)
+{
+    uintptr_t site = CALLER;
+    thread_check_fork();
+    size_t have = block_size(block, "realloc");
+    if (UNLIKELY(size == 0 && !option(OPTION_REALLOC_ZERO))) {
+        hak_free(block);
+        return NULL;
+    }
+    if (UNLIKELY(size > PTRDIFF_MAX))
+        return out_of_memory();
+    if (checking() ? size == have : size_fits(have, size)) {
+        if (map_page(block)->class_id != 0 && !checking())
+            ring_check_live(block, block_class(block), "realloc");
+        return block;
+    }
+    bool is_run = map_page(block)->class_id == 0 && size > CLASS_TABLE_MAX;
+    void *moved = is_run ? large_realloc(block, size, site) : NULL;
+    return moved ? moved : block_move(block, have, size, site);
 }

@@ -11,7 +11,7 @@
 void *malloc_slow(size_t size) COLD;
 void *malloc_slow_at(size_t size, uintptr_t site) NOINLINE;
 void *calloc_slow(size_t count, size_t size) COLD;
-void *realloc_slow(void *block, size_t size) COLD;
+void *realloc_slow(void *block, size_t size) NOINLINE;
 void free_slow(void *block) COLD;
 void free_sized_slow(void *block, size_t size) COLD;
 

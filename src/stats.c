@@ -80,6 +80,8 @@ static COLD void add_counters(struct stats *s)
         s->malloc_depot += load_relaxed(&n->refills_from_depot);
         s->malloc_page += load_relaxed(&n->refills_from_pages);
         s->malloc_zeroed += load_relaxed(&n->zeroed_blocks);
+        s->malloc_direct += load_relaxed(&n->direct_mallocs);
+        s->free_direct += load_relaxed(&n->direct_frees);
         s->free_ring += load_relaxed(&n->ring_frees);
         s->flushes += load_relaxed(&n->flushes);
         s->flushed_to_depot += load_relaxed(&n->flushed_to_depot);
@@ -87,8 +89,8 @@ static COLD void add_counters(struct stats *s)
     }
     if (locked)
         lock_release();
-    s->malloc_direct = load_relaxed(&cache_none.counters.direct_mallocs);
-    s->free_direct = load_relaxed(&cache_none.counters.direct_frees);
+    s->malloc_direct += load_relaxed(&cache_none.counters.direct_mallocs);
+    s->free_direct += load_relaxed(&cache_none.counters.direct_frees);
 }
 
 static COLD void gather(struct stats *out, struct class_use use[static CLASS_SLOTS])

@@ -20,6 +20,9 @@ static void test_version(void **state)
     must(strcmp(hak_version(), expected) == 0, "hak_version(): expected %s, saw %s", expected, hak_version());
 }
 
+/* Larger blocks may have more, if they are runs of their own. */
+enum { EXACT_MAX = 32 << 10 };
+
 static void good_size_one(size_t size)
 {
     size_t good = hak_good_size(size);
@@ -28,12 +31,14 @@ static void good_size_one(size_t size)
          hak_good_size(good));
     void *block = malloc(size);
     size_t usable = hak_usable_size(block);
-    must(usable == good, "malloc(%zu): hak_usable_size says %zu, hak_good_size %zu", size, usable, good);
+    must(size <= EXACT_MAX ? usable == good : usable >= good, "malloc(%zu): hak_usable_size says %zu, hak_good_size %zu",
+         size, usable, good);
     must(malloc_usable_size(block) == usable, "malloc(%zu): malloc_usable_size and hak_usable_size differ", size);
     free(block);
     size_t told = 0;
     block = hak_malloc_usable(size, &told);
-    must(block != NULL && told == good, "hak_malloc_usable(%zu): told %zu, expected %zu", size, told, good);
+    must(block != NULL && (size <= EXACT_MAX ? told == good : told >= good), "hak_malloc_usable(%zu): told %zu, expected %zu",
+         size, told, good);
     memset(block, 1, told);
     free(block);
 }
@@ -171,7 +176,7 @@ static void test_stats_are_named_and_complete(void **state)
     }
 }
 
-/* What the program holds; blocks above 1 MiB are counted apart. */
+/* What the program holds; blocks that are runs of their own are counted apart. */
 static uint64_t live_bytes(void) { return stat_read("bytes.live") + stat_read("bytes.large"); }
 
 static void stats_follow(size_t count, size_t size)

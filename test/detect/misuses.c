@@ -53,7 +53,19 @@ static void free_twice(size_t size, bool class_is_named)
 
 static void twice_small(void) { free_twice(SMALL, true); }
 static void twice_medium(void) { free_twice(MEDIUM, true); }
-static void twice_paged(void) { free_twice(PAGED, true); }
+/* So that blocks of this size come from pages. */
+static void paged(void)
+{
+    for (int i = 0; i < 64; i++)
+        free(block_of(PAGED));
+}
+
+static void twice_run(void) { free_twice(PAGED, false); }
+static void twice_paged(void)
+{
+    paged();
+    free_twice(PAGED, true);
+}
 static void twice_large(void) { free_twice(LARGE, false); }
 static void twice_mapped(void) { free_twice(MAPPED, false); }
 static void twice_zero(void) { free_twice(0, true); }
@@ -123,7 +135,11 @@ static void twice_with_20000_between(void)
     free(hidden(p));
 }
 static void twice_medium_with_64_between(void) { twice_with_many_between(MEDIUM, 64); }
-static void twice_paged_with_20_between(void) { twice_with_many_between(PAGED, 20); }
+static void twice_paged_with_20_between(void)
+{
+    paged();
+    twice_with_many_between(PAGED, 20);
+}
 
 /* The block was handed to a flush before it is freed again: the second free meets a page that has it already. */
 static void twice_after_trim(void)
@@ -278,8 +294,17 @@ static void inside_small_by_1(void) { free_inside(SMALL, 1, true); }
 static void inside_small_by_8(void) { free_inside(SMALL, 8, true); }
 static void inside_medium(void) { free_inside(MEDIUM, 4096, true); }
 static void inside_medium_by_8(void) { free_inside(MEDIUM, 8, true); }
-static void inside_paged(void) { free_inside(PAGED, 64 * KIB, true); }
-static void inside_paged_by_16(void) { free_inside(PAGED, 16, true); }
+static void inside_run(void) { free_inside(PAGED, 64 * KIB, false); }
+static void inside_paged(void)
+{
+    paged();
+    free_inside(PAGED, 64 * KIB, true);
+}
+static void inside_paged_by_16(void)
+{
+    paged();
+    free_inside(PAGED, 16, true);
+}
 static void inside_large(void) { free_inside(LARGE, 4096, false); }
 static void inside_large_by_8(void) { free_inside(LARGE, 8, false); }
 static void inside_large_by_a_mebibyte(void) { free_inside(LARGE, MIB, false); }
@@ -531,6 +556,7 @@ const struct misuse misuses_always[] = {
     CASE(twice_zero, "free", DOUBLE_FREE),
     CASE(twice_medium, "free", DOUBLE_FREE),
     CASE(twice_paged, "free", DOUBLE_FREE),
+    CASE(twice_run, "free", NOT_LIVE),
     CASE(twice_large, "free", NOT_LIVE),
     CASE(twice_mapped, "free", FOREIGN),
     CASE(twice_with_one_between, "free", DOUBLE_FREE),
@@ -554,6 +580,7 @@ const struct misuse misuses_always[] = {
     CASE(inside_medium, "free", INTERIOR),
     CASE(inside_medium_by_8, "free", INTERIOR),
     CASE(inside_paged, "free", INTERIOR),
+    CASE(inside_run, "free", INTERIOR),
     CASE(inside_paged_by_16, "free", INTERIOR),
     CASE(inside_large, "free", INTERIOR),
     CASE(inside_large_by_8, "free", INTERIOR),

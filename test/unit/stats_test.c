@@ -12,6 +12,8 @@
 #include "options.h"
 #include "ring.h"
 #include "span.h"
+#include "map.h"
+#include "page.h"
 #include "stats.h"
 
 static struct stats gathered(void)
@@ -44,7 +46,7 @@ static uint64_t g_live, g_large, g_large_blocks;
 static void account(size_t i, bool plus)
 {
     uint64_t usable = hak_usable_size(g_slots[i].block), one = 1;
-    bool large = usable > CLASS_MAX_SIZE;
+    bool large = map_page(g_slots[i].block)->class_id == 0;
     *(large ? &g_large : &g_live) += plus ? usable : -usable;
     if (large)
         g_large_blocks += plus ? one : -one;
