@@ -686,6 +686,14 @@ COLD void ring_check_all(void)
     cache_leave(cache);
 }
 
+/* Blocks smaller than a cache line lie next to others, which are written to by whoever takes from the page. A thread
+ * that was given a few of them, and has hardly begun to free, does better not to use them again. */
+static bool is_neighbour_of_others(const struct cache *cache, const void *block, unsigned c)
+{
+    enum { LINE_BYTES = 64 };
+    return class_size(c) < LINE_BYTES && load_relaxed(&map_page(block)->holder) != cache->id && thread_count() > 1;
+}
+
 void ring_free(void *block, unsigned c, const char *call)
 {
     struct cache *cache = cache_enter();
@@ -702,11 +710,16 @@ void ring_free(void *block, unsigned c, const char *call)
     counter_add(&cache->counters.ring_frees, 1);
     /* Whoever gets here has time to look closely. */
     block_check(block, c, ring->held_top, WATCHED_SLOTS, call);
-    if (ring->probation > 0)
+    bool is_young = ring->probation > 0;
+    if (is_young)
         ring->probation--;
-    if (ring->held_top == ring->slot + ring->capacity)
-        ring_flush(cache, c, call);
-    *++ring->held_top = block;
+    if (is_young && is_neighbour_of_others(cache, block, c)) {
+        page_return(&block, 1, call);
+    } else {
+        if (ring->held_top == ring->slot + ring->capacity)
+            ring_flush(cache, c, call);
+        *++ring->held_top = block;
+    }
     ring_publish(cache, c);
     ring_show(cache, c);
     cache_leave(cache);

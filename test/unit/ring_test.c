@@ -451,6 +451,47 @@ static void test_zeroed(void **state)
     in_steady_thread(zeroed);
 }
 
+/* ---- Neighbours in a cache line ---------------------------------------------------------------------------------- */
+
+enum { GIVEN = 16 };
+struct given {
+    size_t size;
+    void *block[GIVEN];
+    unsigned used_again;
+};
+
+static void free_and_take(void *argument)
+{
+    struct given *given = argument;
+    void *mine[GIVEN];
+    for (size_t i = 0; i < GIVEN; i++)
+        hak_free(given->block[i]);
+    for (size_t i = 0; i < GIVEN; i++)
+        mine[i] = hak_malloc(given->size);
+    for (size_t i = 0; i < GIVEN; i++)
+        for (size_t k = 0; k < GIVEN; k++)
+            given->used_again += mine[i] == given->block[k];
+    must_be_valid();
+    for (size_t i = 0; i < GIVEN; i++)
+        hak_free(mine[i]);
+}
+
+/* A thread that is given small blocks does not use them itself: their neighbours are the giver's. Of larger ones it
+ * does. */
+static void test_neighbours_are_not_taken_up(void **state)
+{
+    (void)state;
+    for (size_t size = 16; size <= 64; size += 16) {
+        struct given given = {.size = size};
+        for (size_t i = 0; i < GIVEN; i++)
+            given.block[i] = hak_malloc(size);
+        in_thread(free_and_take, &given);
+        must(given.used_again == (size < 64 ? 0 : GIVEN), "size %zu: %u of %u blocks were used again", size,
+             given.used_again, GIVEN);
+    }
+    hak_collect();
+}
+
 /* ---- Medium blocks ----------------------------------------------------------------------------------------------- */
 
 /* Now and then a medium block, of every class: what is freed is free at once, in no ring, and no page was made. */
@@ -747,6 +788,7 @@ int main(void)
         cmocka_unit_test(test_misuse_is_found),
         cmocka_unit_test(test_counted),
         cmocka_unit_test(test_zeroed),
+        cmocka_unit_test(test_neighbours_are_not_taken_up),
         cmocka_unit_test(test_medium_blocks),
         cmocka_unit_test(test_busy),
         cmocka_unit_test(test_collect),
