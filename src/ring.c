@@ -18,6 +18,8 @@ enum {
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
     COMPARED_SLOTS = 510,       /* blocks of a ring that are compared with each other at the end of the process */
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
+    PASSING_SLOTS = 126,        /* capacity of a ring through which blocks only pass: two batches, */
+    PASSING_BYTES = 512 << 10,  /* and at most so many bytes */
     DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring */
     TICKS = 64,                 /* slow calls between looks at the clock */
     IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
@@ -175,6 +177,7 @@ static void ring_forget(struct cache *cache, unsigned c)
     cache->ring[c].swept = RING_NOT_SWEPT;
     cache->ring[c].capacity = 0;
     cache->ring[c].demand = 0;
+    cache->ring[c].drawn = 0;
     store_relaxed(&cache->ring[c].level, 0);
 }
 
@@ -498,6 +501,7 @@ static bool ring_refill(struct cache *cache, unsigned c, size_t size)
     }
     count_refill(cache, c, got);
     HAK_ASSERT(got <= ring->capacity);
+    ring->drawn = (uint16_t)min_size(ring->drawn + got, UINT16_MAX);
     ring->held_top = ring->slot + got;
     return true;
 }
@@ -634,13 +638,20 @@ static void blocks_pass_on(struct cache *cache, unsigned c, void *const *blocks,
     count_flush(cache, c, all, count, hands_over && count > 0);
 }
 
+/* Whether a larger ring would be of use: not if the thread only frees. */
+static bool growth_is_worth(const struct ring *ring, unsigned c)
+{
+    size_t wanted = ring->capacity * 2u;
+    return ring->drawn >= ring->capacity || (wanted <= PASSING_SLOTS && wanted * class_size(c) <= PASSING_BYTES);
+}
+
 /* Makes room in a full ring, which is hidden: a larger array if it may grow, else the older half of its blocks goes. */
 static void ring_flush(struct cache *cache, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
-    void **slot = ring->slot;
-    if (ring_grow(cache, c))
+    if (growth_is_worth(ring, c) && ring_grow(cache, c))
         return;
+    void **slot = ring->slot;
     unsigned count = (ring->capacity + 1u) / 2;
     counter_add(&cache->counters.flushes, 1);
     /* A thread that frees more than it allocates, and may go to sleep then, needs no page that others could use. */
@@ -649,6 +660,7 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
     for (unsigned i = 1; i <= ring->capacity - count; i++)
         slot[i] = slot[i + count];
     ring->held_top = slot + ring->capacity - count;
+    ring->drawn = (uint16_t)(ring->drawn - min_size(ring->drawn, count));
 }
 
 /* The start of a block that is not free in its page, nor in the slots from `slot` down, of which `count` are looked

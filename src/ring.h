@@ -15,8 +15,9 @@
  *   open     the fast path does everything
  *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
  *
- * Capacity grows when a ring overflows, within the policy's bounds for the ring, the thread and the process; a
- * refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by halves. A block
+ * Capacity grows when a ring overflows with blocks that the thread has drawn itself, within the policy's bounds for
+ * the ring, the thread and the process; what others have drawn, it keeps only until there are enough to be passed on
+ * together. A refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by halves. A block
  * above CLASS_TABLE_MAX is expensive to keep, and to use: its class has a ring only as long as it is in demand, and
  * else passes single blocks from and to pages.
  *
@@ -59,6 +60,7 @@ struct ring {
     uint16_t refill;    /* blocks the next refill asks the page for */
     uint16_t swept;     /* blocks in it when idle rings were last looked for, or RING_NOT_SWEPT */
     uint16_t probation; /* frees that are still to be watched */
+    uint16_t drawn;     /* blocks that refills brought, minus what was passed on since; at most UINT16_MAX */
     uint16_t demand;    /* calls since idle rings were last looked for, while the ring is closed */
 };
 

@@ -451,6 +451,36 @@ static void test_zeroed(void **state)
     in_steady_thread(zeroed);
 }
 
+/* ---- A thread that only frees ------------------------------------------------------------------------------------ */
+
+static void free_many(void *argument)
+{
+    void **blocks = argument;
+    unsigned c = map_class(blocks[0]), most = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        hak_free(blocks[i]);
+        most = (unsigned)max_size(most, cache()->ring[c].capacity);
+    }
+    must(most >= 62 && most <= 126, "blocks only pass, through a ring of %u", most);
+    must_be_valid();
+    /* What it draws itself, it keeps. */
+    for (size_t i = 0; i < 1000; i++)
+        blocks[i] = hak_malloc(100);
+    for (size_t i = 0; i < 1000; i++)
+        hak_free(blocks[i]);
+    must(level(c) >= 500, "a ring holds %zu of 1000 blocks that the thread has drawn", level(c));
+}
+
+static void test_blocks_that_pass(void **state)
+{
+    (void)state;
+    static void *blocks[MANY];
+    for (size_t i = 0; i < MANY; i++)
+        blocks[i] = hak_malloc(100);
+    in_thread(free_many, blocks);
+    hak_collect();
+}
+
 /* ---- Neighbours in a cache line ---------------------------------------------------------------------------------- */
 
 enum { GIVEN = 16 };
@@ -788,6 +818,7 @@ int main(void)
         cmocka_unit_test(test_misuse_is_found),
         cmocka_unit_test(test_counted),
         cmocka_unit_test(test_zeroed),
+        cmocka_unit_test(test_blocks_that_pass),
         cmocka_unit_test(test_neighbours_are_not_taken_up),
         cmocka_unit_test(test_medium_blocks),
         cmocka_unit_test(test_busy),
