@@ -484,38 +484,46 @@ bool page_check_block(const void *block, enum error_id *error)
     return false;
 }
 
+/* Neighbours in time are often neighbours in memory: what falls into one word is returned by one instruction. */
+enum { RETURNING = 8 };
+
+/* Where blocks of the word are gathered; the word that was gathered there before goes back. */
+static struct returning *returning_for(struct returning *all, struct page *page, unsigned word, const char *call)
+{
+    struct returning *item = &all[((uintptr_t)page / 64 + word) % RETURNING];
+    if (item->page == page && item->word == word)
+        return item;
+    if (item->page)
+        page_put_freed(item, call);
+    *item = (struct returning){.page = page, .word = word};
+    return item;
+}
+
 void page_return(void *const *blocks, unsigned count, const char *call)
 {
-    /* Neighbours in time are often neighbours in memory: what falls into one word is returned by one instruction. */
-    enum { SLOTS = 8 };
-    struct returning slots[SLOTS] = {{.page = NULL}};
+    struct returning all[RETURNING] = {{.page = NULL}}, *item = &all[0];
     for (unsigned i = 0; i < count; i++) {
         char *block = blocks[i];
         struct page *page = map_page(block);
         if (UNLIKELY(!page || page->class_id == 0))
             error_fatal(ERROR_NOT_LIVE, call, block, 0);
+        const struct class_info *info = &class_info[page->class_id];
         size_t offset = (size_t)(block - page->start);
         uint32_t index = class_block_index(page->class_id, offset);
-        if (UNLIKELY(offset != (size_t)index * class_size(page->class_id) ||
-                     index >= class_info[page->class_id].blocks))
-            error_fatal(ERROR_INTERIOR, call, block, class_size(page->class_id));
+        if (UNLIKELY(offset != (size_t)index * info->size || index >= info->blocks))
+            error_fatal(ERROR_INTERIOR, call, block, info->size);
 
         unsigned word = index / 64;
         uint64_t bit = (uint64_t)1 << index % 64;
-        struct returning *slot = &slots[((uintptr_t)page / 64 + word) % SLOTS];
-        if (slot->page && (slot->page != page || slot->word != word)) {
-            page_put_freed(slot, call);
-            slot->page = NULL;
-        }
-        if (!slot->page)
-            *slot = (struct returning){.page = page, .word = word};
-        if (UNLIKELY(slot->mask & bit))
+        if (item->page != page || item->word != word)
+            item = returning_for(all, page, word, call);
+        if (UNLIKELY(item->mask & bit))
             fail_at(page, word, bit, call);
-        slot->mask |= bit;
+        item->mask |= bit;
     }
-    for (unsigned i = 0; i < SLOTS; i++)
-        if (slots[i].page)
-            page_put_freed(&slots[i], call);
+    for (unsigned i = 0; i < RETURNING; i++)
+        if (all[i].page)
+            page_put_freed(&all[i], call);
 }
 
 /* ---- All pages --------------------------------------------------------------------------------------------------- */
