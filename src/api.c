@@ -38,7 +38,7 @@ void *hak_reallocarray(void *block, size_t count, size_t size)
     return hak_realloc(block, bytes);
 }
 
-size_t hak_usable_size(const void *block) { return block_size(block, "malloc_usable_size"); }
+size_t hak_usable_size(const void *block) { return block_size_fast(block, "malloc_usable_size"); }
 
 size_t hak_good_size(size_t size)
 {

@@ -154,6 +154,9 @@ INLINE bool ring_has_newest(const void *block, unsigned class_id)
     return top[0] == block || top[-1] == block;
 }
 
+/* Whether the calling thread's ring is open, so that frees into it are not watched, and not full. Cheap. */
+INLINE bool ring_is_roomy(unsigned class_id) { return cache_self->top[class_id] < cache_self->limit[class_id]; }
+
 /* Every invariant of the calling thread's rings. */
 bool cache_is_valid(const struct cache *cache);
 

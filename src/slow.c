@@ -192,6 +192,17 @@ size_t block_size(const void *block, const char *call)
     return size;
 }
 
+size_t block_size_fast(const void *block, const char *call)
+{
+    unsigned class_id = map_class(block);
+    const struct class_info *info = &class_info[class_id];
+    size_t offset = (uintptr_t)block % UNIT_SIZE;
+    if (LIKELY(info->units == 1 && class_block_index(class_id, offset) * info->size == offset &&
+               ring_is_roomy(class_id) && !ring_has_newest(block, class_id) && !checking()))
+        return info->size;
+    return block_size(block, call);
+}
+
 /* ---- Resizing ---------------------------------------------------------------------------------------------------- */
 
 bool realloc_may_stay(void *block)

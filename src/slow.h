@@ -32,7 +32,10 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site) COLD;
 bool realloc_may_stay(void *block) NOINLINE;
 
 /* The usable size of a live block, 0 for NULL; ends the program, naming `call`, when there is no such block. */
-size_t block_size(const void *block, const char *call);
+size_t block_size(const void *block, const char *call) NOINLINE;
+/* The same, as sharp as free is: some programs ask for the size of every block, whose page's descriptor then is a cache
+ * miss. In a page of one unit, where blocks begin is known without it. */
+size_t block_size_fast(const void *block, const char *call);
 
 /* operator new when a ring is empty, and when memory is out: runs the new_handler until there is memory or the
  * handler throws. */
