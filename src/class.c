@@ -35,6 +35,12 @@ _Atomic(uint8_t) class_table[CLASS_TABLE_MAX / BLOCK_ALIGN + 1] = {
 #include "classes.def"
 };
 
+const uint8_t class_medium_table[CLASS_MAX_SIZE / MEDIUM_STEP] = {
+#define SMALL(id, first, size, units)
+#define MEDIUM(id, first, size, units) [(first) / MEDIUM_STEP ... ((size) - 1) / MEDIUM_STEP] = (id),
+#include "classes.def"
+};
+
 /* ---- The class that is fitted ------------------------------------------------------------------------------------ */
 
 static _Atomic(uint8_t) host; /* of CLASS_FITTED; 0 before it was fitted */

@@ -23,7 +23,7 @@ enum {
 
 #define CLASS_MAX_SIZE ((size_t)1 << 20)  /* the largest block that lives in a page */
 #define CLASS_TABLE_MAX ((size_t)32 << 10) /* the largest size looked up in class_table */
-#define CLASS_OF_TABLE_MAX 40u             /* its class */
+#define CLASS_OF_TABLE_MAX 44u             /* its class */
 #define PAGE_MAX_BLOCKS 4096u
 #define CLASS_MAGIC_SHIFT 42
 
@@ -48,13 +48,11 @@ INLINE unsigned class_of_table(size_t size)
     return atomic_load_explicit(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN], memory_order_acquire);
 }
 
-/* For sizes above CLASS_TABLE_MAX and up to CLASS_MAX_SIZE, where a class is a quarter of a doubling. */
-INLINE unsigned class_of_medium(size_t size)
-{
-    unsigned doubling = highest_bit(size - 1); /* 15 for 32769..65536 bytes */
-    unsigned quarter = (unsigned)((size - 1) >> (doubling - 2)) & 3u;
-    return CLASS_OF_TABLE_MAX + 1 + (doubling - 15) * 4 + quarter;
-}
+/* Class of a size above CLASS_TABLE_MAX and up to CLASS_MAX_SIZE, by (size - 1) / MEDIUM_STEP. */
+#define MEDIUM_STEP ((size_t)8 << 10)
+extern const uint8_t class_medium_table[CLASS_MAX_SIZE / MEDIUM_STEP];
+
+INLINE unsigned class_of_medium(size_t size) { return class_medium_table[(size - 1) / MEDIUM_STEP]; }
 
 /* `size` is at most CLASS_MAX_SIZE. */
 INLINE unsigned class_of(size_t size)
@@ -72,9 +70,9 @@ INLINE uint32_t class_block_index(unsigned class_id, size_t offset)
     return (uint32_t)((uint64_t)offset * class_info[class_id].magic >> CLASS_MAGIC_SHIFT);
 }
 
-/* What to ask for so that the block's class is aligned: a class is a multiple of every power of two that divides the
- * sizes it serves to the last byte, since it is a quarter of a doubling. `align` is a power of two, at most
- * UNIT_SIZE. */
+/* What to ask for so that the block's class is aligned: a class is a multiple of every power of two that divides one of
+ * the sizes it serves, since it is a multiple of the step to the class before it, and within a doubling steps differ
+ * by powers of two. `align` is a power of two, at most UNIT_SIZE. */
 INLINE size_t class_aligned_size(size_t size, size_t align) { return align_up(size + (size == 0), align); }
 /* Makes CLASS_FITTED serve the requests of up to `size` bytes that now go to the class of `size`, and to no other.
  * False when it has been fitted before, or `size` is not a multiple of BLOCK_ALIGN between that class's smallest and
