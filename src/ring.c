@@ -567,11 +567,17 @@ static void free_past_ring(struct cache *cache, unsigned c, void *block, const c
 
 bool ring_in_demand(unsigned c)
 {
-    struct cache *cache = thread_cache();
-    if (!cache || cache->busy)
+    struct cache *cache = cache_enter();
+    if (!cache)
         return false;
-    demand_note(cache, c);
-    return cache->ring[c].demand >= DEMAND;
+    if (UNLIKELY(!cache->ring[c].slot)) {
+        if (os_milliseconds() >= cache->sweep_at)
+            cache_tick(cache); /* what was called for longer ago is no demand */
+        demand_note(cache, c);
+    }
+    bool yes = cache->ring[c].slot || cache->ring[c].demand >= DEMAND;
+    cache_leave(cache);
+    return yes;
 }
 
 void *ring_malloc(unsigned c, size_t size)
@@ -706,8 +712,26 @@ static bool is_neighbour_of_others(const struct cache *cache, const void *block,
     return class_size(c) < LINE_BYTES && load_relaxed(&map_page(block)->holder) != cache->id && thread_count() > 1;
 }
 
+/* A free into a watched ring that has room, which is all that a thread of a short life does: a close look, and then as
+ * on the fast path. False when there is more to do. */
+static bool watched_push(struct cache *cache, void *block, unsigned c, const char *call)
+{
+    struct ring *ring = &cache->ring[c];
+    void **top = cache->top[c];
+    bool is_shown = top != CLOSED && !cache->busy;
+    if (!is_shown || ring->probation <= 1 || top == ring->slot + ring->capacity || is_neighbour_of_others(cache, block, c))
+        return false;
+    block_check(block, c, top, WATCHED_SLOTS, call);
+    ring->probation--;
+    top[1] = block;
+    cache->top[c] = top + 1;
+    return true;
+}
+
 void ring_free(void *block, unsigned c, const char *call)
 {
+    if (watched_push(cache_self, block, c, call))
+        return;
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache || !ring_open(cache, c))) {
         free_past_ring(cache, c, block, call);

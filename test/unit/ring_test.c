@@ -540,6 +540,20 @@ static void medium_rarely(void *unused)
     must_be_valid();
 }
 
+/* However long that goes on. */
+static void medium_at_times(void *unused)
+{
+    (void)unused;
+    cache()->sweep_at = 0;
+    for (unsigned i = 0; i < 48; i++) {
+        if (i % 8 == 7)
+            sleep_milliseconds(270);
+        void *block = hak_malloc(100000);
+        must(block && map_page(block)->class_id == 0, "call %u: a block that is seldom asked for is in a page", i);
+        hak_free(block);
+    }
+}
+
 /* What grows does so in place, as far as there is room, whatever else is in demand. */
 static void medium_grows(void *unused)
 {
@@ -583,6 +597,7 @@ static void test_medium_blocks(void **state)
 {
     (void)state;
     in_steady_thread(medium_rarely);
+    in_steady_thread(medium_at_times);
     in_steady_thread(medium_grows);
     in_steady_thread(medium_in_demand);
 }
