@@ -82,7 +82,9 @@ class Results(unittest.TestCase):
         rss = result["rss"]
         for point in "start", "peak", "steady", "freed":
             self.assertGreater(rss[point], 0, f"{variant['id']}: {point}")
-        self.assertGreaterEqual(rss["peak"], rss["steady"] * 0.99, variant["id"])
+        # The kernel counts up to 32 pages on each CPU for itself, and its record of the peak does not see them.
+        unseen = 32 * 4096 * (os.cpu_count() + 1)
+        self.assertGreaterEqual(rss["peak"] + unseen, rss["steady"], variant["id"])
         if variant["idles"]:
             self.assertGreater(rss["idle"], 0, variant["id"])
             self.assertEqual([phase for _, phase in result["phases"] if phase != "built"][:2], ["freed", "idle"])
