@@ -126,8 +126,7 @@ static bool holds_depot(const struct learner *learner, const struct seen *seen, 
            why->b >= 20;
 }
 
-/* Smaller blocks share cache lines. They are best taken as pages give them, neighbours together, and not handed to
- * other threads. */
+/* Smaller blocks share cache lines: they are not to be handed to other threads. */
 static bool shares_lines(unsigned c)
 {
     enum { LINE_BYTES = 64 };
@@ -138,7 +137,7 @@ static bool holds_widen(const struct learner *learner, const struct seen *seen, 
 {
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->fetched), rate(seen, n->bounced)};
-    return is_alone(seen) && !shares_lines(c) && why->b >= 2000 && n->bounced * 4 >= n->fetched &&
+    return is_alone(seen) && why->b >= 2000 && n->bounced * 4 >= n->fetched &&
            may_widen(learner, c, capacity_more(learner, c));
 }
 

@@ -730,6 +730,7 @@ static bool watched_push(struct cache *cache, void *block, unsigned c, const cha
 
 void ring_free(void *block, unsigned c, const char *call)
 {
+    thread_check_fork();
     if (watched_push(cache_self, block, c, call))
         return;
     struct cache *cache = cache_enter();

@@ -7,6 +7,7 @@
 #include "map.h"
 #include "options.h"
 #include "page.h"
+#include "remote.h"
 #include "ring.h"
 #include "site.h"
 #include "thread.h"
@@ -54,6 +55,11 @@ static void *class_malloc(unsigned class_id, size_t size, size_t align, uintptr_
 static void *large_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
 {
     void *block = large_malloc(max_size(size, 1), align, zeroed);
+    if (UNLIKELY(!block) && size <= RUN_MAX_SIZE) { /* what is cached may be pages that a run could use */
+        ring_collect();
+        remote_flush();
+        block = large_malloc(max_size(size, 1), align, zeroed);
+    }
     if (block && site_is_on())
         site_note(block, large_size(block), site);
     return block;

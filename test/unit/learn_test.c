@@ -77,13 +77,19 @@ static void test_widen_is_taken_back(void **state)
     assert_int_equal(g_learner.decisions, 3);
 }
 
-/* Blocks smaller than a cache line. */
-static void test_smallest_blocks_are_left_alone(void **state)
+/* Blocks smaller than a cache line: one thread may have more of them in its ring, but they are not handed over. */
+static void test_smallest_blocks_are_not_handed_over(void **state)
 {
     (void)state;
-    bouncing(class_of(48), 20000);
+    unsigned c = class_of(48);
+    g_seen.active = 25 * 2;
+    bouncing(c, 20000);
     windows(50);
     assert_int_equal(g_learner.decisions, 0);
+    begin(NULL);
+    bouncing(c, 20000);
+    windows(STARTED + 2);
+    must_decide(RULE_WIDEN, c);
 }
 
 static void test_widen_is_kept(void **state)
@@ -407,7 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_nothing_to_learn, begin),
         cmocka_unit_test_setup(test_widen_is_taken_back, begin),
-        cmocka_unit_test_setup(test_smallest_blocks_are_left_alone, begin),
+        cmocka_unit_test_setup(test_smallest_blocks_are_not_handed_over, begin),
         cmocka_unit_test_setup(test_widen_is_kept, begin),
         cmocka_unit_test_setup(test_several_threads_are_not_widened, begin),
         cmocka_unit_test_setup(test_a_single_window_is_no_reason, begin),
