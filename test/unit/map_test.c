@@ -30,6 +30,8 @@ static bool base_find(size_t windows)
         return false;
     syscall(SYS_munmap, start, size);
     g_base = (char *)align_up((uintptr_t)start + SUPERSLAB_SIZE, GIB);
+    if (((uintptr_t)g_base & (window() - 1)) == 0)
+        g_base += GIB; /* there stands the entry that NULL shares */
     g_windows = windows;
     return true;
 }
