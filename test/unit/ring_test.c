@@ -122,7 +122,7 @@ static void test_last_in_first_out(void **state)
 /* With a ring that is full and cannot grow, the next free passes the older half on, oldest first. */
 static void flush_once(unsigned c, void *next)
 {
-    static void *before[2048]; /* no ring holds more */
+    static void *before[POLICY_RING_MAX]; /* no ring holds more */
     struct ring *ring = &cache()->ring[c];
     size_t capacity = ring->capacity, passed = (capacity + 1) / 2, depot = remote_count(c);
     uint64_t to_depot = load_relaxed(&cache()->counters.flushed_to_depot);
