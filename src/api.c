@@ -44,11 +44,10 @@ size_t hak_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
-    if (size > CLASS_TABLE_MAX && size <= CLASS_MAX_SIZE) /* from a page or as a run: slow.c */
-        return min_size(class_size(class_of(size)), align_up(size, UNIT_SIZE));
     if (size <= CLASS_TABLE_MAX)
         return class_size(class_of(size));
-    return size <= RUN_MAX_SIZE ? align_up(size, UNIT_SIZE) : align_up(size, os_page_size());
+    size_t run = align_up(size, size <= RUN_MAX_SIZE ? UNIT_SIZE : os_page_size());
+    return size <= CLASS_MAX_SIZE ? min_size(class_size(class_of(size)), run) : run;
 }
 
 void *hak_malloc_usable(size_t size, size_t *usable)

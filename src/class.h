@@ -64,6 +64,13 @@ INLINE unsigned class_of(size_t size)
 
 INLINE size_t class_size(unsigned class_id) { return class_info[class_id].size; }
 
+/* Whether blocks of the class share cache lines with their neighbours. */
+INLINE bool class_shares_lines(unsigned class_id)
+{
+    enum { LINE_BYTES = 64 };
+    return class_size(class_id) < LINE_BYTES;
+}
+
 /* Number of the block that contains the byte at `offset` from its page's start. */
 INLINE uint32_t class_block_index(unsigned class_id, size_t offset)
 {

@@ -126,13 +126,6 @@ static bool holds_depot(const struct learner *learner, const struct seen *seen, 
            why->b >= 20;
 }
 
-/* Smaller blocks share cache lines: they are not to be handed to other threads. */
-static bool shares_lines(unsigned c)
-{
-    enum { LINE_BYTES = 64 };
-    return class_size(c) < LINE_BYTES;
-}
-
 static bool holds_widen(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
 {
     const struct seen_class *n = &seen->class[c];
@@ -166,7 +159,8 @@ static bool holds_hand(const struct learner *learner, const struct seen *seen, u
 {
     const struct seen_class *n = &seen->class[c];
     *why = (struct reason){rate(seen, n->fetched), rate(seen, n->bounced)};
-    return !shares_lines(c) && !learner->policy.thrift && !learner->policy.class[c].hands_over &&
+    /* What shares cache lines is not to be handed to other threads. */
+    return !class_shares_lines(c) && !learner->policy.thrift && !learner->policy.class[c].hands_over &&
            why->b >= 4000 && n->bounced * 2 >= n->fetched && seen->active * 2 > slices(seen) * 3 &&
            !may_widen(learner, c, capacity_more(learner, c));
 }

@@ -181,9 +181,11 @@ static void ring_forget(struct cache *cache, unsigned c)
     store_relaxed(&cache->ring[c].level, 0);
 }
 
-/* Closes an empty ring. */
+/* Closes an empty ring, if it is open. */
 static void ring_close(struct cache *cache, unsigned c)
 {
+    if (!cache->ring[c].slot)
+        return;
     ring_hide(cache, c);
     struct ring ring = cache->ring[c];
     HAK_ASSERT(ring.held_top == ring.slot);
@@ -193,15 +195,21 @@ static void ring_close(struct cache *cache, unsigned c)
     fetch_sub_relaxed(&reach_of_all, ring.capacity * class_size(c));
 }
 
+/* Whether the class is to have pages and a ring. */
+static bool is_in_demand(const struct cache *cache, unsigned c)
+{
+    return !policy_is_large(c) || cache->ring[c].demand >= DEMAND;
+}
+
 /* False when the class is to have no ring, for now, or memory is out. */
 static bool ring_open(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
     if (LIKELY(ring->slot))
         return true;
-    uint32_t first = policy_of(c)->first;
-    if (policy_is_large(c) && ring->demand < DEMAND)
+    if (!is_in_demand(cache, c))
         return false;
+    uint32_t first = policy_of(c)->first;
     ring->refill = (uint16_t)min_size(REFILL_FIRST, first);
     ring->probation = PROBATION;
     return ring_resize(cache, c, first);
@@ -530,7 +538,7 @@ static COLD void cache_give_up(struct cache *cache, unsigned c)
     remote_flush();
 }
 
-static bool ring_refill_hard(struct cache *cache, unsigned c, size_t size)
+static COLD bool ring_refill_hard(struct cache *cache, unsigned c, size_t size)
 {
     cache_give_up(cache, c);
     return ring_refill(cache, c, size);
@@ -570,12 +578,12 @@ bool ring_in_demand(unsigned c)
     struct cache *cache = cache_enter();
     if (!cache)
         return false;
-    if (UNLIKELY(!cache->ring[c].slot)) {
+    if (!is_in_demand(cache, c)) {
         if (os_milliseconds() >= cache->sweep_at)
             cache_tick(cache); /* what was called for longer ago is no demand */
         demand_note(cache, c);
     }
-    bool yes = cache->ring[c].slot || cache->ring[c].demand >= DEMAND;
+    bool yes = is_in_demand(cache, c);
     cache_leave(cache);
     return yes;
 }
@@ -612,9 +620,7 @@ void *ring_malloc_zeroed(unsigned c)
         return NULL;
     void *block = NULL;
     bool empty = !cache->ring[c].slot || *ring_top(cache, c) == NULL;
-    if (policy_is_large(c) && cache->ring[c].demand < DEMAND)
-        empty = false; /* no page */
-    if (empty && !cache->page[c])
+    if (empty && !cache->page[c] && is_in_demand(cache, c))
         cache->page[c] = page_acquire(c, cache->id);
     if (empty && cache->page[c])
         block = page_take_zeroed(cache->page[c]);
@@ -708,8 +714,7 @@ COLD void ring_check_all(void)
  * that was given a few of them, and has hardly begun to free, does better not to use them again. */
 static bool is_neighbour_of_others(const struct cache *cache, const void *block, unsigned c)
 {
-    enum { LINE_BYTES = 64 };
-    return class_size(c) < LINE_BYTES && load_relaxed(&map_page(block)->holder) != cache->id && thread_count() > 1;
+    return class_shares_lines(c) && load_relaxed(&map_page(block)->holder) != cache->id && thread_count() > 1;
 }
 
 /* A free into a watched ring that has room, which is all that a thread of a short life does: a close look, and then as

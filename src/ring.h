@@ -17,9 +17,9 @@
  *
  * Capacity grows when a ring overflows with blocks that the thread has drawn itself, within the policy's bounds for
  * the ring, the thread and the process; what others have drawn, it keeps only until there are enough to be passed on
- * together. A refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by halves. A block
- * above CLASS_TABLE_MAX is expensive to keep, and to use: its class has a ring only as long as it is in demand, and
- * else passes single blocks from and to pages.
+ * together. A refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by
+ * halves. A block above CLASS_TABLE_MAX is expensive to keep, and to use: its class has a ring only as long as it is
+ * in demand; else blocks are runs (large.h), and those of its pages that are freed go back one by one.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so
  * these are atomic, all relaxed: nothing depends on what is read). A thread without a cache (before its first

@@ -68,9 +68,7 @@ static void *large_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
 /* Whether a block of the class comes from a page, and not from a run of its own. */
 static bool comes_from_page(unsigned class_id)
 {
-    if (class_id == 0 || class_id <= CLASS_OF_TABLE_MAX || class_id == CLASS_FITTED || checking())
-        return class_id != 0;
-    return ring_in_demand(class_id);
+    return class_id != 0 && (!policy_is_large(class_id) || checking() || ring_in_demand(class_id));
 }
 
 /* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */
@@ -232,7 +230,9 @@ static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
     bool zeroed;
     /* What has grown grows on, and a run can do so in place. */
     bool as_run = size > CLASS_TABLE_MAX && !checking();
-    void *other = as_run ? large_make(size, BLOCK_ALIGN, &zeroed, site) : malloc_at(size, site);
+    void *other = as_run ? large_make(size, BLOCK_ALIGN, &zeroed, site) : NULL;
+    if (!other) /* or a page may have a block where no run is left */
+        other = malloc_at(size, site);
     if (LIKELY(other)) {
         __builtin_memcpy(other, block, min_size(have, size));
         hak_free(block);
@@ -240,7 +240,7 @@ static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
         errno = saved;
         return block;
     }
-    return other ? other : out_of_memory();
+    return other;
 }
 
 static void *large_realloc(void *block, size_t size, uintptr_t site)
@@ -264,12 +264,12 @@ void *realloc_slow(void *block, size_t size)
     }
     if (UNLIKELY(size > PTRDIFF_MAX))
         return out_of_memory();
+    bool is_large = map_page(block)->class_id == 0;
     if (checking() ? size == have : size_fits(have, size)) {
-        if (map_page(block)->class_id != 0 && !checking())
+        if (!is_large && !checking())
             ring_check_live(block, block_class(block), "realloc");
         return block;
     }
-    bool is_run = map_page(block)->class_id == 0 && size > CLASS_TABLE_MAX;
-    void *moved = is_run ? large_realloc(block, size, site) : NULL;
+    void *moved = is_large && size > CLASS_TABLE_MAX ? large_realloc(block, size, site) : NULL;
     return moved ? moved : block_move(block, have, size, site);
 }
