@@ -112,9 +112,7 @@ INLINE void *realloc_fast(void *block, size_t size)
         return malloc_fast(size);
     unsigned class_id = map_class(block);
     size_t have = class_size(class_id); /* 0 when it is no page's */
-    if (LIKELY(size <= have && size > have / 2 && realloc_may_stay(block)))
-        return block;
-    return realloc_slow(block, size);
+    return LIKELY(size <= have && size > have / 2) ? realloc_stay(block, size) : realloc_slow(block, size);
 }
 
 /* ---- The native names -------------------------------------------------------------------------------------------- */

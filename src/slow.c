@@ -209,12 +209,6 @@ size_t block_size_fast(const void *block, const char *call)
 
 /* ---- Resizing ---------------------------------------------------------------------------------------------------- */
 
-bool realloc_may_stay(void *block)
-{
-    block_size(block, "realloc");
-    return !checking();
-}
-
 /* Whether a block of `have` bytes serves a request for `size`: it is large enough, and no better class would. */
 static bool size_fits(size_t have, size_t size)
 {
@@ -272,4 +266,12 @@ void *realloc_slow(void *block, size_t size)
     }
     void *moved = is_large && size > CLASS_TABLE_MAX ? large_realloc(block, size, site) : NULL;
     return moved ? moved : block_move(block, have, size, site);
+}
+
+void *realloc_stay(void *block, size_t size)
+{
+    if (UNLIKELY(checking())) /* its blocks end where the request did */
+        return realloc_slow(block, size);
+    block_size(block, "realloc"); /* ends the program when it is no live block */
+    return block;
 }

@@ -12,6 +12,7 @@ void *malloc_slow(size_t size) COLD;
 void *malloc_slow_at(size_t size, uintptr_t site) NOINLINE;
 void *calloc_slow(size_t count, size_t size) COLD;
 void *realloc_slow(void *block, size_t size) NOINLINE;
+void *realloc_stay(void *block, size_t size) NOINLINE; /* the block's class fits the new size */
 void free_slow(void *block) COLD;
 void free_sized_slow(void *block, size_t size) COLD;
 
@@ -26,10 +27,6 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site) COLD;
  * Who calls them for somebody else passes the site. A debug build calls instead of jumping: it sees itself as the
  * only site. */
 #define CALLER ((uintptr_t)__builtin_return_address(0))
-
-/* Whether a block whose class fits the new size is one that realloc may leave where it is. Ends the program when it
- * is no live block. */
-bool realloc_may_stay(void *block) NOINLINE;
 
 /* The usable size of a live block, 0 for NULL; ends the program, naming `call`, when there is no such block. */
 size_t block_size(const void *block, const char *call) NOINLINE;

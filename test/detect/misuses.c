@@ -333,6 +333,30 @@ static void usable_size_inside(void)
     _exit(malloc_usable_size(hidden(block + 8)) == 0);
 }
 
+/* So that the ring of SMALL has room for more, as it has in a program that runs. */
+static void ringed(void)
+{
+    static char *blocks[64];
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        blocks[i] = block_of(SMALL);
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        free(blocks[i]);
+}
+
+static void usable_size_inside_ringed(void)
+{
+    ringed();
+    usable_size_inside();
+}
+
+static void realloc_inside_ringed(void)
+{
+    ringed();
+    char *block = block_of(SMALL);
+    announce(block + 8, malloc_usable_size(block));
+    free(realloc(hidden(block + 8), SMALL));
+}
+
 /* ---- Blocks that are free ---------------------------------------------------------------------------------------- */
 
 static void realloc_freed(void)
@@ -342,6 +366,14 @@ static void realloc_freed(void)
     free(block);
     announce(block, usable);
     free(realloc(hidden(block), 5000));
+}
+
+static void realloc_freed_to_stay(void)
+{
+    char *block = block_of(SMALL);
+    announce(block, malloc_usable_size(block));
+    free(block);
+    free(realloc(hidden(block), SMALL));
 }
 
 static void realloc_freed_large(void)
@@ -591,7 +623,10 @@ const struct misuse misuses_always[] = {
     CASE(realloc_inside, "realloc", INTERIOR),
     CASE(realloc_inside_large, "realloc", INTERIOR),
     CASE(usable_size_inside, "malloc_usable_size", INTERIOR),
+    CASE(usable_size_inside_ringed, "malloc_usable_size", INTERIOR),
+    CASE(realloc_inside_ringed, "realloc", INTERIOR),
     CASE(realloc_freed, "realloc", DOUBLE_FREE),
+    CASE(realloc_freed_to_stay, "realloc", DOUBLE_FREE),
     CASE(realloc_freed_large, "realloc", NOT_LIVE),
     CASE(usable_size_freed_large, "malloc_usable_size", NOT_LIVE),
     CASE(stack_address, "free", FOREIGN),

@@ -5,6 +5,7 @@
  *   mixed        as many bytes in blocks of many sizes as there are, three times over; prints the three sums
  *   kinds        fills memory with blocks of 1 KB, then 70 KB, 1 MiB, 50 MiB, 70 KB, 1 KB; prints the six sums
  *   shrink       takes all there is beside a few blocks, which then must let themselves be made smaller
+ *   page         takes all there is; what is freed then in a page must do for a block that grows
  *   churn SIZE   a workload with blocks of up to SIZE; prints how often it was served and refused
  * SPDX-License-Identifier: MIT */
 #include "churn.h"
@@ -96,6 +97,14 @@ static void print_kinds(void)
     }
 }
 
+/* Takes all that is left, in ever smaller blocks down to `least`. */
+static void exhaust(struct link **chain, size_t least)
+{
+    size_t count;
+    for (g_size = 100 * MIB; g_size >= least; g_size /= 2)
+        fill(size_fixed, chain, &count);
+}
+
 /* What is there does for fewer bytes, too, when there is no other block to move them to. */
 static void shrink(void)
 {
@@ -103,15 +112,12 @@ static void shrink(void)
     static const size_t to[] = {300000, 1000, 100, 20, 1};
     char *blocks[COUNT_OF(from)];
     struct link *chain = NULL;
-    size_t count;
     for (size_t i = 0; i < COUNT_OF(from); i++) {
         blocks[i] = malloc(from[i]);
         must(blocks[i] != NULL, "malloc(%zu) failed at the beginning", from[i]);
         pattern_fill(blocks[i], from[i], i);
     }
-    for (g_size = 100 * MIB; g_size >= sizeof(struct link); g_size /= 2) {
-        fill(size_fixed, &chain, &count);
-    }
+    exhaust(&chain, sizeof(struct link));
     for (size_t k = 0; k < COUNT_OF(to); k++) {
         for (size_t i = 0; i < COUNT_OF(from); i++) {
             if (to[k] >= from[i]) {
@@ -127,9 +133,7 @@ static void shrink(void)
             blocks[i] = block;
         }
         /* What the smaller blocks have left goes too: the next round has no more than this one. */
-        for (g_size = 100 * MIB; g_size >= sizeof(struct link); g_size /= 2) {
-            fill(size_fixed, &chain, &count);
-        }
+        exhaust(&chain, sizeof(struct link));
     }
     errno = 0;
     void *more = realloc(blocks[3], 4000000);
@@ -138,6 +142,34 @@ static void shrink(void)
     for (size_t i = 0; i < COUNT_OF(from); i++) {
         free(blocks[i]);
     }
+}
+
+/* Medium blocks that are asked for often come from pages, those that grow from runs; when there are none left, a page
+ * must do. */
+static void grow_into_page(void)
+{
+    enum { PAGED = 200 * 1024, FREED = 25 };
+    static char *blocks[64];
+    for (size_t round = 0; round < 2; round++) { /* in the second, the class is in demand */
+        for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+            blocks[i] = malloc(PAGED);
+            must(blocks[i] != NULL, "malloc(%d) failed at the beginning", PAGED);
+        }
+        for (size_t i = 0; round == 0 && i < COUNT_OF(blocks); i++)
+            free(blocks[i]);
+    }
+    char *small = malloc(50000);
+    must(small != NULL, "malloc failed at the beginning");
+    pattern_fill(small, 50000, 1);
+    struct link *chain = NULL;
+    exhaust(&chain, 1024);
+    free(blocks[FREED]);
+    char *grown = realloc(small, PAGED);
+    must(grown != NULL, "with a block of %d bytes free in a page, realloc to as many returned NULL", PAGED);
+    must(pattern_check(grown, 50000, 1) == 50000, "realloc lost what was in the block");
+    errno = 0;
+    must(realloc(grown, 4 * MIB) == NULL && errno == ENOMEM, "memory was not out: nothing was tested");
+    empty(&chain);
 }
 
 static void print_churn(void)
@@ -158,6 +190,8 @@ int main(int argc, char **argv)
         print_kinds();
     } else if (strcmp(argv[1], "shrink") == 0) {
         shrink();
+    } else if (strcmp(argv[1], "page") == 0) {
+        grow_into_page();
     } else if (strcmp(argv[1], "churn") == 0) {
         print_churn();
     } else {

@@ -127,10 +127,12 @@ static void test_one_kind_after_another(void **state)
 }
 
 /* limited_program looks by itself. */
-static void test_blocks_shrink_without_memory(void **state)
+static void test_realloc_without_memory(void **state)
 {
     (void)state;
-    static const struct limited rows[] = {{RLIMIT_AS, 200 * MIB, "shrink", NULL}, {RLIMIT_DATA, 200 * MIB, "shrink", NULL}};
+    static const struct limited rows[] = {{RLIMIT_AS, 200 * MIB, "shrink", NULL},
+                                          {RLIMIT_DATA, 200 * MIB, "shrink", NULL},
+                                          {RLIMIT_AS, 200 * MIB, "page", NULL}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         limited_run(&rows[i], NULL, 0);
     }
@@ -293,7 +295,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cycles_bring_full_capacity_back),
         cmocka_unit_test(test_small_blocks_use_what_there_is),
         cmocka_unit_test(test_one_kind_after_another),
-        cmocka_unit_test(test_blocks_shrink_without_memory),
+        cmocka_unit_test(test_realloc_without_memory),
         cmocka_unit_test(test_workload_at_the_limit),
         cmocka_unit_test(test_no_mappings_left),
         cmocka_unit_test(test_locked_memory),
