@@ -67,6 +67,7 @@ static void print_class(struct text *text, unsigned c, const struct class_policy
     text_right(text, now->batch * 25u, 12);
     text_string(text, now->hands_over ? "   threads" : "     pages");
     text_right(text, 100u + now->wmax, 12);
+    text_string(text, now->huge ? "      huge" : "     small");
     text_string(text, c == CLASS_FITTED ? "  (fitted)\n" : "\n");
 }
 
@@ -75,7 +76,7 @@ static bool is_as_ever(const struct policy *policy, unsigned c)
     const struct class_policy *now = &policy->class[c], *fixed = &policy_static.class[c];
     bool hands_over = fixed->hands_over && !policy->thrift; /* said once for all classes */
     return c != CLASS_FITTED && now->capacity == fixed->capacity && now->batch == fixed->batch &&
-           now->hands_over == hands_over && now->wmax == fixed->wmax;
+           now->hands_over == hands_over && now->wmax == fixed->wmax && now->huge == fixed->huge;
 }
 
 static void print_policy(struct text *text, const struct policy *policy)
@@ -92,7 +93,7 @@ static void print_policy(struct text *text, const struct policy *policy)
         if (is_as_ever(policy, c))
             continue;
         if (!headed)
-            text_string(text, "  size class  ring, most      static    refill %  overflow to   substitute %\n");
+            text_string(text, "  size class  ring, most      static    refill %  overflow to   substitute %  pages in\n");
         headed = true;
         print_class(text, c, &policy->class[c], &policy_static.class[c]);
     }
@@ -214,6 +215,7 @@ static void json_class(struct text *text, unsigned c, const struct class_policy 
     json_number(text, ", ", "batch", class->batch);
     json_number(text, ", ", "hands_over", class->hands_over);
     json_number(text, ", ", "wmax", 100u + class->wmax);
+    json_number(text, ", ", "huge", class->huge);
     json_number(text, ", ", "fitted", c == CLASS_FITTED);
     text_string(text, "}");
 }

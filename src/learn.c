@@ -173,6 +173,12 @@ static bool holds_wmax(const struct learner *learner, const struct seen *seen, u
            why->a >= 8 && n->neighbours * 2 >= n->pages;
 }
 
+static bool holds_huge(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
+{
+    *why = (struct reason){seen->class[c].pages, seen->class[c].dense};
+    return !learner->policy.class[c].huge && why->b > 0;
+}
+
 static bool holds_fit(const struct learner *learner, const struct seen *seen, struct reason *why)
 {
     enum { LEADING = 75, WASTE = 16 }; /* a sixteenth of the block unused */
@@ -206,6 +212,8 @@ static bool holds(const struct learner *learner, const struct seen *seen, enum l
         return holds_hand(learner, seen, c, why);
     case RULE_WMAX:
         return holds_wmax(learner, seen, c, why);
+    case RULE_HUGE:
+        return holds_huge(learner, seen, c, why);
     default:
         return holds_fit(learner, seen, why);
     }
@@ -236,7 +244,24 @@ static uint64_t measure(const struct seen *seen, enum learn_rule rule, unsigned 
     case RULE_WMAX:
         return rate(seen, n->pages);
     default:
-        return 0; /* certain: see decide */
+        return 0; /* certain: see certain_effect */
+    }
+}
+
+/* Of rules whose effect needs no measuring: true, with the measure before and after the change to `to`. */
+static bool certain_effect(enum learn_rule rule, struct reason why, uint64_t to, uint64_t *before, uint64_t *after)
+{
+    switch (rule) {
+    case RULE_FIT:
+        *before = why.b;
+        *after = to;
+        return true;
+    case RULE_HUGE:
+        *before = SUPERSLAB_SIZE / os_page_size();
+        *after = 1;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -263,6 +288,8 @@ static uint64_t value_get(const struct policy *policy, enum learn_rule rule, uns
         return policy->class[c].hands_over;
     case RULE_WMAX:
         return policy->class[c].wmax;
+    case RULE_HUGE:
+        return policy->class[c].huge;
     default:
         return policy->fitted;
     }
@@ -299,6 +326,9 @@ static void value_set(struct learner *learner, enum learn_rule rule, unsigned c,
     case RULE_WMAX:
         policy->class[c].wmax = (uint8_t)value;
         break;
+    case RULE_HUGE:
+        policy->class[c].huge = value != 0;
+        break;
     default:
         policy->fitted = (uint32_t)value;
         break;
@@ -315,6 +345,7 @@ static uint64_t value_next(const struct learner *learner, const struct seen *see
     case RULE_THRIFT:
     case RULE_REST:
     case RULE_HAND:
+    case RULE_HUGE:
         return true;
     case RULE_ROOM:
     case RULE_DEPOT:
@@ -361,29 +392,30 @@ static void decide(struct learner *learner, const struct seen *seen, enum learn_
     uint64_t from = value_get(&learner->policy, rule, c), to = value_next(learner, seen, rule, c);
     uint64_t before = rule == RULE_THRIFT ? measure(seen, rule, c)
                                           : (learner->measured[rule][c] + measure(seen, rule, c)) / WINDOWS_SEEN;
+    uint64_t after = 0;
+    bool is_certain = certain_effect(rule, why, to, &before, &after);
     learner->log[place] = (struct decision){
         .milliseconds = learner->milliseconds,
         .from = from,
         .to = to,
         .a = why.a,
         .b = why.b,
-        .before = rule == RULE_FIT ? why.b : before,
+        .before = before,
+        .after = after,
         .rule = (uint8_t)rule,
         .class_id = (uint8_t)c,
-        .outcome = OUTCOME_TRIAL,
+        .outcome = learner->shadow ? OUTCOME_SHADOW : is_certain ? OUTCOME_KEPT : OUTCOME_TRIAL,
     };
     value_set(learner, rule, c, to);
     state->streak = 0;
     if (rule == RULE_WAKE)
         /* Threads that hardly get to a slow path look idle until their rings are small. */
         fail(learner, &learner->state[RULE_THRIFT][c]);
-    if (learner->shadow) {
-        learner->log[place].outcome = OUTCOME_SHADOW;
+    if (learner->shadow || is_certain)
         state->rests_until = learner->window + REST_FIRST;
-        return;
-    }
-    learner->trial[c] =
-        (struct trial){.rule = (uint8_t)rule, .windows = WINDOWS_TRIAL, .log = (uint8_t)place, .undo = from};
+    else
+        learner->trial[c] =
+            (struct trial){.rule = (uint8_t)rule, .windows = WINDOWS_TRIAL, .log = (uint8_t)place, .undo = from};
 }
 
 static void trial_end(struct learner *learner, unsigned c)
@@ -391,7 +423,7 @@ static void trial_end(struct learner *learner, unsigned c)
     struct trial *trial = &learner->trial[c];
     struct rule_state *state = &learner->state[trial->rule][c];
     struct decision *entry = &learner->log[trial->log];
-    entry->after = trial->rule == RULE_FIT ? entry->to : trial->sum / (WINDOWS_TRIAL - 1);
+    entry->after = trial->sum / (WINDOWS_TRIAL - 1);
     bool gained = entry->after * 8 <= entry->before * 7;
     bool back = is_judged(trial->rule) && !gained;
     entry->outcome = back ? OUTCOME_TAKEN_BACK : OUTCOME_KEPT;
@@ -427,8 +459,9 @@ static bool rule_step(struct learner *learner, const struct seen *seen, enum lea
         state->streak = 0;
         return false;
     }
-    /* Threads that fall asleep keep what they have: thrift that comes late is of no use, and waking is easy. */
-    if (++state->streak < WINDOWS_SEEN && rule != RULE_THRIFT) {
+    /* Threads that fall asleep keep what they have: thrift that comes late is of no use, and waking is easy. Of dense
+     * growth a thread has seen enough before it says so. */
+    if (++state->streak < WINDOWS_SEEN && rule != RULE_THRIFT && rule != RULE_HUGE) {
         learner->measured[rule][c] = measure(seen, rule, c);
         return false;
     }

@@ -37,6 +37,7 @@ enum learn_rule {
     X(bounced)         /* blocks fetched by a thread that had passed as many on before */         \
     X(refused)         /* times a ring might not grow for its thread's bytes */                   \
     X(pages)           /* pages made */                                                           \
+    X(dense)           /* of them such that probably will be full, as those before */             \
     X(neighbours)      /* times a page was made while a neighbouring class had a block at hand */ \
     X(substitutes)     /* blocks of other classes that stood in */                                \
     X(batches_refused) /* by the depot, which was full */                                         \

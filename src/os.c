@@ -110,6 +110,11 @@ int os_purge(void *address, size_t size)
     return call4(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0);
 }
 
+int os_prefer_huge(void *address, size_t size, bool huge)
+{
+    return call4(SYS_madvise, (long)address, (long)size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0);
+}
+
 int os_resize(void *address, size_t old_size, size_t new_size)
 {
     return call4(SYS_mremap, (long)address, (long)old_size, (long)new_size, 0);

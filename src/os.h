@@ -28,6 +28,10 @@ int os_unmap(void *address, size_t size);
  * afterwards. */
 int os_purge(void *address, size_t size);
 
+/* Whether huge pages are to stand behind a range, if the system has any: when its memory is touched, and when the system
+ * finds the time later. ENOMEM when the process has too many mappings. */
+int os_prefer_huge(void *address, size_t size, bool huge);
+
 /* Resizes a mapping, keeping contents. os_resize never moves it; os_move puts it at `target`, replacing what is
  * mapped there. */
 int os_resize(void *address, size_t old_size, size_t new_size);

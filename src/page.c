@@ -156,7 +156,7 @@ static size_t descriptor_size(unsigned class_id)
            class_info[class_id].units * sizeof(uint16_t);
 }
 
-static struct page *page_create(unsigned class_id, unsigned group)
+static struct page *page_create(unsigned class_id, unsigned group, bool dense)
 {
     if (!lock_acquire())
         return NULL;
@@ -164,7 +164,7 @@ static struct page *page_create(unsigned class_id, unsigned group)
     struct page *page = meta_alloc(META_PAGE, descriptor_size(class_id));
     struct run run = {.slab = NULL};
     if (page) {
-        run = span_alloc(info->units, 1);
+        run = dense ? span_alloc_dense(info->units) : span_alloc(info->units, 1);
         if (run.slab) {
             page_init(page, class_id, group, run);
             map_set(page->start, info->units, page_entry_class(page), page);
@@ -292,12 +292,15 @@ static struct page *page_hold(struct page *page, uint32_t holder)
 }
 
 struct page *page_find(unsigned class_id, uint32_t holder) { return page_hold(page_claim(class_id, 0), holder); }
-struct page *page_make(unsigned class_id, uint32_t holder) { return page_hold(page_create(class_id, 0), holder); }
+struct page *page_make(unsigned class_id, uint32_t holder, bool dense)
+{
+    return page_hold(page_create(class_id, 0, dense), holder);
+}
 
 struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder)
 {
     struct page *page = page_claim(class_id, group);
-    return page_hold(page ? page : page_create(class_id, group), holder);
+    return page_hold(page ? page : page_create(class_id, group, false), holder);
 }
 
 struct page *page_acquire(unsigned class_id, uint32_t holder) { return page_acquire_group(class_id, 0, holder); }

@@ -63,9 +63,9 @@ struct page *page_acquire(unsigned class_id, uint32_t holder);
 /* The same for a page of a group, which has blocks of this class only. */
 struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder);
 
-/* The same in two steps: only a listed page, and only a new one. */
+/* The same in two steps: only a listed page, and only a new one, all of which is going to be used soon if `dense`. */
 struct page *page_find(unsigned class_id, uint32_t holder);
-struct page *page_make(unsigned class_id, uint32_t holder);
+struct page *page_make(unsigned class_id, uint32_t holder, bool dense);
 
 /* Whether a held page has no free block. */
 bool page_is_drained(const struct page *page);

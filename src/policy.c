@@ -144,7 +144,7 @@ bool policy_publish(const struct policy *policy)
 static bool class_policy_is_same(const struct class_policy *a, const struct class_policy *b)
 {
     return a->capacity == b->capacity && a->first == b->first && a->batch == b->batch && a->wmax == b->wmax &&
-           a->hands_over == b->hands_over;
+           a->hands_over == b->hands_over && a->huge == b->huge;
 }
 
 COLD void policy_start(void)

@@ -18,6 +18,7 @@ struct class_policy {
     uint8_t batch;     /* a refill from a page takes up to so many quarters of the ring's capacity */
     uint8_t wmax;    /* a substitute may be so many hundredths larger than asked for; 0: only the class itself serves */
     bool hands_over; /* overflow goes to the depot, where it has room, and not to its pages */
+    bool huge;       /* new pages lie in huge ones sooner, when threads fill page after page */
 };
 
 struct policy {

@@ -6,7 +6,7 @@
 #include "options.h"
 #include "os.h"
 
-#define HEAD "hakmem profile 1\nbuild "
+#define HEAD "hakmem profile 2\nbuild "
 enum { HASH_LETTERS = 16 };
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
@@ -53,12 +53,14 @@ static void put_class(struct buffer *out, unsigned c, const struct class_policy 
     put_number(out, class->batch);
     put_number(out, class->hands_over);
     put_number(out, class->wmax);
+    put_number(out, class->huge);
     put_string(out, "\n");
 }
 
 static bool class_differs(const struct class_policy *a, const struct class_policy *b)
 {
-    return a->capacity != b->capacity || a->batch != b->batch || a->hands_over != b->hands_over || a->wmax != b->wmax;
+    return a->capacity != b->capacity || a->batch != b->batch || a->hands_over != b->hands_over || a->wmax != b->wmax ||
+           a->huge != b->huge;
 }
 
 COLD size_t profile_compose(char *text, const char *build_id, const struct policy *base, const struct policy *policy)
@@ -132,10 +134,10 @@ static unsigned class_of_block(uint64_t size)
 /* What follows "class". */
 static bool get_class(struct reader *in, struct policy *out)
 {
-    uint64_t size, capacity, batch, hands_over, wmax;
+    uint64_t size, capacity, batch, hands_over, wmax, huge;
     if (!get_number(in, CLASS_MAX_SIZE, &size) || !get_number(in, POLICY_RING_MAX, &capacity) ||
         !get_number(in, POLICY_BATCH_MAX, &batch) || !get_number(in, 1, &hands_over) ||
-        !get_number(in, POLICY_WMAX_MAX, &wmax) || !get_string(in, "\n"))
+        !get_number(in, POLICY_WMAX_MAX, &wmax) || !get_number(in, 1, &huge) || !get_string(in, "\n"))
         return false;
     unsigned c = class_of_block(size);
     if (c == 0 || capacity < 1 || batch < 1 || capacity > max_size(policy_capacity_limit(c), out->class[c].capacity))
@@ -146,6 +148,7 @@ static bool get_class(struct reader *in, struct policy *out)
     class->batch = (uint8_t)batch;
     class->hands_over = hands_over != 0;
     class->wmax = (uint8_t)wmax;
+    class->huge = huge != 0;
     return true;
 }
 

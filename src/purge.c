@@ -98,6 +98,8 @@ static COLD bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t
     struct page *page = page_at(slab, unit);
     bool found = page && hole_find(&hole, page, *from, memory_page);
     bool taken = found && hole_take(&hole);
+    if (taken)
+        span_split(slab);
     lock_release();
     if (!found)
         return false;

@@ -20,6 +20,9 @@ enum {
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
     PASSING_SLOTS = 126,        /* capacity of a ring through which blocks only pass: two batches, */
     PASSING_BYTES = 512 << 10,  /* and at most so many bytes */
+    DENSE_MAX = 4096,           /* bytes of a block: of a larger one, a program may never touch the most */
+    GROWTH_DENSE = 16,          /* `growth` from which a page made is one of many, of which the others are full */
+    GROWTH_KNOWN = 4,           /* and of a class that is known for that */
     DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring */
     TICKS = 64,                 /* slow calls between looks at the clock */
     IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
@@ -178,6 +181,7 @@ static void ring_forget(struct cache *cache, unsigned c)
     cache->ring[c].capacity = 0;
     cache->ring[c].demand = 0;
     cache->ring[c].drawn = 0;
+    cache->ring[c].growth = 0;
     store_relaxed(&cache->ring[c].level, 0);
 }
 
@@ -423,6 +427,15 @@ static unsigned neighbour_with_block(const struct cache *cache, unsigned c, size
     return 0;
 }
 
+/* The cache's next page of the class, which has free blocks already; false when there is none. */
+static bool find_page(struct cache *cache, unsigned c)
+{
+    struct ring *ring = &cache->ring[c];
+    cache->page[c] = page_find(c, cache->id);
+    ring->growth = (uint8_t)(ring->growth - (cache->page[c] && ring->growth > 0));
+    return cache->page[c] != NULL;
+}
+
 /* Whether a block of the class can be had without a new page. */
 static bool is_at_hand(struct cache *cache, unsigned c)
 {
@@ -431,9 +444,7 @@ static bool is_at_hand(struct cache *cache, unsigned c)
         cache->page[c] = NULL;
         page_release(page);
     }
-    if (!cache->page[c])
-        cache->page[c] = page_find(c, cache->id);
-    return cache->page[c] || (remote_serves(c) && remote_count(c) > 0);
+    return cache->page[c] || find_page(cache, c) || (remote_serves(c) && remote_count(c) > 0);
 }
 
 /* A somewhat larger block instead of one of the class, whose ring is empty and that would need a new page. */
@@ -454,7 +465,20 @@ static void *substitute(struct cache *cache, unsigned c, size_t size)
     return block;
 }
 
-static struct page *make_page(struct cache *cache, unsigned c, size_t size)
+/* Whether the thread fills page after page of the class, so that the next one will probably be full, too. */
+static bool grows_densely(const struct cache *cache, unsigned c)
+{
+    unsigned growth = cache->ring[c].growth;
+    bool known = policy_of(c)->huge;
+    if (growth < (known ? GROWTH_KNOWN : GROWTH_DENSE) || class_size(c) > DENSE_MAX)
+        return false;
+    if (cache->tally)
+        cache->tally->class[c].dense++;
+    return known || (cache->tally && option(OPTION_LEARN) == LEARN_ON);
+}
+
+/* The cache's next page of the class, new; false when memory is out. No other page has a free block. */
+static bool make_page(struct cache *cache, unsigned c, size_t size)
 {
     if (cache->tally && size != RING_ANY_SIZE) {
         enum { LIKELY_MORE = 25 };
@@ -463,7 +487,10 @@ static struct page *make_page(struct cache *cache, unsigned c, size_t size)
             cache->tally->class[c].neighbours += neighbour_with_block(cache, c, size, LIKELY_MORE) != 0;
         learn_note_size(c, size);
     }
-    return page_make(c, cache->id);
+    struct ring *ring = &cache->ring[c];
+    cache->page[c] = page_make(c, cache->id, grows_densely(cache, c));
+    ring->growth = (uint8_t)min_size(ring->growth + 1u, 2 * GROWTH_DENSE);
+    return cache->page[c] != NULL;
 }
 
 /* Up to `count` blocks from the page the cache holds, or from the next one. 0 when memory is out. */
@@ -478,10 +505,7 @@ static unsigned take_from_pages(struct cache *cache, unsigned c, size_t size, vo
             cache->page[c] = NULL;
             page_release(page);
         }
-        cache->page[c] = page_find(c, cache->id);
-        if (!cache->page[c])
-            cache->page[c] = make_page(cache, c, size);
-        if (!cache->page[c])
+        if (!find_page(cache, c) && !make_page(cache, c, size))
             return 0;
     }
 }
@@ -620,9 +644,7 @@ void *ring_malloc_zeroed(unsigned c)
         return NULL;
     void *block = NULL;
     bool empty = !cache->ring[c].slot || *ring_top(cache, c) == NULL;
-    if (empty && !cache->page[c] && is_in_demand(cache, c))
-        cache->page[c] = page_acquire(c, cache->id);
-    if (empty && cache->page[c])
+    if (empty && is_in_demand(cache, c) && (cache->page[c] || find_page(cache, c) || make_page(cache, c, RING_ANY_SIZE)))
         block = page_take_zeroed(cache->page[c]);
     if (block)
         counter_add(&cache->counters.zeroed_blocks, 1);

@@ -59,7 +59,8 @@ struct ring {
     uint16_t capacity;
     uint16_t refill;    /* blocks the next refill asks the page for */
     uint16_t swept;     /* blocks in it when idle rings were last looked for, or RING_NOT_SWEPT */
-    uint16_t probation; /* frees that are still to be watched */
+    uint8_t probation;  /* frees that are still to be watched */
+    uint8_t growth;     /* pages made, minus those that were found to have free blocks: never below 0 */
     uint16_t drawn;     /* blocks that refills brought, minus what was passed on since; at most UINT16_MAX */
     uint16_t demand;    /* calls since idle rings were last looked for, while the ring is closed */
 };

@@ -28,6 +28,13 @@ enum {
     SET_COUNT = SET_OF_GROUP + GROUP_COUNT
 };
 
+/* What the system was asked to put behind a superslab. */
+enum backing {
+    BACKING_UNSAID,
+    BACKING_HUGE, /* one huge page: touched is as much as all of it */
+    BACKING_SMALL /* was BACKING_HUGE, until a part of it was given back that is not to be filled up again */
+};
+
 struct superslab {
     _Atomic(char *) base;        /* [lock to write] NULL while the number is in SET_GONE; fixed while any unit is used */
     uint32_t number;             /* [const] */
@@ -35,6 +42,7 @@ struct superslab {
     uint32_t dirty;              /* [lock] free units that may hold old contents; used & dirty == 0 */
     uint32_t purged;             /* [lock] free units that were given back to the system; used & purged == 0 */
     _Atomic(uint32_t) listed;    /* [atomic] units where a LISTED page begins (page.c) */
+    uint8_t backing;             /* [lock] enum backing */
 };
 
 struct slab_group {

@@ -8,7 +8,10 @@
 
 enum {
     GROW_FIRST = 2, /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
-    GROW_MAX = 32
+    GROW_MAX = 32,
+    DENSE_SLABS = 16, /* in use, before a huge page is small in comparison */
+    HUGE_OF = 4096,  /* bytes of a page of memory of which 512 make a huge page of the size of a superslab */
+    SAID_MAX = 8192  /* superslabs with a backing of their own: each may cost the process a mapping, of 65,530 */
 };
 
 static struct {
@@ -16,6 +19,9 @@ static struct {
     size_t mapped_slabs;          /* [lock] */
     size_t used_units;            /* [lock] */
     size_t dirty_units;           /* [lock] */
+    size_t said_slabs;            /* [lock] superslabs whose backing is not BACKING_UNSAID */
+    size_t huge_slabs;            /* [lock] and is BACKING_HUGE */
+    struct superslab *open;       /* [lock] the one that dense memory is taken from; NULL: none */
     char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
 } heap;
 
@@ -110,12 +116,59 @@ static size_t run_slabs(struct run run, size_t units)
     return (run.unit + units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
 }
 
+static bool slab_is_untouched(const struct superslab *slab) { return (slab->used | slab->dirty) == 0; }
+
+/* Whether its free memory is about to be used. */
+static bool is_spared(const struct superslab *slab) { return slab == heap.open && slab->used != 0; }
+
 /* Tells retention what is in use and what is dirty. */
-static void heap_publish(void) { retain_runs(heap.used_units << UNIT_SHIFT, heap.dirty_units << UNIT_SHIFT); }
+static void heap_publish(void)
+{
+    unsigned spared = heap.open && is_spared(heap.open) ? count_bits(heap.open->dirty) : 0;
+    retain_runs(heap.used_units << UNIT_SHIFT, (heap.dirty_units - spared) << UNIT_SHIFT);
+}
+
+/* ---- Huge pages -------------------------------------------------------------------------------------------------- */
+
+/* False when the system refuses. */
+static COLD bool slab_back(struct superslab *slab, enum backing backing)
+{
+    bool is_new = slab->backing == BACKING_UNSAID;
+    if ((is_new && heap.said_slabs == SAID_MAX) ||
+        os_prefer_huge(slab_unit_start(slab, 0), SUPERSLAB_SIZE, backing == BACKING_HUGE))
+        return false;
+    heap.said_slabs += is_new;
+    heap.huge_slabs += backing == BACKING_HUGE;
+    heap.huge_slabs -= slab->backing == BACKING_HUGE;
+    slab->backing = (uint8_t)backing;
+    return true;
+}
+
+/* Its memory is gone. */
+static COLD void slab_unsay(struct superslab *slab)
+{
+    heap.open = heap.open == slab ? NULL : heap.open;
+    heap.said_slabs -= slab->backing != BACKING_UNSAID;
+    heap.huge_slabs -= slab->backing == BACKING_HUGE;
+    slab->backing = BACKING_UNSAID;
+}
+
+void span_split(struct superslab *slab)
+{
+    if (slab->backing != BACKING_HUGE)
+        return;
+    if (heap.open == slab)
+        heap.open = NULL;
+    slab_back(slab, BACKING_SMALL);
+}
+
+/* ---- Taking runs ------------------------------------------------------------------------------------------------ */
 
 /* Units that the program is to have. True when none of them was dirty. */
 static bool slab_use(struct superslab *slab, uint32_t mask)
 {
+    if (UNLIKELY(slab->backing == BACKING_HUGE && slab_is_untouched(slab)))
+        span_split(slab);
     if (slab->purged & mask)
         retain_regret((size_t)count_bits(slab->purged & mask) << UNIT_SHIFT);
     return slab_take(slab, mask);
@@ -262,6 +315,62 @@ struct run span_alloc(size_t units, size_t align_units)
     return run;
 }
 
+/* A run in the superslab of which every unit is dirty, so that it costs no fault; slab is NULL if there is none. */
+static struct run find_dirty_run(struct superslab *slab, size_t units)
+{
+    uint32_t starts = slab ? run_starts(slab->dirty, units) : 0;
+    return (struct run){.slab = starts ? slab : NULL, .unit = starts ? lowest_bit(starts) : 0};
+}
+
+/* Such a run in any superslab, the open one last. */
+static struct run find_resident(size_t units)
+{
+    size_t in_open = heap.open ? count_bits(heap.open->dirty) : 0;
+    for (size_t length = units; length <= SUPERSLAB_UNITS && heap.dirty_units - in_open >= units; length++) {
+        unsigned set = SET_LONGEST_RUN + (unsigned)length;
+        for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
+            struct run run = find_dirty_run(slab_at(n), units);
+            if (run.slab && run.slab != heap.open)
+                return run;
+        }
+    }
+    return find_dirty_run(heap.open, units);
+}
+
+/* Makes an untouched superslab the open one; false when there is none to be had, or the heap is small. */
+static COLD bool open_dense(void)
+{
+    if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS || os_page_size() != HUGE_OF)
+        return false;
+    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
+    uint32_t n = slabset_next(whole, 0);
+    while (n != SLAB_NONE && !slab_is_untouched(slab_at(n)))
+        n = slabset_next(whole, n + 1);
+    if (n == SLAB_NONE && grow(1, SUPERSLAB_SIZE))
+        n = slabset_next(whole, 0);
+    if (n == SLAB_NONE || !slab_is_untouched(slab_at(n)))
+        return false;
+    struct superslab *slab = slab_at(n);
+    if (slab->backing != BACKING_HUGE && !slab_back(slab, BACKING_HUGE))
+        return false;
+    slab->dirty = low_mask32(SUPERSLAB_UNITS); /* as soon as any of it is touched */
+    heap.dirty_units += SUPERSLAB_UNITS;
+    heap.open = slab;
+    return true;
+}
+
+struct run span_alloc_dense(size_t units)
+{
+    HAK_ASSERT(lock_is_held() && units > 0 && units <= SUPERSLAB_UNITS);
+    struct run run = find_resident(units);
+    if (!run.slab && open_dense())
+        run = find_dirty_run(heap.open, units);
+    if (!run.slab)
+        return span_alloc(units, 1);
+    run.zeroed = run_take(run, units);
+    return run;
+}
+
 void span_free(struct run run, size_t units, size_t touched)
 {
     HAK_ASSERT(lock_is_held() && touched <= units);
@@ -297,12 +406,18 @@ bool span_extend(struct run run, size_t units, size_t new_units)
 
 /* ---- Giving memory back ------------------------------------------------------------------------------------------ */
 
-/* The highest-numbered superslab below `below` that has dirty memory, entirely free ones only if `whole`. */
-static struct superslab *find_dirty(uint32_t below, bool whole)
+enum purge_stage {
+    PURGE_WHOLE, /* superslabs that are entirely free */
+    PURGE_PARTS, /* the others, */
+    PURGE_OPEN   /* the one that is about to be filled, too */
+};
+
+/* The highest-numbered superslab below `below` that has dirty memory to purge. */
+static struct superslab *find_dirty(uint32_t below, enum purge_stage stage)
 {
     for (uint32_t n = below; n-- > 0;) {
         struct superslab *slab = slab_at(n);
-        if (slab->dirty != 0 && (!whole || slab->used == 0))
+        if (slab->dirty != 0 && (stage > PURGE_WHOLE || slab->used == 0) && (stage == PURGE_OPEN || !is_spared(slab)))
             return slab;
     }
     return NULL;
@@ -313,6 +428,10 @@ static struct superslab *find_dirty(uint32_t below, bool whole)
 static size_t slab_purge(struct superslab *slab)
 {
     size_t purged = 0;
+    if (slab->used != 0)
+        span_split(slab);
+    else if (heap.open == slab)
+        heap.open = NULL;
     while (slab->dirty != 0) {
         uint32_t unit = lowest_bit(slab->dirty);
         unsigned units = lowest_bit(~((uint64_t)slab->dirty >> unit));
@@ -337,10 +456,11 @@ static COLD size_t purge(size_t keep_units, size_t most_bytes)
     size_t purged = 0;
     if (!lock_acquire())
         return 0;
-    for (int whole = 1; whole >= 0; whole--) {
+    enum purge_stage last = most_bytes == SIZE_MAX ? PURGE_OPEN : PURGE_PARTS;
+    for (enum purge_stage stage = PURGE_WHOLE; stage <= last; stage++) {
         uint32_t below = load_relaxed(&heap.slab_count);
         while (heap.dirty_units > keep_units && purged < most_bytes) {
-            struct superslab *slab = find_dirty(below, whole);
+            struct superslab *slab = find_dirty(below, stage);
             if (!slab)
                 break;
             below = slab->number;
@@ -365,6 +485,7 @@ static COLD bool slab_unmap(struct superslab *slab)
     slabset_add(SET_GONE, slab->number);
     store_relaxed(&slab->base, NULL);
     map_give_up(base, SUPERSLAB_SIZE);
+    slab_unsay(slab);
     heap.dirty_units -= count_bits(slab->dirty);
     slab->dirty = slab->purged = 0;
     heap.mapped_slabs--;
@@ -394,6 +515,7 @@ void span_stats(struct span_stats *out)
     out->used = heap.used_units << UNIT_SHIFT;
     out->dirty = heap.dirty_units << UNIT_SHIFT;
     out->clean = out->mapped - out->used - out->dirty;
+    out->huge = heap.huge_slabs << SUPERSLAB_SHIFT;
 }
 
 /* ---- Fork, invariants -------------------------------------------------------------------------------------------- */
@@ -420,6 +542,7 @@ COLD void span_after_fork(void)
             slabset_add(slab_set(slab), n);
     }
     heap.hint = NULL;
+    heap.open = NULL;
     heap_publish();
 }
 
@@ -430,6 +553,6 @@ bool span_slab_is_valid(const struct superslab *slab)
     bool filed_right = true;
     for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_LONGEST_RUN + SUPERSLAB_UNITS; set++)
         filed_right &= slabset_has(set, slab->number) == (set == slab_set(slab));
-    return filed_right && (slab->used & (slab->dirty | slab->purged)) == 0 &&
+    return filed_right && (slab->used & (slab->dirty | slab->purged)) == 0 && slab->backing <= BACKING_SMALL &&
            ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
 }

@@ -8,6 +8,11 @@
  * Free runs keep their memory (they are dirty) until they are purged: retain.h says how much, purge.h when. Whole
  * superslabs are purged first, and the lock is not held during the system call.
  *
+ * Dense memory, which is going to be in use throughout, lies in superslabs of its own to begin with, in huge pages: a
+ * page fault for 2 MiB instead of 512, and fewer TLB misses. What a huge page brought along and nobody uses yet is
+ * dirty; one such superslab at a time is spared when dirty memory goes back, for it is about to be filled. A
+ * superslab of which a part goes back is in small pages from then on.
+ *
  * Functions that say so are called with the address-space lock held. */
 #ifndef HAK_SPAN_H
 #define HAK_SPAN_H
@@ -26,6 +31,12 @@ INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.un
 /* A run of `units` (at least 1) whose address is a multiple of `align_units` units (a power of two). The lowest that
  * fits best; grows the heap when there is none. slab is NULL when memory is out. Under the lock. */
 struct run span_alloc(size_t units, size_t align_units);
+
+/* The same for memory that is going to be in use throughout, and soon: up to a superslab's units. */
+struct run span_alloc_dense(size_t units);
+
+/* A part of a run's memory is to be purged: in small pages the rest stays as it is. Under the lock. */
+void span_split(struct superslab *slab);
 
 /* Takes back a run, or the rear part of one; of it the first `touched` units may have been written to, while the others
  * are as clean as span_alloc gave them. Under the lock. */
@@ -48,6 +59,7 @@ struct span_stats {
     size_t used;   /* in runs */
     size_t dirty;  /* free, may be resident */
     size_t clean;  /* free, known not to be resident */
+    size_t huge;   /* address space for which huge pages were asked for */
 };
 void span_stats(struct span_stats *out); /* under the lock */
 

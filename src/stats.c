@@ -64,6 +64,7 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     s->mapped = span.mapped + large.mapped_bytes;
     s->free_dirty = span.dirty;
     s->free_clean = span.clean;
+    s->huge = span.huge;
     s->large = minus(span.used, paged) + large.mapped_bytes;
     s->large_blocks = large.blocks;
     s->malloc_large = large.mallocs;

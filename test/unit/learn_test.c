@@ -276,6 +276,24 @@ static void test_hand_over_substitute_and_fit(void **state)
     assert_int_equal(last()->after, 4112);
 }
 
+/* One look is enough, and there is nothing to judge. */
+static void test_huge_pages(void **state)
+{
+    (void)state;
+    unsigned c = class_of(64);
+    g_seen.class[c] = (struct seen_class){.misses = 90, .fetched = 900, .pages = 20};
+    windows(10);
+    assert_int_equal(g_learner.decisions, 0);
+    g_seen.class[c].dense = 1;
+    windows(1);
+    must_decide(RULE_HUGE, c);
+    assert_true(g_learner.policy.class[c].huge);
+    assert_int_equal(last()->outcome, OUTCOME_KEPT);
+    assert_int_equal(last()->after, 1);
+    windows(50);
+    assert_int_equal(g_learner.decisions, 1);
+}
+
 /* ---- What always holds ------------------------------------------------------------------------------------------- */
 
 static uint64_t g_random;
@@ -424,6 +442,7 @@ int main(void)
         cmocka_unit_test_setup(test_batch, begin),
         cmocka_unit_test_setup(test_rest_room_and_depot, begin),
         cmocka_unit_test_setup(test_hand_over_substitute_and_fit, begin),
+        cmocka_unit_test_setup(test_huge_pages, begin),
         cmocka_unit_test_setup(test_random_windows, begin),
         cmocka_unit_test_setup(test_shadow, begin),
         cmocka_unit_test(test_threads_learn_together),

@@ -24,6 +24,7 @@ static struct policy learned(void)
     policy.class[class_of(5000)].batch = 4;
     policy.class[class_of(5000)].wmax = 25;
     policy.class[class_of(700)].hands_over = true;
+    policy.class[class_of(48)].huge = true;
     return policy;
 }
 

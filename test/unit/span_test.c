@@ -117,7 +117,7 @@ static struct run model_find(size_t units, size_t align)
 static void must_be_valid(const char *when)
 {
     struct span_stats stats;
-    size_t used = 0, dirty = 0, mapped = 0;
+    size_t used = 0, dirty = 0, mapped = 0, huge = 0;
     g_slabs = span_slab_count();
     must(g_slabs <= SLABS, "%u superslabs are more than the model knows", g_slabs);
     for (uint32_t n = 0; n < g_slabs; n++) {
@@ -127,9 +127,11 @@ static void must_be_valid(const char *when)
         used += count_bits(slab->used);
         dirty += count_bits(slab->dirty);
         mapped += slab_base(n) != NULL;
+        huge += slab->backing == BACKING_HUGE;
     }
     span_stats(&stats);
     must(used == g_units, "%s: %zu units used, expected %zu", when, used, g_units);
+    must(stats.huge == huge << SUPERSLAB_SHIFT, "%s: statistics: huge %zu, superslabs %zu", when, stats.huge, huge);
     must(stats.used == used << UNIT_SHIFT && stats.dirty == dirty << UNIT_SHIFT &&
              stats.mapped == mapped << SUPERSLAB_SHIFT && stats.clean == stats.mapped - stats.used - stats.dirty,
          "%s: statistics: mapped %zu, used %zu, dirty %zu, clean %zu; units used %zu, dirty %zu, superslabs %zu", when,
@@ -176,6 +178,26 @@ static void lock_and_check(const char *when)
     must_be_valid(when);
 }
 
+/* Known to the model from now on. Ends the lock. */
+static void live_enter(struct run run, size_t units, uint64_t seed)
+{
+    units_set(run, 0, units, true);
+    must_be_valid("after span_alloc");
+    lock_release();
+    must(!run.zeroed || run_is_zero(run, units), "a run of %zu units is said to be zero and is not", units);
+    run_fill(run, 0, units, seed);
+    g_live[g_count++] = (struct live){run, units, seed};
+}
+
+static struct run live_alloc_dense(size_t units, uint64_t seed)
+{
+    heap_lock();
+    struct run run = span_alloc_dense(units);
+    must(run.slab && run.unit + units <= SUPERSLAB_UNITS, "span_alloc_dense(%zu): unit %u", units, run.unit);
+    live_enter(run, units, seed);
+    return run;
+}
+
 static void live_alloc(size_t units, size_t align, uint64_t seed)
 {
     heap_lock();
@@ -192,12 +214,7 @@ static void live_alloc(size_t units, size_t align, uint64_t seed)
     else
         must(run.slab->number >= known || g_used[run.slab->number] == 0,
              "span_alloc(%zu, %zu): superslab %u, unit %u does not fit", units, align, run.slab->number, run.unit);
-    units_set(run, 0, units, true);
-    must_be_valid("after span_alloc");
-    lock_release();
-    must(!run.zeroed || run_is_zero(run, units), "a run of %zu units is said to be zero and is not", units);
-    run_fill(run, 0, units, seed);
-    g_live[g_count++] = (struct live){run, units, seed};
+    live_enter(run, units, seed);
 }
 
 /* Frees the units from `keep` on. */
@@ -286,7 +303,10 @@ static void random_step(uint64_t *random)
     size_t units = random_units(random);
     if (choice < 45 && g_count < RUNS && g_units + units <= MOST_UNITS) {
         size_t align = random_next(random) % 4 ? 1 : (size_t)1 << random_next(random) % 8;
-        live_alloc(units, align, random_next(random));
+        if (units <= SUPERSLAB_UNITS && random_next(random) % 3 == 0)
+            live_alloc_dense(units, random_next(random));
+        else
+            live_alloc(units, align, random_next(random));
     } else if (choice < 85 && live) {
         live_shrink(live, choice < 70 ? 0 : random_next(random) % live->units);
     } else if (choice < 95 && live) {
@@ -411,6 +431,69 @@ static void test_untouched_units_stay_clean(void **state)
     lock_release();
 }
 
+/* Dense memory fills one superslab after the other, each in a huge page; the part of the last that nobody uses yet is
+ * dirty and stays, until everything is to go. */
+static void test_dense_memory_is_in_huge_pages(void **state)
+{
+    (void)state;
+    struct span_stats stats;
+    if (sysconf(_SC_PAGESIZE) != 4096)
+        skip(); /* a superslab is no huge page */
+    unmap_free();
+    assert_int_equal(live_alloc_dense(1, 1).slab->backing, BACKING_UNSAID); /* the heap is small */
+    live_alloc(1024, 1, 1);
+    for (unsigned i = 0; i < 40; i++) {
+        struct run run = live_alloc_dense(1, i);
+        if (run.slab->backing != BACKING_HUGE)
+            assert_true(i == 0); /* beside the first, where the memory is there */
+    }
+    heap_lock();
+    span_stats(&stats);
+    lock_release();
+    assert_int_equal(stats.huge, 2 * SUPERSLAB_SIZE);
+    assert_in_range(stats.dirty >> UNIT_SHIFT, 24, 25);
+    assert_int_equal(span_purge_some(SIZE_MAX / 2), 0);
+    purge_to(0);
+    heap_lock();
+    span_stats(&stats);
+    lock_release();
+    assert_int_equal(stats.huge, SUPERSLAB_SIZE);
+    free_everything();
+    purge_to(0);
+}
+
+/* A superslab that was in a huge page is in small ones for whoever does not fill it; and in a huge one again for who
+ * does. */
+static void test_backing_changes_with_its_use(void **state)
+{
+    (void)state;
+    struct span_stats stats;
+    if (sysconf(_SC_PAGESIZE) != 4096)
+        skip();
+    unmap_free();
+    live_alloc(1024, 1, 1);
+    struct superslab *slab = live_alloc_dense(32, 2).slab;
+    assert_int_equal(slab->backing, BACKING_HUGE);
+    for (unsigned round = 0; round < 3; round++) {
+        live_shrink(&g_live[1], 0);
+        purge_to(0);
+        heap_lock();
+        span_stats(&stats);
+        lock_release();
+        assert_int_equal(stats.huge, SUPERSLAB_SIZE);
+        live_alloc(1, 1, 3);
+        assert_ptr_equal(g_live[1].run.slab, slab);
+        assert_int_equal(slab->backing, BACKING_SMALL);
+        live_shrink(&g_live[1], 0);
+        purge_to(0);
+        assert_ptr_equal(live_alloc_dense(32, 4).slab, slab);
+        assert_int_equal(slab->backing, BACKING_HUGE);
+    }
+    free_everything();
+    purge_to(0);
+    unmap_free();
+}
+
 /* The truth is the used masks: all else can be thrown away. */
 static void test_after_fork(void **state)
 {
@@ -447,6 +530,8 @@ int main(void)
         cmocka_unit_test(test_unmapped_numbers_are_used_again),
         cmocka_unit_test(test_groups_from_used_metadata),
         cmocka_unit_test(test_too_much),
+        cmocka_unit_test(test_dense_memory_is_in_huge_pages),
+        cmocka_unit_test(test_backing_changes_with_its_use),
         cmocka_unit_test(test_after_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
