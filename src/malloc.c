@@ -71,6 +71,8 @@ INLINE void *aligned_fast(size_t align, size_t size, uintptr_t site)
     return LIKELY(block) ? block : aligned_slow(align, size, site);
 }
 
+void *malloc_at_hand(size_t size) { return block_pop(class_fast(size)); }
+
 void *malloc_at(size_t size, uintptr_t site)
 {
     void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of(size)) : NULL;

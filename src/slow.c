@@ -247,9 +247,31 @@ static void *large_realloc(void *block, size_t size, uintptr_t site)
     return moved;
 }
 
+/* From one size class of the table to another with a block at hand, as most go: with the same checks, in fewer steps.
+ * NULL, and nothing done, when it is not as simple as that. */
+static void *paged_realloc(void *block, size_t size)
+{
+    unsigned class_id = map_class(block);
+    const struct page *page = map_page(block);
+    enum error_id error;
+    if (UNLIKELY(!page || page->class_id != class_id || !class_is_paged(class_id) || size - 1 >= CLASS_TABLE_MAX ||
+                 class_of_table(size) == class_id || checking() || ring_has_newest(block, class_id) ||
+                 !page_has_live(page, block, &error)))
+        return NULL;
+    void *other = malloc_at_hand(size);
+    if (LIKELY(other)) {
+        __builtin_memcpy(other, block, min_size(class_size(class_id), size));
+        hak_free(block);
+    }
+    return other;
+}
+
 void *realloc_slow(void *block, size_t size)
 {
     uintptr_t site = CALLER;
+    void *other = paged_realloc(block, size);
+    if (LIKELY(other))
+        return other;
     thread_check_fork();
     size_t have = block_size(block, "realloc");
     if (UNLIKELY(size == 0 && !option(OPTION_REALLOC_ZERO))) {
@@ -264,8 +286,8 @@ void *realloc_slow(void *block, size_t size)
             ring_check_live(block, block_class(block), "realloc");
         return block;
     }
-    void *moved = is_large && size > CLASS_TABLE_MAX ? large_realloc(block, size, site) : NULL;
-    return moved ? moved : block_move(block, have, size, site);
+    other = is_large && size > CLASS_TABLE_MAX ? large_realloc(block, size, site) : NULL;
+    return other ? other : block_move(block, have, size, site);
 }
 
 void *realloc_stay(void *block, size_t size)

@@ -16,6 +16,9 @@ void *realloc_stay(void *block, size_t size) NOINLINE; /* the block's class fits
 void free_slow(void *block) COLD;
 void free_sized_slow(void *block, size_t size) COLD;
 
+/* The block that the calling thread's ring has for a size up to CLASS_TABLE_MAX, or NULL: malloc.c. */
+void *malloc_at_hand(size_t size);
+
 /* malloc and aligned_alloc for a caller that is known: malloc.c. */
 void *malloc_at(size_t size, uintptr_t site);
 void *aligned_at(size_t align, size_t size, uintptr_t site);
