@@ -531,7 +531,7 @@ void learn_leave(void) { fetch_sub_relaxed(&handed_in.threads, 1); }
 
 void learn_note_size(unsigned c, size_t size)
 {
-    if (size <= FIT_SMALLEST || size > CLASS_TABLE_MAX || !lock_acquire())
+    if (!lock_acquire())
         return;
     struct votes *vote = &votes[c];
     uint32_t rounded = (uint32_t)align_up(size, BLOCK_ALIGN);
@@ -543,15 +543,16 @@ void learn_note_size(unsigned c, size_t size)
     lock_release();
 }
 
-/* The class whose pages hold most, if one size leads in it. */
+/* The class that has had most pages, if these are half of all. */
 static void votes_count(struct seen *seen)
 {
     enum { UNITS_MIN = 64 };
-    size_t most = 0;
+    size_t most = 0, all = 0;
     if (!lock_acquire())
         return;
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++) {
         size_t units = (size_t)votes[c].all * class_info[c].units;
+        all += units;
         if (units < UNITS_MIN || units <= most)
             continue;
         most = units;
@@ -559,6 +560,8 @@ static void votes_count(struct seen *seen)
         seen->asked_share = 50 + 50 * (uint64_t)votes[c].lead / votes[c].all;
     }
     lock_release();
+    if (most * 2 < all)
+        seen->asked = seen->asked_share = 0;
 }
 
 static void hand_in(struct tally *tally)

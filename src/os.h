@@ -48,6 +48,9 @@ void os_wake_one(_Atomic(uint32_t) *word);
  * (vDSO). */
 uint64_t os_milliseconds(void);
 
+/* Nanoseconds on the same clock, exact; at most a system call. */
+uint64_t os_nanoseconds(void);
+
 /* Milliseconds of processor time that all threads of the process used. */
 uint64_t os_cpu_milliseconds(void);
 

@@ -175,6 +175,8 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense)
     lock_release();
     if (!run.slab)
         return NULL;
+    if (run.opens_huge)
+        span_try_huge(run);
     if (page->checked && !page->zeroed)
         __builtin_memset(page->start, 0, info->units * UNIT_SIZE); /* a free block of a checked page is all zero */
     return page;

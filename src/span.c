@@ -21,6 +21,9 @@ static struct {
     size_t dirty_units;           /* [lock] */
     size_t said_slabs;            /* [lock] superslabs whose backing is not BACKING_UNSAID */
     size_t huge_slabs;            /* [lock] and is BACKING_HUGE */
+    _Atomic(uint32_t) slow;       /* [atomic] huge pages that took the system long, */
+    _Atomic(uint32_t) slow_row;   /* [atomic] of these in a row; 0 after one that did not */
+    size_t dense_spared;          /* [lock] units of dense memory for which no huge page is to be asked, for now */
     struct superslab *open;       /* [lock] the one that dense memory is taken from; NULL: none */
     char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
 } heap;
@@ -337,10 +340,40 @@ static struct run find_resident(size_t units)
     return find_dirty_run(heap.open, units);
 }
 
-/* Makes an untouched superslab the open one; false when there is none to be had, or the heap is small. */
-static COLD bool open_dense(void)
+void span_note_huge(uint64_t nanoseconds)
 {
-    if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS || os_page_size() != HUGE_OF)
+    enum { LONG = 1000 * 1000 }; /* 512 page faults take less, and clearing 2 MiB a tenth of it */
+    bool is_slow = nanoseconds > LONG;
+    fetch_add_relaxed(&heap.slow, is_slow);
+    store_relaxed(&heap.slow_row, is_slow ? load_relaxed(&heap.slow_row) + 1 : 0); /* relaxed: a matter of policy */
+}
+
+void span_try_huge(struct run run)
+{
+    uint64_t begin = os_nanoseconds();
+    *(volatile char *)run_start(run) = 0;
+    span_note_huge(os_nanoseconds() - begin);
+}
+
+/* Whether to ask for a huge page for `units` more; after slow ones not for a while, twice as long after each. */
+static bool huge_is_worth_it(size_t units)
+{
+    enum { SPARED = 128 * SUPERSLAB_UNITS, DOUBLINGS = 10 };
+    uint32_t slow = load_relaxed(&heap.slow_row);
+    if (slow == 0)
+        return true;
+    heap.dense_spared += units;
+    if (heap.dense_spared < (size_t)SPARED << min_size(slow - 1, DOUBLINGS))
+        return false;
+    heap.dense_spared = 0;
+    return true;
+}
+
+/* Makes an untouched superslab the open one, for `units` of it; false when there is none to be had, the heap is small, or
+ * huge pages are slow. */
+static COLD bool open_dense(size_t units)
+{
+    if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS || os_page_size() != HUGE_OF || !huge_is_worth_it(units))
         return false;
     unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
     uint32_t n = slabset_next(whole, 0);
@@ -363,11 +396,13 @@ struct run span_alloc_dense(size_t units)
 {
     HAK_ASSERT(lock_is_held() && units > 0 && units <= SUPERSLAB_UNITS);
     struct run run = find_resident(units);
-    if (!run.slab && open_dense())
+    bool opens = !run.slab && open_dense(units);
+    if (opens)
         run = find_dirty_run(heap.open, units);
     if (!run.slab)
         return span_alloc(units, 1);
     run.zeroed = run_take(run, units);
+    run.opens_huge = opens;
     return run;
 }
 
@@ -516,6 +551,7 @@ void span_stats(struct span_stats *out)
     out->dirty = heap.dirty_units << UNIT_SHIFT;
     out->clean = out->mapped - out->used - out->dirty;
     out->huge = heap.huge_slabs << SUPERSLAB_SHIFT;
+    out->huge_slow = load_relaxed(&heap.slow);
 }
 
 /* ---- Fork, invariants -------------------------------------------------------------------------------------------- */

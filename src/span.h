@@ -11,7 +11,8 @@
  * Dense memory, which is going to be in use throughout, lies in superslabs of its own to begin with, in huge pages: a
  * page fault for 2 MiB instead of 512, and fewer TLB misses. What a huge page brought along and nobody uses yet is
  * dirty; one such superslab at a time is spared when dirty memory goes back, for it is about to be filled. A
- * superslab of which a part goes back is in small pages from then on.
+ * superslab of which a part goes back is in small pages from then on. Some systems have to look for 2 MiB of memory
+ * for longer than 512 page faults take: that is measured, and then seldom tried again.
  *
  * Functions that say so are called with the address-space lock held. */
 #ifndef HAK_SPAN_H
@@ -24,6 +25,7 @@ struct run {
     struct superslab *slab; /* NULL: no run */
     uint32_t unit;          /* index of the first unit in it */
     bool zeroed;            /* the memory is known to read as zero */
+    bool opens_huge;        /* the first of a huge page that nobody has touched: span_try_huge is to be called */
 };
 
 INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.unit); }
@@ -34,6 +36,11 @@ struct run span_alloc(size_t units, size_t align_units);
 
 /* The same for memory that is going to be in use throughout, and soon: up to a superslab's units. */
 struct run span_alloc_dense(size_t units);
+
+/* Touches the memory of a run that opens a huge page, and takes the time: where it takes the system long to find 2 MiB,
+ * huge pages are asked for more and more seldom. Not under the lock. */
+void span_try_huge(struct run run);
+void span_note_huge(uint64_t nanoseconds); /* what it took */
 
 /* A part of a run's memory is to be purged: in small pages the rest stays as it is. Under the lock. */
 void span_split(struct superslab *slab);
@@ -60,6 +67,7 @@ struct span_stats {
     size_t dirty;  /* free, may be resident */
     size_t clean;  /* free, known not to be resident */
     size_t huge;   /* address space for which huge pages were asked for */
+    size_t huge_slow; /* how often that took the system long */
 };
 void span_stats(struct span_stats *out); /* under the lock */
 

@@ -65,6 +65,7 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     s->free_dirty = span.dirty;
     s->free_clean = span.clean;
     s->huge = span.huge;
+    s->huge_slow = span.huge_slow;
     s->large = minus(span.used, paged) + large.mapped_bytes;
     s->large_blocks = large.blocks;
     s->malloc_large = large.mallocs;

@@ -117,6 +117,7 @@ void span_free(struct run run, size_t units, size_t touched)
 }
 
 struct run span_alloc_dense(size_t units) { return span_alloc(units, 1); }
+void span_try_huge(struct run run) { (void)run; }
 void span_split(struct superslab *slab) { (void)slab; }
 size_t span_purge(size_t keep_bytes) { return (void)keep_bytes, 0; }
 size_t span_purge_some(size_t bytes) { return (void)bytes, 0; }

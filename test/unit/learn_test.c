@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hakmem.h"
 #include "learn.h"
@@ -395,6 +396,41 @@ static void work(void *argument)
     }
 }
 
+/* Pages for blocks of 4112 B are most of what a class has: it is fitted only if the class has half of all pages. */
+static void fit_leading_class(void)
+{
+    static struct learner copy;
+    struct tally tally;
+    unsigned fitted = class_of(4112), other = class_of(64);
+    option_values[OPTION_LEARN_WINDOW_MS] = 1;
+    option_values[OPTION_LEARN] = LEARN_SHADOW;
+    learn_start();
+    learn_join(&tally);
+    for (unsigned i = 0; i < 100; i++)
+        learn_note_size(fitted, 4100);
+    for (unsigned i = 0; i < 100u * class_info[fitted].units + 1; i++)
+        learn_note_size(other, 60);
+    for (uint64_t now = 1; now <= 20; now++)
+        learn_tick(&tally, now, 0);
+    must(learn_copy(&copy) && copy.window > 10 && copy.decisions == 0, "a class with less than half of all pages was fitted");
+    learn_note_size(fitted, 4100);
+    for (uint64_t now = 21; now <= 25; now++)
+        learn_tick(&tally, now, 0);
+    must(learn_copy(&copy) && copy.decisions == 1 && copy.log[0].rule == RULE_FIT && copy.log[0].to == 4112,
+         "%u decisions, the first by rule %u", copy.decisions, (unsigned)copy.log[0].rule);
+}
+
+static void test_only_the_leading_class_is_fitted(void **state)
+{
+    (void)state;
+    pid_t child = child_fork(20); /* the learner of this process has not begun, and is not to be in shadow mode */
+    if (child == 0) {
+        fit_leading_class();
+        _exit(0);
+    }
+    child_join(child, "fit_leading_class");
+}
+
 static void *work_in_thread(void *argument)
 {
     work(argument);
@@ -445,6 +481,7 @@ int main(void)
         cmocka_unit_test_setup(test_huge_pages, begin),
         cmocka_unit_test_setup(test_random_windows, begin),
         cmocka_unit_test_setup(test_shadow, begin),
+        cmocka_unit_test(test_only_the_leading_class_is_fitted),
         cmocka_unit_test(test_threads_learn_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

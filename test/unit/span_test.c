@@ -462,6 +462,40 @@ static void test_dense_memory_is_in_huge_pages(void **state)
     purge_to(0);
 }
 
+/* Where huge pages take long to come, they are tried again after 128 superslabs' worth of dense memory, then 256. */
+static void test_slow_huge_pages_are_seldom_tried(void **state)
+{
+    (void)state;
+    enum { MILLISECOND = 1000000 };
+    struct span_stats before, after;
+    if (sysconf(_SC_PAGESIZE) != 4096)
+        skip();
+    unmap_free();
+    live_alloc(1024, 1, 1);
+    heap_lock();
+    span_stats(&before);
+    lock_release();
+    for (unsigned row = 0; row < 2; row++) {
+        span_note_huge(4 * MILLISECOND);
+        for (unsigned i = 1; i < 128u << row; i++) {
+            assert_int_not_equal(live_alloc_dense(32, i).slab->backing, BACKING_HUGE);
+            live_shrink(&g_live[1], 0);
+            unmap_free(); /* or there would be dirty memory at hand */
+        }
+        assert_int_equal(live_alloc_dense(32, 1).slab->backing, BACKING_HUGE);
+        live_shrink(&g_live[1], 0);
+        unmap_free();
+    }
+    span_note_huge(MILLISECOND / 10);
+    assert_int_equal(live_alloc_dense(32, 1).slab->backing, BACKING_HUGE);
+    heap_lock();
+    span_stats(&after);
+    lock_release();
+    assert_int_equal(after.huge_slow, before.huge_slow + 2);
+    free_everything();
+    unmap_free();
+}
+
 /* A superslab that was in a huge page is in small ones for whoever does not fill it; and in a huge one again for who
  * does. */
 static void test_backing_changes_with_its_use(void **state)
@@ -531,6 +565,7 @@ int main(void)
         cmocka_unit_test(test_groups_from_used_metadata),
         cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_dense_memory_is_in_huge_pages),
+        cmocka_unit_test(test_slow_huge_pages_are_seldom_tried),
         cmocka_unit_test(test_backing_changes_with_its_use),
         cmocka_unit_test(test_after_fork),
     };
