@@ -21,7 +21,7 @@ enum {
     ZEROED_STRIDE = 16,        /* zeroed blocks of which one is sampled */
     SUCCESSOR_BYTES = 16 << 10,
     PATIENCE = 4,              /* frees of a class that may come between a sample's end and its successor */
-    DIVIDE_BYTES = 1 << 20,    /* what a class has to hold to be divided: less is near in any case */
+    DIVIDE_BYTES = 4 << 20,    /* what a class has to hold to be divided: less is near in any case */
     OWN_BYTES = 128 << 10,     /* what a place has to hold to have pages of its own */
     OTHERS_BYTES = 32 << 10,   /* what others must hold where only one place has */
     OTHERS_SHARE = 32,         /* or this part of all, if it is more */

@@ -13,7 +13,7 @@
 #include "site.h"
 #include "slow.h"
 
-enum { BLOCKS = 40000 };
+enum { BLOCKS = 120000 };
 
 static void *g_blocks[BLOCKS];
 
