@@ -40,7 +40,7 @@ struct superslab {
     uint32_t number;             /* [const] */
     uint32_t used;               /* [lock] bit for each unit that is part of a run: the truth that all else is derived from */
     uint32_t dirty;              /* [lock] free units that may hold old contents; used & dirty == 0 */
-    uint32_t purged;             /* [lock] free units that were given back to the system; used & purged == 0 */
+    uint32_t purged;             /* [lock] free units that were given back to the system, and not asked for since; used & purged == 0 */
     _Atomic(uint32_t) listed;    /* [atomic] units where a LISTED page begins (page.c) */
     uint8_t backing;             /* [lock] enum backing */
 };

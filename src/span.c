@@ -165,7 +165,7 @@ void span_split(struct superslab *slab)
     slab_back(slab, BACKING_SMALL);
 }
 
-/* ---- Taking runs ------------------------------------------------------------------------------------------------ */
+/* ---- Taking runs ------------------------------------------------------------------------------------------------- */
 
 /* Units that the program is to have. True when none of them was dirty. */
 static bool slab_use(struct superslab *slab, uint32_t mask)
@@ -275,7 +275,7 @@ static bool grow(size_t count, size_t align)
     return grow_by((uint32_t)count, align);
 }
 
-/* ---- Allocating and freeing -------------------------------------------------------------------------------------- */
+/* ---- Allocating -------------------------------------------------------------------------------------------------- */
 
 static struct run find_in_slab(size_t units, size_t align_units)
 {
@@ -317,6 +317,8 @@ struct run span_alloc(size_t units, size_t align_units)
         run.zeroed = run_take(run, units);
     return run;
 }
+
+/* ---- Dense memory ------------------------------------------------------------------------------------------------ */
 
 /* A run in the superslab of which every unit is dirty, so that it costs no fault; slab is NULL if there is none. */
 static struct run find_dirty_run(struct superslab *slab, size_t units)
@@ -386,7 +388,8 @@ static COLD bool open_dense(size_t units)
     struct superslab *slab = slab_at(n);
     if (slab->backing != BACKING_HUGE && !slab_back(slab, BACKING_HUGE))
         return false;
-    slab->dirty = low_mask32(SUPERSLAB_UNITS); /* as soon as any of it is touched */
+    /* As soon as any of it is touched. What had been purged is still marked so: it is regretted when it is used. */
+    slab->dirty = low_mask32(SUPERSLAB_UNITS);
     heap.dirty_units += SUPERSLAB_UNITS;
     heap.open = slab;
     return true;
@@ -405,6 +408,8 @@ struct run span_alloc_dense(size_t units)
     run.opens_huge = opens;
     return run;
 }
+
+/* ---- Freeing and extending --------------------------------------------------------------------------------------- */
 
 void span_free(struct run run, size_t units, size_t touched)
 {
