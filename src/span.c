@@ -563,7 +563,8 @@ void span_stats(struct span_stats *out)
 
 COLD void span_after_fork(void)
 {
-    heap.used_units = heap.dirty_units = heap.mapped_slabs = 0;
+    heap.used_units = heap.dirty_units = heap.mapped_slabs = heap.said_slabs = heap.huge_slabs = 0;
+    heap.open = NULL;
     for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++) {
         struct superslab *slab = slab_at(n);
         for (unsigned set = SET_LONGEST_RUN + 1; set < SET_COUNT; set++)
@@ -571,19 +572,21 @@ COLD void span_after_fork(void)
                 slabset_remove(set, n);
         if (!load_relaxed(&slab->base)) {
             slabset_add(SET_GONE, n);
+            slab->backing = BACKING_UNSAID;
             continue;
         }
         /* Whether a unit that a vanished thread had in hand was written to is not known: all free ones are dirty. */
         slab->dirty = ~slab->used;
         slab->purged = 0;
         heap.mapped_slabs++;
+        heap.said_slabs += slab->backing != BACKING_UNSAID;
+        heap.huge_slabs += slab->backing == BACKING_HUGE;
         heap.used_units += count_bits(slab->used);
         heap.dirty_units += count_bits(slab->dirty);
         if (slab_set(slab) > SET_LONGEST_RUN)
             slabset_add(slab_set(slab), n);
     }
     heap.hint = NULL;
-    heap.open = NULL;
     heap_publish();
 }
 

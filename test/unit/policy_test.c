@@ -27,7 +27,7 @@ static void must_be_like_static(const struct policy *policy, unsigned c)
 {
     const struct class_policy *a = &policy->class[c], *b = &policy_static.class[c];
     must(a->capacity == b->capacity && a->first == b->first && a->batch == b->batch && a->wmax == b->wmax &&
-             a->hands_over == b->hands_over,
+             a->hands_over == b->hands_over && a->huge == b->huge,
          "class %u differs from the static policy", c);
 }
 
