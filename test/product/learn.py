@@ -48,7 +48,10 @@ class Modes(unittest.TestCase):
         self.assertIn("huge pages", [d["rule"] for d in told["decisions"]])
         self.assertEqual(nothing["decisions"], [])
         # How many page faults that saves depends on the system: where it takes long to find a huge page, hakmem does not ask for many.
-        self.assertLess(learned["minor_faults"], static["minor_faults"])
+        # A system set to "never" gives none, one set to "always" gives them to both.
+        setting = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+        if os.sysconf("SC_PAGESIZE") == 4096 and setting.exists() and "[madvise]" in setting.read_text(encoding="ascii"):
+            self.assertLess(learned["minor_faults"], static["minor_faults"])
         self.assertLess(learned["rss"]["peak"], 1.03 * static["rss"]["peak"] + (2 << 20))
         self.assertLess(learned["value"], static["value"] + (4 << 20)) # what the program kept, and no more
 
