@@ -21,6 +21,9 @@ static struct run large_run(const struct page *large)
                         .unit = (uint32_t)((uintptr_t)large->start >> UNIT_SHIFT) % SUPERSLAB_UNITS};
 }
 
+/* Relaxed: the lock orders it; but a late reader of a page's bitmap may still look at it (page.h). */
+static size_t bytes_of(const struct page *large) { return load_relaxed(&large->bytes); }
+
 static size_t mapping_size(size_t size) { return align_up(size, os_page_size()); }
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
@@ -31,7 +34,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->start = start;
     large->slab = slab;
     large->class_id = 0;
-    large->bytes = bytes;
+    store_relaxed(&large->bytes, bytes);
     store_relaxed(&large->state, PAGE_OWNED); /* never FULL: no late reader may list it */
     map_set_large(start, large);
     tally.blocks++;
@@ -110,7 +113,7 @@ bool large_free(void *block)
         return false;
     }
     struct superslab *slab = large->slab;
-    size_t bytes = large->bytes;
+    size_t bytes = bytes_of(large);
     map_set_large(block, NULL);
     if (slab)
         span_free(large_run(large), bytes >> UNIT_SHIFT, bytes >> UNIT_SHIFT);
@@ -132,7 +135,7 @@ bool large_free(void *block)
 size_t large_size(const void *block)
 {
     struct page *large = large_at(block);
-    return large ? large->bytes : 0;
+    return large ? bytes_of(large) : 0;
 }
 
 /* ---- Resizing ---------------------------------------------------------------------------------------------------- */
@@ -140,14 +143,14 @@ size_t large_size(const void *block)
 /* Under the lock. */
 static void large_set_bytes(struct page *large, size_t bytes)
 {
-    tally.bytes += bytes - large->bytes;
-    tally.mapped_bytes += large->slab ? 0 : bytes - large->bytes;
-    large->bytes = bytes;
+    tally.bytes += bytes - bytes_of(large);
+    tally.mapped_bytes += large->slab ? 0 : bytes - bytes_of(large);
+    store_relaxed(&large->bytes, bytes);
 }
 
 static bool run_resize(struct page *large, size_t size)
 {
-    size_t units = large->bytes >> UNIT_SHIFT, new_units = units_for(size);
+    size_t units = bytes_of(large) >> UNIT_SHIFT, new_units = units_for(size);
     struct run run = large_run(large);
     if (new_units > units && !span_extend(run, units, new_units))
         return false;
@@ -170,7 +173,7 @@ bool large_resize(void *block, size_t size)
     if (large && large->slab) {
         done = size <= RUN_MAX_SIZE && run_resize(large, size);
     } else if (large) {
-        done = os_resize(block, large->bytes, mapping_size(size)) == 0;
+        done = os_resize(block, bytes_of(large), mapping_size(size)) == 0;
         if (done)
             large_set_bytes(large, mapping_size(size));
     }
@@ -186,7 +189,7 @@ static void *mapping_move(struct page *large, size_t bytes)
     void *target;
     if (!map_obtain(bytes, UNIT_SIZE, UNIT_SIZE, NULL, &target))
         return NULL;
-    if (os_move(start, large->bytes, bytes, target)) {
+    if (os_move(start, bytes_of(large), bytes, target)) {
         map_give_up(target, UNIT_SIZE);
         os_unmap(target, bytes);
         return NULL;
@@ -220,7 +223,7 @@ static COLD bool is_inside_large(const char *address)
     for (uintptr_t back = 0; back < FAR && back <= unit; back++) {
         struct page *page = map_page((const char *)((unit - back) << UNIT_SHIFT));
         if (page && page->class_id == 0)
-            return address < page->start + page->bytes;
+            return address < page->start + bytes_of(page);
     }
     return false;
 }

@@ -21,9 +21,10 @@
  * lost with free blocks in it.
  *
  * Once a thread has set the bit of the last live block it freed, the page may be gone and its descriptor another
- * page's. Descriptors are never unmapped and stay descriptors, so what a late reader may still do, a
- * compare-and-swap from FULL to LISTED, is right for whatever page it hits: a FULL page that gets listed is found,
- * looked at, and filed as FULL again. */
+ * page's, or a large block's. Descriptors are never unmapped and stay descriptors, and what a late reader may still do
+ * is right for whatever it hits: a compare-and-swap from FULL to LISTED, for a FULL page that gets listed is found,
+ * looked at, and filed as FULL again; and a look at the bitmap, for whoever finds it full claims the page at the unit
+ * and looks again. */
 #ifndef HAK_PAGE_H
 #define HAK_PAGE_H
 
@@ -51,7 +52,7 @@ struct page {
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
     union {
-        size_t bytes;           /* [lock to write] of a large block: usable size */
+        _Atomic(size_t) bytes;     /* [lock to write, relaxed] of a large block: usable size */
         _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
     };
     /* Behind the words, for each unit of the page: page_purged. */

@@ -1,12 +1,13 @@
 /* page_stress.c - pages under many threads, in rounds. All threads use the same few pages at a time: they hold them,
  * take from them, let them go, and free blocks that they or another thread took, while memory is purged behind
- * everybody's back. Between rounds, when nothing is under way, every page has to be where its state says; and after
+ * everybody's back, and descriptors of pages that went become large blocks'. Between rounds, when nothing is under way, every page has to be where its state says; and after
  * every fourth, in which all is given back, no page may be left.
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
 #include <stdatomic.h>
 
+#include "large.h"
 #include "page.h"
 #include "purge.h"
 #include "span.h"
@@ -83,6 +84,15 @@ static void give_back(struct self *self, uint64_t *random)
     page_return(blocks, count, "free");
 }
 
+/* Its descriptor was a page's a moment ago, which others may still look at. */
+static void make_large(void)
+{
+    bool zeroed;
+    void *block = large_malloc(UNIT_SIZE, 1, &zeroed);
+    must(block, "large_malloc: no memory");
+    large_free(block);
+}
+
 static void step(struct self *self, uint64_t *random)
 {
     uint64_t choice = random_next(random) % 1000;
@@ -95,6 +105,8 @@ static void step(struct self *self, uint64_t *random)
         let_go(self, which);
     else if (choice < 990)
         give_back(self, random);
+    else if (choice < 995)
+        make_large();
     else if (choice < 999)
         purge_all(SIZE_MAX);
     else
