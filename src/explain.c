@@ -88,6 +88,11 @@ static void print_policy(struct text *text, const struct policy *policy)
     text_bytes(text, policy->all_bytes);
     text_string(text, ", the depot");
     text_bytes(text, policy->depot_bytes);
+    if (policy->retained) {
+        text_string(text, "; free memory of");
+        text_bytes(text, policy->retained);
+        text_string(text, " may stay, by the profile");
+    }
     text_string(text, policy->thrift ? "; small rings, because most threads are idle\n" : "\n");
     for (unsigned c = 1; c <= class_last(); c++) {
         if (is_as_ever(policy, c))
@@ -228,6 +233,7 @@ static void json_policy(struct text *text, const struct policy *policy)
     json_number(text, ", ", "thread_bytes_max", policy->thread_bytes_max);
     json_number(text, ", ", "all_bytes", policy->all_bytes);
     json_number(text, ", ", "depot_bytes", policy->depot_bytes);
+    json_number(text, ", ", "retained", policy->retained);
     text_string(text, ", \"classes\": [");
     for (unsigned c = 1; c <= class_last(); c++)
         json_class(text, c, &policy->class[c], c == 1);

@@ -178,5 +178,6 @@ bool policy_is_valid(const struct policy *policy)
             return false;
     return policy->thread_bytes_min <= policy->thread_bytes_max &&
            policy->thread_bytes_max <= POLICY_THREAD_BYTES_MAX && policy->depot_bytes <= POLICY_DEPOT_BYTES_MAX &&
-           policy->depot_slots >= 1 && policy->depot_slots <= POLICY_DEPOT_SLOTS_MAX;
+           policy->depot_slots >= 1 && policy->depot_slots <= POLICY_DEPOT_SLOTS_MAX &&
+           policy->retained <= POLICY_RETAINED_MAX;
 }

@@ -1,6 +1,6 @@
 /* policy.h - what slow paths may choose, in one place: how large rings grow, how much a refill takes, which larger
- * block may stand in for one that is not at hand, which way blocks travel between threads, and how many bytes all of
- * that may hold.
+ * block may stand in for one that is not at hand, which way blocks travel between threads, how many bytes all of that
+ * may hold, and how much free memory stays resident to begin with.
  *
  * A policy is immutable. Slow paths read the current one; the fast path knows nothing of it. Another one is
  * published whole, by the options at the start or by the learner (learn.h), and the old one is never changed or
@@ -31,6 +31,7 @@ struct policy {
     size_t thread_bytes_max; /* and no more than this */
     size_t depot_bytes;      /* in all depots */
     uint32_t depot_slots;    /* batches in one depot, up to POLICY_DEPOT_SLOTS_MAX */
+    size_t retained;         /* free memory that may stay resident at the start, before there is any experience (retain.h) */
     struct class_policy class[CLASS_SLOTS];
 };
 
@@ -43,6 +44,7 @@ enum {
 };
 #define POLICY_THREAD_BYTES_MAX ((size_t)32 << 20)
 #define POLICY_DEPOT_BYTES_MAX ((size_t)128 << 20)
+#define POLICY_RETAINED_MAX ((size_t)1 << 40)
 
 /* The classes of the options for medium sizes, above this and up to CLASS_TABLE_MAX; small ones are below, large
  * ones above. */

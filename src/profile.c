@@ -5,8 +5,9 @@
 #include "lock.h"
 #include "options.h"
 #include "os.h"
+#include "retain.h"
 
-#define HEAD "hakmem profile 2\nbuild "
+#define HEAD "hakmem profile 3\nbuild "
 enum { HASH_LETTERS = 16 };
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
@@ -79,6 +80,8 @@ COLD size_t profile_compose(char *text, const char *build_id, const struct polic
     put_number(&out, awake.thread_bytes_max);
     put_string(&out, "\ndepot_bytes");
     put_number(&out, awake.depot_bytes);
+    put_string(&out, "\nretained");
+    put_number(&out, awake.retained);
     put_string(&out, "\n");
     for (unsigned c = 1; c <= class_last(); c++)
         if (class_differs(&awake.class[c], &base -> class[c]))
@@ -172,7 +175,7 @@ COLD const char *profile_parse(const char *text, size_t length, const char *buil
                           struct policy *out)
 {
     struct reader in = {text, text + length};
-    uint64_t fitted, rests, thread_bytes, depot_bytes;
+    uint64_t fitted, rests, thread_bytes, depot_bytes, retained;
     if (!get_string(&in, HEAD))
         return "not a profile of this version of hakmem";
     if (!get_string(&in, build_id) || !get_string(&in, "\n"))
@@ -181,12 +184,14 @@ COLD const char *profile_parse(const char *text, size_t length, const char *buil
         return "damaged";
     if (!get_line(&in, "fitted", CLASS_TABLE_MAX, &fitted) || !get_line(&in, "rests", 1, &rests) ||
         !get_line(&in, "thread_bytes", POLICY_THREAD_BYTES_MAX, &thread_bytes) ||
-        thread_bytes < base->thread_bytes_min || !get_line(&in, "depot_bytes", POLICY_DEPOT_BYTES_MAX, &depot_bytes))
+        thread_bytes < base->thread_bytes_min || !get_line(&in, "depot_bytes", POLICY_DEPOT_BYTES_MAX, &depot_bytes) ||
+        !get_line(&in, "retained", POLICY_RETAINED_MAX, &retained))
         return "damaged";
     *out = *base;
     out->rests = rests != 0;
     out->thread_bytes_max = thread_bytes;
     out->depot_bytes = depot_bytes;
+    out->retained = retained;
     out->depot_slots = depot_bytes > base->depot_bytes ? POLICY_DEPOT_SLOTS_MAX : base->depot_slots;
     if (fitted != 0 && base->fitted == 0 && !policy_fit(out, fitted))
         return "damaged";
@@ -200,7 +205,7 @@ COLD const char *profile_parse(const char *text, size_t length, const char *buil
 
 static SPARSE char file_text[PROFILE_MAX];
 static bool is_others;      /* the file is another program's, as where a shell starts one: not this one's to replace */
-static uint32_t begun_with; /* version of the policy at the start */
+static const struct policy *begun_with; /* the policy at the start */
 
 static void warn(const char *what) { error_warn(WARNING_PROFILE, option_path, option(OPTION_PROFILE), what); }
 
@@ -209,7 +214,7 @@ COLD void profile_load(void)
     size_t length;
     char build_id[OS_BUILD_ID_MAX];
     struct policy base, policy;
-    begun_with = policy_now()->version;
+    begun_with = policy_now();
     if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) == LEARN_OFF)
         return;
     if (os_file_read(option_path, file_text, sizeof file_text, &length))
@@ -220,20 +225,32 @@ COLD void profile_load(void)
     is_others = fault == of_another;
     if (fault)
         warn(fault);
-    else if (option(OPTION_LEARN) != LEARN_SHADOW && policy_publish(&policy))
-        begun_with = policy_now()->version;
+    else if (option(OPTION_LEARN) != LEARN_SHADOW && policy_publish(&policy)) {
+        begun_with = policy_now();
+        retain_begin(begun_with->retained);
+    }
+}
+
+/* Whether the budget for free memory came to be another than the one at the start. */
+static bool retains_otherwise(size_t lasting)
+{
+    enum { LITTLE = 1 << 20 };
+    size_t begun = begun_with->retained, difference = lasting > begun ? lasting - begun : begun - lasting;
+    return difference > max_size(LITTLE, begun / 4);
 }
 
 COLD void profile_save(void)
 {
     char build_id[OS_BUILD_ID_MAX];
-    struct policy base;
+    struct policy base, policy = *policy_now();
+    size_t lasting = min_size(retain_lasting(), POLICY_RETAINED_MAX);
     if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) != LEARN_ON || is_others ||
-        policy_now()->version == begun_with)
+        (policy.version == begun_with->version && !retains_otherwise(lasting)))
         return;
+    policy.retained = lasting;
     policy_base(&base);
     os_build_id(build_id);
-    size_t length = profile_compose(file_text, build_id, &base, policy_now());
+    size_t length = profile_compose(file_text, build_id, &base, &policy);
     if (length >= PROFILE_MAX || os_file_replace(option_path, file_text, length))
         warn("it cannot be written");
 }

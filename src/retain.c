@@ -9,6 +9,7 @@ enum {
     LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
     WINDOW_SHORTEST = 500,      /* milliseconds */
     WINDOW_LONGEST = 8000,
+    MEMORY_PART = 8,            /* of the machine's memory, at most, may be dirty by a profile's word */
     REGRET_PART = 8,            /* regret of that part of what is in use makes windows longer */
     REGRET_MILLISECONDS = 10000 /* later than that after a purge, it was right */
 };
@@ -19,6 +20,7 @@ static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
     _Atomic(ptrdiff_t) loose;         /* negative for a moment when threads share what they took before what came back */
     _Atomic(size_t) keep;             /* the budget, beyond FLOOR */
+    _Atomic(size_t) lasting;          /* the largest that it was at the end of a window */
     _Atomic(size_t) settled;          /* dirty bytes when the last purge ended, or fewer */
     _Atomic(size_t) low_water;        /* least dirty bytes in this window */
     _Atomic(uint64_t) window_begin, window; /* milliseconds */
@@ -83,6 +85,14 @@ void retain_regret(size_t bytes)
     fetch_add_relaxed(&retain.regretted, bytes);
 }
 
+void retain_begin(size_t bytes) { store_relaxed(&retain.keep, min_size(bytes, os_memory_size() / MEMORY_PART)); }
+
+size_t retain_lasting(void)
+{
+    size_t lasting = load_relaxed(&retain.lasting);
+    return lasting ? lasting : load_relaxed(&retain.keep);
+}
+
 static void window_adapt(uint64_t window)
 {
     size_t regretted = atomic_exchange_explicit(&retain.regretted, 0, memory_order_relaxed);
@@ -102,7 +112,9 @@ void retain_tick(uint64_t now)
     size_t low = load_relaxed(&retain.low_water), keep = load_relaxed(&retain.keep);
     size_t spare = low > FLOOR ? low - FLOOR : 0;
     uint64_t halvings = min_size((now - begin) / window, 63);
-    store_relaxed(&retain.keep, keep - min_size(keep, spare - (spare >> halvings)));
+    keep -= min_size(keep, spare - (spare >> halvings));
+    store_relaxed(&retain.keep, keep);
+    store_relaxed(&retain.lasting, max_size(load_relaxed(&retain.lasting), keep));
     store_relaxed(&retain.low_water, dirty_bytes());
     window_adapt(window);
     judge();

@@ -34,6 +34,12 @@ void retain_share(void);
 /* Memory that had been purged is needed again. */
 void retain_regret(size_t bytes);
 
+/* At the start: the budget that a run before this one ended with. Nobody else runs yet. */
+void retain_begin(size_t bytes);
+
+/* The largest budget that outlasted a window; in a program that ends before the first window does, the present one. */
+size_t retain_lasting(void);
+
 /* Now and then, by whoever looks at the clock: ends a window when it is time. */
 void retain_tick(uint64_t now);
 

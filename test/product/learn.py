@@ -103,7 +103,7 @@ class Profile(unittest.TestCase):
     def test_the_next_run_begins_with_it(self):
         self.learn()
         text = self.file.read_text(encoding="ascii")
-        self.assertRegex(text, r"^hakmem profile 2\nbuild [0-9a-f]+\nfitted \d+\nrests [01]\n")
+        self.assertRegex(text, r"^hakmem profile 3\nbuild [0-9a-f]+\nfitted \d+\nrests [01]\n")
         _, told = explained(["calloc-small", "--seconds", "0.1"], *self.option, "--set", "learn=freeze")
         learned = [line.split() for line in text.splitlines() if line.startswith("class")]
         classes = {str(c["size"]): c for c in told["policy"]["classes"]}
@@ -111,6 +111,17 @@ class Profile(unittest.TestCase):
             self.assertEqual([classes[size]["capacity"], classes[size]["batch"], classes[size]["wmax"] - 100],
                              [int(capacity), int(batch), int(wmax)])
         self.assertEqual((told["decisions"], self.file.read_text(encoding="ascii")), ([], text))
+
+    def test_the_next_run_keeps_memory_from_the_start(self):
+        cycles = ["large-pages", "--seconds", "0.2", "--seed", "1"]
+        cold, first = explained(cycles, *self.option)
+        warm, then = explained(cycles, *self.option)
+        self.assertEqual(first["policy"]["retained"], 0)
+        self.assertGreater(then["policy"]["retained"], 16 << 20)
+        self.assertLess(warm["minor_faults"], 0.5 * cold["minor_faults"])
+        self.assertIn("may stay, by the profile", run(cycles, *self.option)[1])
+        _, unread = explained(cycles, *self.option, "--set", "learn=off")
+        self.assertEqual(unread["policy"]["retained"], 0)
 
     def test_damaged_and_strange_files_are_ignored(self):
         self.learn()

@@ -20,6 +20,7 @@ static struct policy learned(void)
     policy.rests = true;
     policy.thread_bytes_max = 16 * MIB;
     policy.depot_bytes = 64 * MIB;
+    policy.retained = 100 * MIB;
     policy.class[class_of(64)].capacity = 2046;
     policy.class[class_of(5000)].batch = 4;
     policy.class[class_of(5000)].wmax = 25;
@@ -79,7 +80,7 @@ static void test_damage(void **state)
 static void test_bounds(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 6; i++) {
+    for (unsigned i = 0; i < 7; i++) {
         struct policy policy = learned(), read;
         struct class_policy *class = &policy.class[class_of(5000)];
         switch (i) {
@@ -97,6 +98,9 @@ static void test_bounds(void **state)
             break;
         case 4:
             policy.thread_bytes_max = 1;
+            break;
+        case 5:
+            policy.retained = POLICY_RETAINED_MAX + 1;
             break;
         default:
             policy.depot_bytes = POLICY_DEPOT_BYTES_MAX + 1;

@@ -92,6 +92,32 @@ static void test_what_lies_unused_goes(void **state)
     must(windows >= 4 && windows <= 12, "unused memory was gone after %u windows", windows);
 }
 
+/* What is worth remembering for the next run: not what half a window went without. */
+static void test_what_lasts_is_remembered(void **state)
+{
+    (void)state;
+    begin();
+    retain_begin(0);
+    assert_true(is_due(100 * MIB, 40 * MIB));
+    size_t before = retain_lasting(); /* earlier tests' */
+    retain_regret(before + 100 * MIB);
+    retain_runs(100 * MIB, 0); /* used up */
+    g_now += 8000;
+    retain_tick(g_now);
+    assert_int_equal(retain_lasting(), before + 100 * MIB);
+    retain_runs(100 * MIB, before + 102 * MIB);
+    for (unsigned i = 0; i < 3; i++) { /* and then not */
+        g_now += 8000;
+        retain_tick(g_now);
+    }
+    assert_int_equal(retain_lasting(), before + 100 * MIB);
+    retain_begin(50 * MIB);
+    (void)retain_excess();
+    assert_false(is_due(100 * MIB, 50 * MIB));
+    retain_begin(SIZE_MAX); /* of a machine with more memory */
+    assert_true(is_due(100 * MIB, os_memory_size() / 8 + 8 * MIB));
+}
+
 static void test_regret_makes_windows_longer(void **state)
 {
     (void)state;
@@ -176,6 +202,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_regret_lets_more_stay),
         cmocka_unit_test(test_what_lies_unused_goes),
         cmocka_unit_test(test_regret_makes_windows_longer),
+        cmocka_unit_test(test_what_lasts_is_remembered),
         cmocka_unit_test(test_old_purges_are_not_regretted),
         cmocka_unit_test(test_loose_blocks_count),
         cmocka_unit_test(test_what_short_threads_count_is_shared),
