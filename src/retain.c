@@ -10,6 +10,9 @@ enum {
     WINDOW_SHORTEST = 500,      /* milliseconds */
     WINDOW_LONGEST = 8000,
     MEMORY_PART = 8,            /* of the machine's memory, at most, may be dirty by a profile's word */
+    LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. Such blocks differ in size, and what */
+    LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
+    LARGE_PART = 2,             /* up to that part of what is in use */
     REGRET_PART = 8,            /* regret of that part of what is in use makes windows longer */
     REGRET_MILLISECONDS = 10000 /* later than that after a purge, it was right */
 };
@@ -19,7 +22,8 @@ _Atomic(bool) retain_due;
 static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
     _Atomic(ptrdiff_t) loose;         /* negative for a moment when threads share what they took before what came back */
-    _Atomic(size_t) keep;             /* the budget, beyond FLOOR */
+    _Atomic(size_t) keep;             /* the budget, beyond FLOOR, */
+    _Atomic(size_t) extra;            /* and for large blocks, while others are in use */
     _Atomic(size_t) lasting;          /* the largest that it was at the end of a window */
     _Atomic(size_t) settled;          /* dirty bytes when the last purge ended, or fewer */
     _Atomic(size_t) low_water;        /* least dirty bytes in this window */
@@ -37,7 +41,9 @@ static size_t dirty_bytes(void)
     return load_relaxed(&retain.dirty_runs) + (loose > 0 ? (size_t)loose : 0);
 }
 
-static size_t budget(void) { return FLOOR + load_relaxed(&retain.keep); }
+static size_t extra_now(void) { return min_size(load_relaxed(&retain.extra), load_relaxed(&retain.used) / LARGE_PART); }
+
+static size_t budget(void) { return FLOOR + load_relaxed(&retain.keep) + extra_now(); }
 
 static void judge(void)
 {
@@ -82,6 +88,7 @@ void retain_regret(size_t bytes)
     if (purged_at == 0 || os_milliseconds() - purged_at > REGRET_MILLISECONDS)
         return;
     fetch_add_relaxed(&retain.keep, bytes);
+    fetch_add_relaxed(&retain.extra, bytes >= LARGE ? bytes * LARGE_TIMES : 0);
     fetch_add_relaxed(&retain.regretted, bytes);
 }
 
@@ -109,10 +116,12 @@ void retain_tick(uint64_t now)
     if (now - begin < window || !atomic_compare_exchange_strong_explicit(&retain.window_begin, &begin, now,
                                                                          memory_order_relaxed, memory_order_relaxed))
         return;
-    size_t low = load_relaxed(&retain.low_water), keep = load_relaxed(&retain.keep);
+    size_t low = load_relaxed(&retain.low_water), keep = load_relaxed(&retain.keep), extra = extra_now();
     size_t spare = low > FLOOR ? low - FLOOR : 0;
     uint64_t halvings = min_size((now - begin) / window, 63);
-    keep -= min_size(keep, spare - (spare >> halvings));
+    size_t unneeded = spare - (spare >> halvings), of_extra = min_size(extra, unneeded);
+    store_relaxed(&retain.extra, extra - of_extra);
+    keep -= min_size(keep, unneeded - of_extra);
     store_relaxed(&retain.keep, keep);
     store_relaxed(&retain.lasting, max_size(load_relaxed(&retain.lasting), keep));
     store_relaxed(&retain.low_water, dirty_bytes());

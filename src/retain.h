@@ -5,6 +5,8 @@
  * not need has to go on the way down, when it is freed. The budget for dirty memory is what experience shows:
  *
  *   it grows by what was purged and then needed again (regret): the program goes up and down by that much, at least;
+ *   for a large block by several, for others of other sizes come and go beside it, but these count only up to half of
+ *   what is in use, so that little stays when most is freed;
  *   it shrinks by half of what lay dirty through a whole window of time (the low-water mark): that much was not needed.
  *
  * Windows get longer while there is much regret, so that a program with slow cycles keeps its memory over a cycle.
@@ -31,7 +33,7 @@ void retain_loosen(ptrdiff_t bytes);
 /* At a thread's end: shares what it has counted. */
 void retain_share(void);
 
-/* Memory that had been purged is needed again. */
+/* Memory that had been purged, so many bytes in one piece, is needed again. */
 void retain_regret(size_t bytes);
 
 /* At the start: the budget that a run before this one ended with. Nobody else runs yet. */

@@ -35,6 +35,13 @@ static void begin(void)
     assert_false(load_relaxed(&retain_due));
 }
 
+/* In pieces too small to be large blocks. */
+static void regret(size_t bytes)
+{
+    for (; bytes > 0; bytes -= KIB)
+        retain_regret(KIB);
+}
+
 static bool is_due(size_t used, size_t dirty)
 {
     retain_runs(used, dirty);
@@ -62,16 +69,38 @@ static void test_regret_lets_more_stay(void **state)
     (void)state;
     begin();
     assert_true(is_due(100 * MIB, 100 * MIB));
-    retain_regret(98 * MIB);
+    regret(98 * MIB);
     assert_false(is_due(100 * MIB, 100 * MIB));
     assert_true(is_due(100 * MIB, 103 * MIB));
+}
+
+/* For a large block that is missed several may stay, up to half of what is in use. */
+static void test_regret_of_large_blocks(void **state)
+{
+    (void)state;
+    begin();
+    retain_runs(400 * MIB, 0);
+    retain_regret(MIB - 1);
+    assert_true(is_due(400 * MIB, 8 * MIB));
+    retain_regret(2 * MIB);
+    assert_false(is_due(400 * MIB, 18 * MIB));
+    assert_true(is_due(400 * MIB, 24 * MIB));
+    for (unsigned i = 0; i < 20; i++)
+        retain_regret(2 * MIB); /* with those before, 45 MiB, and 294 for other large blocks */
+    retain_runs(400 * MIB, 0);
+    retain_purged(0, 0);
+    assert_false(is_due(400 * MIB, 245 * MIB));
+    assert_true(is_due(400 * MIB, 256 * MIB));
+    retain_runs(10 * MIB, 0); /* and when these are freed, they go */
+    retain_purged(0, 0);
+    assert_true(is_due(10 * MIB, 60 * MIB));
 }
 
 static void test_what_lies_unused_goes(void **state)
 {
     (void)state;
     begin();
-    retain_regret(100 * MIB);
+    regret(100 * MIB);
     /* Used up once in each window: all of it stays. */
     for (unsigned i = 0; i < 20; i++) {
         retain_runs(200 * MIB, 0);
@@ -100,7 +129,7 @@ static void test_what_lasts_is_remembered(void **state)
     retain_begin(0);
     assert_true(is_due(100 * MIB, 40 * MIB));
     size_t before = retain_lasting(); /* earlier tests' */
-    retain_regret(before + 100 * MIB);
+    regret(before + 100 * MIB);
     retain_runs(100 * MIB, 0); /* used up */
     g_now += 8000;
     retain_tick(g_now);
@@ -122,12 +151,12 @@ static void test_regret_makes_windows_longer(void **state)
 {
     (void)state;
     begin();
-    retain_regret(100 * MIB);
+    regret(100 * MIB);
     retain_runs(100 * MIB, 0);
     for (unsigned i = 0; i < 3; i++) { /* to 4000 ms */
         g_now += 8000;
         retain_tick(g_now);
-        retain_regret(50 * MIB);
+        regret(50 * MIB);
         retain_runs(100 * MIB, 0);
     }
     assert_false(is_due(100 * MIB, 150 * MIB));
@@ -143,7 +172,7 @@ static void test_old_purges_are_not_regretted(void **state)
 {
     (void)state;
     begin();
-    retain_regret(50 * MIB);
+    regret(50 * MIB);
     assert_false(is_due(100 * MIB, 50 * MIB));
     begin();
     assert_true(is_due(100 * MIB, 50 * MIB));
@@ -200,6 +229,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_little_may_stay),
         cmocka_unit_test(test_regret_lets_more_stay),
+        cmocka_unit_test(test_regret_of_large_blocks),
         cmocka_unit_test(test_what_lies_unused_goes),
         cmocka_unit_test(test_regret_makes_windows_longer),
         cmocka_unit_test(test_what_lasts_is_remembered),
