@@ -19,6 +19,14 @@ set_target_properties(hakmem PROPERTIES
 # wherever they are called, or that only tests call, are left out (-ffunction-sections).
 target_link_options(hakmem PRIVATE
     -Wl,--version-script=${exports} -Wl,-z,nodelete,-z,now,-z,relro,-z,defs,-z,noseparate-code -Wl,--as-needed,--gc-sections)
+# Not every linker can: then the library takes a little more memory.
+include(CheckLinkerFlag)
+set(rare ${CMAKE_CURRENT_LIST_DIR}/rare.ld)
+check_linker_flag(C -Wl,-T,${rare} HAK_LINKER_PUTS_RARE_LAST)
+if(HAK_LINKER_PUTS_RARE_LAST)
+    target_link_options(hakmem PRIVATE -Wl,-T,${rare})
+    set_property(TARGET hakmem APPEND PROPERTY LINK_DEPENDS ${rare})
+endif()
 # A linker that leaves out what a program does not call itself would leave malloc to libc; so it would below, in the
 # archive, without the reference that -u makes.
 target_link_options(hakmem INTERFACE -Wl,--no-as-needed)

@@ -174,15 +174,6 @@ size_t group_blocks(const struct group_cache *cache, unsigned class_id, bool is_
     return count;
 }
 
-void group_check(const struct group_cache *cache)
-{
-    enum error_id error;
-    for (unsigned group = 1; cache && group < GROUP_COUNT; group++)
-        for (void **slot = cache->ring[group].top; *slot; slot--)
-            if (!page_check_block(*slot, &error) || (error = ERROR_DOUBLE_FREE, lane_has(slot - 1, *slot)))
-                error_fatal(error, "free", *slot, class_size(group_class(group)));
-}
-
 static bool lane_is_valid(const struct group_ring *ring, unsigned group)
 {
     const struct page *page = ring->page;

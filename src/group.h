@@ -79,9 +79,6 @@ void group_sweep(struct group_cache *cache);
  * operations. `cache` may be NULL. */
 size_t group_blocks(const struct group_cache *cache, unsigned class_id, bool is_own);
 
-/* Looks closely at every block in the rings, for blocks freed twice. `cache` may be NULL. */
-void group_check(const struct group_cache *cache);
-
 /* Every invariant of the rings. */
 bool group_is_valid(const struct group_cache *cache);
 

@@ -504,28 +504,39 @@ static struct returning *returning_for(struct returning *all, struct page *page,
     return item;
 }
 
-void page_return(void *const *blocks, unsigned count, const char *call)
+/* Gathers the first block and those behind it up to the first that lies in another page; how many. */
+static unsigned page_gather(struct returning *all, void *const *blocks, unsigned count, const char *call)
 {
-    struct returning all[RETURNING] = {{.page = NULL}}, *item = &all[0];
+    struct page *page = map_page(blocks[0]);
+    if (UNLIKELY(!page || page->class_id == 0))
+        error_fatal(ERROR_NOT_LIVE, call, blocks[0], 0);
+    const struct class_info info = class_info[page->class_id];
+    const char *start = page->start;
+    struct returning *item = NULL;
     for (unsigned i = 0; i < count; i++) {
-        char *block = blocks[i];
-        struct page *page = map_page(block);
-        if (UNLIKELY(!page || page->class_id == 0))
-            error_fatal(ERROR_NOT_LIVE, call, block, 0);
-        const struct class_info *info = &class_info[page->class_id];
-        size_t offset = (size_t)(block - page->start);
-        uint32_t index = class_block_index(page->class_id, offset);
-        if (UNLIKELY(offset != (size_t)index * info->size || index >= info->blocks))
-            error_fatal(ERROR_INTERIOR, call, block, info->size);
+        size_t offset = (size_t)((const char *)blocks[i] - start);
+        if (offset >= (size_t)info.units << UNIT_SHIFT)
+            return i;
+        uint32_t index = class_offset_index(&info, offset);
+        if (UNLIKELY(offset != (size_t)index * info.size || index >= info.blocks))
+            error_fatal(ERROR_INTERIOR, call, blocks[i], info.size);
 
         unsigned word = index / 64;
         uint64_t bit = (uint64_t)1 << index % 64;
-        if (item->page != page || item->word != word)
+        if (!item || item->word != word)
             item = returning_for(all, page, word, call);
         if (UNLIKELY(item->mask & bit))
             fail_at(page, word, bit, call);
         item->mask |= bit;
     }
+    return count;
+}
+
+void page_return(void *const *blocks, unsigned count, const char *call)
+{
+    struct returning all[RETURNING] = {{.page = NULL}};
+    for (unsigned i = 0; i < count;)
+        i += page_gather(all, blocks + i, count - i, call);
     for (unsigned i = 0; i < RETURNING; i++)
         if (all[i].page)
             page_put_freed(&all[i], call);

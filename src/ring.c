@@ -16,7 +16,6 @@ enum {
     REFILL_FIRST = 4,
     PROBATION = 64,             /* frees into a young ring that are watched */
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
-    COMPARED_SLOTS = 510,       /* blocks of a ring that are compared with each other at the end of the process */
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
     PASSING_SLOTS = 126,        /* capacity of a ring through which blocks only pass: two batches, */
     PASSING_BYTES = 512 << 10,  /* and at most so many bytes */
@@ -163,8 +162,7 @@ static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
     ring_hide(cache, c);
     size_t used = (size_t)(ring->held_top - ring->slot), surplus = used > capacity ? used - capacity : 0;
     page_return(ring->slot + 1, (unsigned)surplus, "free");
-    for (size_t i = 1; i + surplus <= used; i++)
-        ring->slot[i] = ring->slot[i + surplus];
+    __builtin_memmove(ring->slot + 1, ring->slot + 1 + surplus, (used - surplus) * sizeof *ring->slot);
     ring->held_top -= surplus;
     ring_resize(cache, c, capacity);
     ring->refill = (uint16_t)min_size(ring->refill, ring->capacity);
@@ -538,17 +536,23 @@ static bool ring_refill(struct cache *cache, unsigned c, size_t size)
     return true;
 }
 
-/* Returns the ring's blocks to their pages, and lets the page go. */
-static void ring_empty(struct cache *cache, unsigned c)
+/* Returns the ring's blocks to their pages. */
+static void ring_drain(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
+    if (!ring->slot)
+        return;
     ring_hide(cache, c);
-    if (ring->slot) {
-        page_return(ring->slot + 1, (unsigned)(ring->held_top - ring->slot), "free");
-        ring->held_top = ring->slot;
-        ring_publish(cache, c);
-        ring_show(cache, c);
-    }
+    page_return(ring->slot + 1, (unsigned)(ring->held_top - ring->slot), "free");
+    ring->held_top = ring->slot;
+    ring_publish(cache, c);
+    ring_show(cache, c);
+}
+
+/* And lets the page go. */
+static void ring_empty(struct cache *cache, unsigned c)
+{
+    ring_drain(cache, c);
     let_page_go(cache, c);
 }
 
@@ -691,8 +695,7 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
     /* A thread that frees more than it allocates, and may go to sleep then, needs no page that others could use. */
     let_page_go(cache, c);
     blocks_pass_on(cache, c, slot + 1, count, call);
-    for (unsigned i = 1; i <= ring->capacity - count; i++)
-        slot[i] = slot[i + count];
+    __builtin_memmove(slot + 1, slot + 1 + count, (ring->capacity - count) * sizeof *slot);
     ring->held_top = slot + ring->capacity - count;
     ring->drawn = (uint16_t)(ring->drawn - min_size(ring->drawn, count));
 }
@@ -715,20 +718,14 @@ void ring_check_live(const void *block, unsigned c, const char *call)
     block_check(block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
 }
 
-COLD void ring_check_all(void)
+COLD void ring_drain_all(void)
 {
     struct cache *cache = cache_enter();
     if (!cache)
         return;
-    for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        /* Comparing each with each takes too long in rings that the learner widened: their pages notice a second
-         * free, too. */
-        if (cache->ring[c].slot && cache->ring[c].capacity > COMPARED_SLOTS)
-            ring_shrink(cache, c, COMPARED_SLOTS);
-        for (void **slot = ring_top(cache, c); *slot; slot--)
-            block_check(*slot, c, slot - 1, COMPARED_SLOTS, "free");
-    }
-    group_check(load_relaxed(&cache->groups));
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
+        ring_drain(cache, c);
+    group_empty(load_relaxed(&cache->groups));
     cache_leave(cache);
 }
 

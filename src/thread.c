@@ -119,8 +119,8 @@ static __attribute__((constructor(101))) void process_constructor(void)
     cache_veil(cache);
 }
 
-/* Nothing is torn down: other destructors, and other threads, go on allocating. But blocks that were freed twice
- * without its having been noticed are looked for now, while there still is a now. */
+/* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings goes back to its
+ * pages, which notice what was freed twice, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
@@ -136,7 +136,7 @@ static __attribute__((destructor)) void process_destructor(void)
         site_report(fd);
     profile_save();
     remote_flush();
-    ring_check_all();
+    ring_drain_all();
 }
 
 /* ---- A thread's cache -------------------------------------------------------------------------------------------- */

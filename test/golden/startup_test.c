@@ -20,7 +20,7 @@
 #include <cmocka.h>
 
 enum { RUNS = 1000, FAULTS_MORE_MAX = 40 };
-#define RSS_MORE_MAX (200 * KIB)
+#define RSS_MORE_MAX (180 * KIB)
 
 struct cost {
     size_t rss;
