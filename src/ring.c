@@ -155,6 +155,14 @@ static bool ring_grow(struct cache *cache, unsigned c)
     return ring_resize(cache, c, (uint32_t)min_size(capacity * 2u + SENTINELS, most));
 }
 
+/* The `count` oldest blocks of a hidden ring have gone elsewhere: the others move down. */
+static void ring_drop_oldest(struct ring *ring, size_t count)
+{
+    void **first = ring->slot + 1;
+    ring->held_top -= count;
+    __builtin_memmove(first, first + count, (size_t)(ring->held_top - ring->slot) * sizeof *first);
+}
+
 /* Makes the ring smaller; what does not fit any more, the oldest, goes to its pages. */
 static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
 {
@@ -162,8 +170,7 @@ static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
     ring_hide(cache, c);
     size_t used = (size_t)(ring->held_top - ring->slot), surplus = used > capacity ? used - capacity : 0;
     page_return(ring->slot + 1, (unsigned)surplus, "free");
-    __builtin_memmove(ring->slot + 1, ring->slot + 1 + surplus, (used - surplus) * sizeof *ring->slot);
-    ring->held_top -= surplus;
+    ring_drop_oldest(ring, surplus);
     ring_resize(cache, c, capacity);
     ring->refill = (uint16_t)min_size(ring->refill, ring->capacity);
     ring_publish(cache, c);
@@ -234,9 +241,7 @@ static void ring_halve(struct cache *cache, unsigned c)
     ring_hide(cache, c);
     unsigned count = (unsigned)(ring->held_top - ring->slot + 1) / 2;
     page_return(ring->slot + 1, count, "free");
-    for (void **slot = ring->slot + 1; slot + count <= ring->held_top; slot++)
-        *slot = slot[count];
-    ring->held_top -= count;
+    ring_drop_oldest(ring, count);
     ring_publish(cache, c);
     ring_show(cache, c);
     if (count == 0)
@@ -695,8 +700,7 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
     /* A thread that frees more than it allocates, and may go to sleep then, needs no page that others could use. */
     let_page_go(cache, c);
     blocks_pass_on(cache, c, slot + 1, count, call);
-    __builtin_memmove(slot + 1, slot + 1 + count, (ring->capacity - count) * sizeof *slot);
-    ring->held_top = slot + ring->capacity - count;
+    ring_drop_oldest(ring, count);
     ring->drawn = (uint16_t)(ring->drawn - min_size(ring->drawn, count));
 }
 
@@ -710,6 +714,12 @@ static void block_check(const void *block, unsigned c, void *const *slot, unsign
     for (; count > 0 && *slot; count--, slot--)
         if (UNLIKELY(*slot == block))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
+}
+
+/* How many of a ring's newest blocks may have been freed already: above one that was freed there are only such. */
+static unsigned suspects(const struct ring *ring)
+{
+    return ring->probation > 0 ? PROBATION - ring->probation : WATCHED_SLOTS;
 }
 
 void ring_check_live(const void *block, unsigned c, const char *call)
@@ -745,7 +755,7 @@ static bool watched_push(struct cache *cache, void *block, unsigned c, const cha
     bool is_shown = top != CLOSED && !cache->busy;
     if (!is_shown || ring->probation <= 1 || top == ring->slot + ring->capacity || is_neighbour_of_others(cache, block, c))
         return false;
-    block_check(block, c, top, WATCHED_SLOTS, call);
+    block_check(block, c, top, suspects(ring), call);
     ring->probation--;
     top[1] = block;
     cache->top[c] = top + 1;
@@ -770,7 +780,7 @@ void ring_free(void *block, unsigned c, const char *call)
     ring_hide(cache, c);
     counter_add(&cache->counters.ring_frees, 1);
     /* Whoever gets here has time to look closely. */
-    block_check(block, c, ring->held_top, WATCHED_SLOTS, call);
+    block_check(block, c, ring->held_top, suspects(ring), call);
     bool is_young = ring->probation > 0;
     if (is_young)
         ring->probation--;
