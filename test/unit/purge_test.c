@@ -8,8 +8,11 @@
 #include <unistd.h>
 
 #include "hakmem.h"
+#include "os.h"
+#include "page.h"
 #include "purge.h"
 #include "remote.h"
+#include "span.h"
 
 enum { BLOCKS = 100000 };
 
@@ -99,6 +102,49 @@ static void test_holes_go_back_in_any_order(void **state)
     goes_back(20, false, 65);
 }
 
+static bool g_was_huge[4096]; /* by the superslab's number */
+static size_t g_holed;        /* pages with holes in superslabs that were in huge pages */
+
+static void note_huge(struct page *page, void *unused)
+{
+    (void)unused;
+    must(page->slab->number < COUNT_OF(g_was_huge), "superslab %u", page->slab->number);
+    g_was_huge[page->slab->number] = page->slab->backing == BACKING_HUGE;
+}
+
+static void note_holes(struct page *page, void *unused)
+{
+    (void)unused;
+    must(!load_relaxed(&page->has_purged) || page->slab->backing != BACKING_HUGE,
+         "memory of a page was purged in superslab %u, which is still in huge pages", page->slab->number);
+    g_holed += load_relaxed(&page->has_purged) && g_was_huge[page->slab->number];
+}
+
+/* Where a hole was purged, the system is not to fill it again with a huge page. */
+static void test_holes_end_huge_pages(void **state)
+{
+    (void)state;
+    if (os_page_size() != 4096 || access("/sys/kernel/mm/transparent_hugepage", F_OK) != 0)
+        skip(); /* the system has none of the right size */
+    pid_t child = child_fork(60);
+    if (child != 0) {
+        child_join(child, "holes end huge pages");
+        return;
+    }
+    span_note_huge(0); /* none was slow yet */
+    build();
+    heap_each_page(note_huge, NULL);
+    size_t huge = 0;
+    for (size_t i = 0; i < COUNT_OF(g_was_huge); i++)
+        huge += g_was_huge[i];
+    drop(20, true);
+    heap_each_page(note_holes, NULL);
+    must(huge == 0 || g_holed > 0, "%zu superslabs were in huge pages, and of none a hole was purged", huge);
+    must(huge > 0, "125 MiB of small blocks are not in huge pages: nothing is tested");
+    end();
+    _exit(0);
+}
+
 /* A program that builds and drops the same again and again pays for it at first, and then no more. */
 static void cycles(size_t survivors)
 {
@@ -182,6 +228,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_goes_back),   cmocka_unit_test(test_holes_go_back_in_any_order),
+        cmocka_unit_test(test_holes_end_huge_pages),
         cmocka_unit_test(test_cycles_keep_their_memory), cmocka_unit_test(test_kept_memory_fades),
         cmocka_unit_test(test_purged_blocks_serve_again),
     };
