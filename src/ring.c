@@ -706,10 +706,11 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
 
 /* The start of a block that is not free in its page, nor in the slots from `slot` down, of which `count` are looked
  * at. */
-static void block_check(const void *block, unsigned c, void *const *slot, unsigned count, const char *call)
+static void block_check(const struct page *page, const void *block, unsigned c, void *const *slot, unsigned count,
+                        const char *call)
 {
     enum error_id error;
-    if (UNLIKELY(!page_check_block(block, &error)))
+    if (UNLIKELY(!page_has_live(page, block, &error)))
         error_fatal(error, call, block, class_size(c));
     for (; count > 0 && *slot; count--, slot--)
         if (UNLIKELY(*slot == block))
@@ -725,7 +726,7 @@ static unsigned suspects(const struct ring *ring)
 void ring_check_live(const void *block, unsigned c, const char *call)
 {
     struct cache *cache = thread_cache();
-    block_check(block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
+    block_check(map_page(block), block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
 }
 
 COLD void ring_drain_all(void)
@@ -741,21 +742,21 @@ COLD void ring_drain_all(void)
 
 /* Blocks smaller than a cache line lie next to others, which are written to by whoever takes from the page. A thread
  * that was given a few of them, and has hardly begun to free, does better not to use them again. */
-static bool is_neighbour_of_others(const struct cache *cache, const void *block, unsigned c)
+static bool has_neighbours_of_others(const struct cache *cache, const struct page *page, unsigned c)
 {
-    return class_shares_lines(c) && load_relaxed(&map_page(block)->holder) != cache->id && thread_count() > 1;
+    return class_shares_lines(c) && load_relaxed(&page->holder) != cache->id && thread_count() > 1;
 }
 
 /* A free into a watched ring that has room, which is all that a thread of a short life does: a close look, and then as
  * on the fast path. False when there is more to do. */
-static bool watched_push(struct cache *cache, void *block, unsigned c, const char *call)
+static bool watched_push(struct cache *cache, const struct page *page, void *block, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
     void **top = cache->top[c];
     bool is_shown = top != CLOSED && !cache->busy;
-    if (!is_shown || ring->probation <= 1 || top == ring->slot + ring->capacity || is_neighbour_of_others(cache, block, c))
+    if (!is_shown || ring->probation <= 1 || top == ring->slot + ring->capacity || has_neighbours_of_others(cache, page, c))
         return false;
-    block_check(block, c, top, suspects(ring), call);
+    block_check(page, block, c, top, suspects(ring), call);
     ring->probation--;
     top[1] = block;
     cache->top[c] = top + 1;
@@ -764,8 +765,9 @@ static bool watched_push(struct cache *cache, void *block, unsigned c, const cha
 
 void ring_free(void *block, unsigned c, const char *call)
 {
+    const struct page *page = map_page(block);
     thread_check_fork();
-    if (watched_push(cache_self, block, c, call))
+    if (watched_push(cache_self, page, block, c, call))
         return;
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache || !ring_open(cache, c))) {
@@ -780,11 +782,11 @@ void ring_free(void *block, unsigned c, const char *call)
     ring_hide(cache, c);
     counter_add(&cache->counters.ring_frees, 1);
     /* Whoever gets here has time to look closely. */
-    block_check(block, c, ring->held_top, suspects(ring), call);
+    block_check(page, block, c, ring->held_top, suspects(ring), call);
     bool is_young = ring->probation > 0;
     if (is_young)
         ring->probation--;
-    if (is_young && is_neighbour_of_others(cache, block, c)) {
+    if (is_young && has_neighbours_of_others(cache, page, c)) {
         page_return(&block, 1, call);
     } else {
         if (ring->held_top == ring->slot + ring->capacity)
