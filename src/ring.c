@@ -717,12 +717,6 @@ static void block_check(const struct page *page, const void *block, unsigned c, 
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
 }
 
-/* How many of a ring's newest blocks may have been freed already: above one that was freed there are only such. */
-static unsigned suspects(const struct ring *ring)
-{
-    return ring->probation > 0 ? PROBATION - ring->probation : WATCHED_SLOTS;
-}
-
 void ring_check_live(const void *block, unsigned c, const char *call)
 {
     struct cache *cache = thread_cache();
@@ -756,7 +750,7 @@ static bool watched_push(struct cache *cache, const struct page *page, void *blo
     bool is_shown = top != CLOSED && !cache->busy;
     if (!is_shown || ring->probation <= 1 || top == ring->slot + ring->capacity || has_neighbours_of_others(cache, page, c))
         return false;
-    block_check(page, block, c, top, suspects(ring), call);
+    block_check(page, block, c, top, WATCHED_SLOTS, call);
     ring->probation--;
     top[1] = block;
     cache->top[c] = top + 1;
@@ -782,7 +776,7 @@ void ring_free(void *block, unsigned c, const char *call)
     ring_hide(cache, c);
     counter_add(&cache->counters.ring_frees, 1);
     /* Whoever gets here has time to look closely. */
-    block_check(page, block, c, ring->held_top, suspects(ring), call);
+    block_check(page, block, c, ring->held_top, WATCHED_SLOTS, call);
     bool is_young = ring->probation > 0;
     if (is_young)
         ring->probation--;

@@ -471,6 +471,45 @@ static void free_many(void *argument)
     must(level(c) >= 500, "a ring holds %zu of 1000 blocks that the thread has drawn", level(c));
 }
 
+enum { PASSED = 2000, PASSED_SIZE = 2048 };
+
+static void free_passed(void *argument)
+{
+    void **blocks = argument;
+    for (size_t i = 0; i < PASSED; i++)
+        hak_free(blocks[i]);
+}
+
+/* Frees a block that the depot has brought into the thread's ring, which is young. */
+static void free_what_another_freed(void *unused)
+{
+    (void)unused;
+    unsigned c = class_of(PASSED_SIZE);
+    for (size_t i = 0; i < PASSED && (cache() == &cache_none || load_relaxed(&cache()->counters.refills_from_depot) == 0); i++)
+        must(hak_malloc(PASSED_SIZE), "no memory");
+    void *freed = *cache()->top[c];
+    must(load_relaxed(&cache()->counters.refills_from_depot) > 0 && freed, "the depot has brought nothing: nothing is tested");
+    hak_free(freed);
+    must(false, "it was not noticed at once"); /* but when its ring is emptied */
+}
+
+static void pass_and_free_again(void *unused)
+{
+    static void *blocks[PASSED];
+    for (size_t i = 0; i < PASSED; i++)
+        blocks[i] = hak_malloc(PASSED_SIZE);
+    in_thread(free_passed, blocks);
+    in_thread(free_what_another_freed, unused);
+}
+
+static void test_second_free_across_the_depot_is_found(void **state)
+{
+    (void)state;
+    if (UNDER_TSAN)
+        skip(); /* a thread behind fork */
+    must_die_of(ERROR_DOUBLE_FREE, "free", PASSED_SIZE, pass_and_free_again, NULL);
+}
+
 static void test_blocks_that_pass(void **state)
 {
     (void)state;
@@ -833,6 +872,7 @@ int main(void)
         cmocka_unit_test(test_misuse_is_found),
         cmocka_unit_test(test_counted),
         cmocka_unit_test(test_zeroed),
+        cmocka_unit_test(test_second_free_across_the_depot_is_found),
         cmocka_unit_test(test_blocks_that_pass),
         cmocka_unit_test(test_neighbours_are_not_taken_up),
         cmocka_unit_test(test_medium_blocks),
