@@ -75,6 +75,12 @@ class Modes(unittest.TestCase):
         for words in ("hakmem policy, learner on", "thrift", "threads with rings", "effect: "):
             self.assertIn(words, text)
 
+    def test_windows_are_as_long_as_told(self):
+        _, short = explained(POOL, HAKMEM_LEARN_WINDOW_MS="10")
+        _, long = explained(POOL, HAKMEM_LEARN_WINDOW_MS="60000")
+        self.assertTrue(short["decisions"])
+        self.assertEqual(long["decisions"], [])
+
     def test_options_reach_the_policy(self):
         _, told = explained(BURST, HAKMEM_LEARN="freeze", HAKMEM_CAP_MID="8,8,8,4,2", HAKMEM_CAP_LARGE="1,1,1,1,1", HAKMEM_WMAX_MID="1.4",
                             HAKMEM_POOL_REFILL_BATCH="3", HAKMEM_MID_DYN1="1040", HAKMEM_CAP_MAX_MID="6")

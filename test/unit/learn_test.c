@@ -176,11 +176,13 @@ static void test_targets_and_steps(void **state)
     unsigned mid = class_of(8000), large = class_of(1000000);
     option_values[OPTION_TARGET_HIT_MID] = 99;
     option_values[OPTION_CAP_STEP_MID] = 7;
+    option_values[OPTION_CAP_STEP_LARGE] = 3;
     g_seen.class[mid] = (struct seen_class){.misses = 300, .fetched = 300 * 32, .overflows = 100};
     g_seen.class[large] = (struct seen_class){.misses = 300, .fetched = 300, .overflows = 100};
     windows(STARTED + 2);
     assert_int_equal(g_learner.policy.class[mid].capacity, policy_static.class[mid].capacity + 7);
-    assert_int_equal(g_learner.policy.class[large].capacity, policy_static.class[large].capacity + 1);
+    assert_int_equal(g_learner.policy.class[large].capacity, policy_static.class[large].capacity + 3);
+    option_values[OPTION_CAP_STEP_LARGE] = 1;
     option_values[OPTION_TARGET_HIT_MID] = 65;
     option_values[OPTION_TARGET_HIT_LARGE] = 0;
     option_values[OPTION_CAP_STEP_MID] = 4;
