@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "hakmem.h"
+#include "lock.h"
 #include "os.h"
 #include "page.h"
+#include "policy.h"
 #include "purge.h"
 #include "remote.h"
 #include "span.h"
@@ -131,6 +133,11 @@ static void test_holes_end_huge_pages(void **state)
         child_join(child, "holes end huge pages");
         return;
     }
+    struct policy policy = *policy_now();
+    for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++)
+        policy.class[c].huge = true; /* as the learner would say, which does not learn in this test */
+    must(lock_acquire() && policy_publish(&policy), "the policy was not published");
+    lock_release();
     span_note_huge(0); /* none was slow yet */
     build();
     heap_each_page(note_huge, NULL);
