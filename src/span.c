@@ -371,21 +371,26 @@ static bool huge_is_worth_it(size_t units)
     return true;
 }
 
+static struct superslab *find_untouched(void)
+{
+    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
+    uint32_t n = slabset_next(whole, 0);
+    while (n != SLAB_NONE && !slab_is_untouched(slab_at(n)))
+        n = slabset_next(whole, n + 1);
+    return n == SLAB_NONE ? NULL : slab_at(n);
+}
+
 /* Makes an untouched superslab the open one, for `units` of it; false when there is none to be had, the heap is small, or
  * huge pages are slow. */
 static COLD bool open_dense(size_t units)
 {
     if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS || os_page_size() != HUGE_OF || !huge_is_worth_it(units))
         return false;
-    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
-    uint32_t n = slabset_next(whole, 0);
-    while (n != SLAB_NONE && !slab_is_untouched(slab_at(n)))
-        n = slabset_next(whole, n + 1);
-    if (n == SLAB_NONE && grow(1, SUPERSLAB_SIZE))
-        n = slabset_next(whole, 0);
-    if (n == SLAB_NONE || !slab_is_untouched(slab_at(n)))
+    struct superslab *slab = find_untouched();
+    if (!slab && grow(1, SUPERSLAB_SIZE))
+        slab = find_untouched();
+    if (!slab)
         return false;
-    struct superslab *slab = slab_at(n);
     if (slab->backing != BACKING_HUGE && !slab_back(slab, BACKING_HUGE))
         return false;
     /* As soon as any of it is touched. What had been purged is still marked so: it is regretted when it is used. */

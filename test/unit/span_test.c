@@ -462,6 +462,23 @@ static void test_dense_memory_is_in_huge_pages(void **state)
     purge_to(0);
 }
 
+/* A free superslab of which a part is dirty serves neither as it is nor as a huge page: there is to be another. */
+static void test_dense_memory_beside_what_is_dirty(void **state)
+{
+    (void)state;
+    if (sysconf(_SC_PAGESIZE) != 4096)
+        skip();
+    unmap_free();
+    live_alloc(1024, 1, 1);
+    live_alloc(16, 1, 2);
+    unmap_free();
+    live_shrink(&g_live[1], 0);
+    assert_int_equal(live_alloc_dense(20, 3).slab->backing, BACKING_HUGE);
+    free_everything();
+    purge_to(0);
+    unmap_free();
+}
+
 /* Where huge pages take long to come, they are tried again after 128 superslabs' worth of dense memory, then 256. */
 static void test_slow_huge_pages_are_seldom_tried(void **state)
 {
@@ -568,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_groups_from_used_metadata),
         cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_dense_memory_is_in_huge_pages),
+        cmocka_unit_test(test_dense_memory_beside_what_is_dirty),
         cmocka_unit_test(test_slow_huge_pages_are_seldom_tried),
         cmocka_unit_test(test_backing_changes_with_its_use),
         cmocka_unit_test(test_after_fork),
