@@ -760,6 +760,8 @@ static bool watched_push(struct cache *cache, const struct page *page, void *blo
 void ring_free(void *block, unsigned c, const char *call)
 {
     const struct page *page = map_page(block);
+    if (UNLIKELY(!page)) /* since it was looked at: freed by another thread, too */
+        error_fatal(ERROR_NOT_LIVE, call, block, 0);
     thread_check_fork();
     if (watched_push(cache_self, page, block, c, call))
         return;
