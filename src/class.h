@@ -76,7 +76,10 @@ INLINE uint32_t class_offset_index(const struct class_info *info, size_t offset)
 {
     return (uint32_t)((uint64_t)offset * info->magic >> CLASS_MAGIC_SHIFT);
 }
-INLINE uint32_t class_block_index(unsigned class_id, size_t offset) { return class_offset_index(&class_info[class_id], offset); }
+INLINE uint32_t class_block_index(unsigned class_id, size_t offset)
+{
+    return class_offset_index(&class_info[class_id], offset);
+}
 
 /* What to ask for so that the block's class is aligned: a class is a multiple of every power of two that divides one of
  * the sizes it serves, since it is a multiple of the step to the class before it, and within a doubling steps differ

@@ -468,6 +468,14 @@ static void page_put_freed(const struct returning *item, const char *call)
     page_put(item->page, item->word, item->mask, call);
 }
 
+struct page *page_of(const void *block, const char *call)
+{
+    struct page *page = map_page(block);
+    if (UNLIKELY(!page || page->class_id == 0))
+        error_fatal(ERROR_NOT_LIVE, call, block, 0);
+    return page;
+}
+
 bool page_has_live(const struct page *page, const void *block, enum error_id *error)
 {
     size_t offset = (size_t)((const char *)block - page->start);
@@ -507,9 +515,7 @@ static struct returning *returning_for(struct returning *all, struct page *page,
 /* Gathers the first block and those behind it up to the first that lies in another page; how many. */
 static unsigned page_gather(struct returning *all, void *const *blocks, unsigned count, const char *call)
 {
-    struct page *page = map_page(blocks[0]);
-    if (UNLIKELY(!page || page->class_id == 0))
-        error_fatal(ERROR_NOT_LIVE, call, blocks[0], 0);
+    struct page *page = page_of(blocks[0], call);
     const struct class_info info = class_info[page->class_id];
     const char *start = page->start;
     struct returning *item = NULL;

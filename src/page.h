@@ -85,6 +85,10 @@ void *page_take_zeroed(struct page *page);
  * `call` is the function to name. */
 void page_return(void *const *blocks, unsigned count, const char *call);
 
+/* The page of blocks that the block lies in. Where there is none, because another thread has freed it, too, or it never was
+ * a block, the program ends: `call` is the function to name. */
+struct page *page_of(const void *block, const char *call);
+
 /* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise
  * *error says why not. */
 bool page_check_block(const void *block, enum error_id *error);

@@ -242,11 +242,12 @@ static bool retains_otherwise(size_t lasting)
 COLD void profile_save(void)
 {
     char build_id[OS_BUILD_ID_MAX];
-    struct policy base, policy = *policy_now();
+    struct policy base, policy;
     size_t lasting = min_size(retain_lasting(), POLICY_RETAINED_MAX);
     if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) != LEARN_ON || is_others ||
-        (policy.version == begun_with->version && !retains_otherwise(lasting)))
+        (policy_now() == begun_with && !retains_otherwise(lasting)))
         return;
+    policy = *policy_now();
     policy.retained = lasting;
     policy_base(&base);
     os_build_id(build_id);

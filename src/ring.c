@@ -541,23 +541,17 @@ static bool ring_refill(struct cache *cache, unsigned c, size_t size)
     return true;
 }
 
-/* Returns the ring's blocks to their pages. */
-static void ring_drain(struct cache *cache, unsigned c)
-{
-    struct ring *ring = &cache->ring[c];
-    if (!ring->slot)
-        return;
-    ring_hide(cache, c);
-    page_return(ring->slot + 1, (unsigned)(ring->held_top - ring->slot), "free");
-    ring->held_top = ring->slot;
-    ring_publish(cache, c);
-    ring_show(cache, c);
-}
-
-/* And lets the page go. */
+/* Returns the ring's blocks to their pages, and lets the page go. */
 static void ring_empty(struct cache *cache, unsigned c)
 {
-    ring_drain(cache, c);
+    struct ring *ring = &cache->ring[c];
+    ring_hide(cache, c);
+    if (ring->slot) {
+        page_return(ring->slot + 1, (unsigned)(ring->held_top - ring->slot), "free");
+        ring->held_top = ring->slot;
+        ring_publish(cache, c);
+        ring_show(cache, c);
+    }
     let_page_go(cache, c);
 }
 
@@ -720,18 +714,7 @@ static void block_check(const struct page *page, const void *block, unsigned c, 
 void ring_check_live(const void *block, unsigned c, const char *call)
 {
     struct cache *cache = thread_cache();
-    block_check(map_page(block), block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
-}
-
-COLD void ring_drain_all(void)
-{
-    struct cache *cache = cache_enter();
-    if (!cache)
-        return;
-    for (unsigned c = 1; c <= CLASS_LAST; c++)
-        ring_drain(cache, c);
-    group_empty(load_relaxed(&cache->groups));
-    cache_leave(cache);
+    block_check(page_of(block, call), block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
 }
 
 /* Blocks smaller than a cache line lie next to others, which are written to by whoever takes from the page. A thread
@@ -759,9 +742,7 @@ static bool watched_push(struct cache *cache, const struct page *page, void *blo
 
 void ring_free(void *block, unsigned c, const char *call)
 {
-    const struct page *page = map_page(block);
-    if (UNLIKELY(!page)) /* since it was looked at: freed by another thread, too */
-        error_fatal(ERROR_NOT_LIVE, call, block, 0);
+    const struct page *page = page_of(block, call);
     thread_check_fork();
     if (watched_push(cache_self, page, block, c, call))
         return;

@@ -141,10 +141,6 @@ void cache_veil(struct cache *cache);
  * the ring's last slow path. */
 size_t ring_count(const struct cache *cache, unsigned class_id);
 
-/* Returns all blocks in the calling thread's rings to their pages, which notice what was freed twice: at the end of the
- * process. */
-void ring_drain_all(void);
-
 /* Ends the program, naming `call`, when the block of the class is free: in its page, or among the newest of the calling
  * thread's ring. */
 void ring_check_live(const void *block, unsigned class_id, const char *call);

@@ -136,7 +136,7 @@ static __attribute__((destructor)) void process_destructor(void)
         site_report(fd);
     profile_save();
     remote_flush();
-    ring_drain_all();
+    ring_collect();
 }
 
 /* ---- A thread's cache -------------------------------------------------------------------------------------------- */

@@ -121,7 +121,7 @@ static void test_what_lies_unused_goes(void **state)
     must(windows >= 4 && windows <= 12, "unused memory was gone after %u windows", windows);
 }
 
-/* What is worth remembering for the next run: not what half a window went without. */
+/* What is worth remembering for the next run: the largest budget that a window left. */
 static void test_what_lasts_is_remembered(void **state)
 {
     (void)state;

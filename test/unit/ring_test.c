@@ -352,9 +352,17 @@ static void free_in_two_threads(void *argument)
     in_thread(hak_free, block);
 }
 
+/* As when another thread frees it, too, and its page becomes a large block's, behind this thread's look at the page map. */
+static void free_what_is_in_no_page(void *unused)
+{
+    (void)unused;
+    ring_free(hak_malloc(4 * MIB), class_of(64), "free");
+}
+
 static void test_misuse_is_found(void **state)
 {
     (void)state;
+    must_die_of(ERROR_NOT_LIVE, "free", 0, free_what_is_in_no_page, NULL);
     for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
         size_t size = g_sizes[i], good = hak_good_size(size);
         if (good > 16)
