@@ -163,20 +163,6 @@ static void ring_drop_oldest(struct ring *ring, size_t count)
     __builtin_memmove(first, first + count, (size_t)(ring->held_top - ring->slot) * sizeof *first);
 }
 
-/* Makes the ring smaller; what does not fit any more, the oldest, goes to its pages. */
-static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
-{
-    struct ring *ring = &cache->ring[c];
-    ring_hide(cache, c);
-    size_t used = (size_t)(ring->held_top - ring->slot), surplus = used > capacity ? used - capacity : 0;
-    page_return(ring->slot + 1, (unsigned)surplus, "free");
-    ring_drop_oldest(ring, surplus);
-    ring_resize(cache, c, capacity);
-    ring->refill = (uint16_t)min_size(ring->refill, ring->capacity);
-    ring_publish(cache, c);
-    ring_show(cache, c);
-}
-
 /* The ring is closed, and what it was is forgotten. */
 static void ring_forget(struct cache *cache, unsigned c)
 {
@@ -204,6 +190,24 @@ static void ring_close(struct cache *cache, unsigned c)
     fetch_sub_relaxed(&reach_of_all, ring.capacity * class_size(c));
 }
 
+/* Makes the ring smaller, or closes it; what does not fit any more, the oldest, goes to its pages. */
+static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
+{
+    struct ring *ring = &cache->ring[c];
+    ring_hide(cache, c);
+    size_t used = (size_t)(ring->held_top - ring->slot), surplus = used > capacity ? used - capacity : 0;
+    page_return(ring->slot + 1, (unsigned)surplus, "free");
+    ring_drop_oldest(ring, surplus);
+    if (capacity == 0) {
+        ring_close(cache, c);
+        return;
+    }
+    ring_resize(cache, c, capacity);
+    ring->refill = (uint16_t)min_size(ring->refill, ring->capacity);
+    ring_publish(cache, c);
+    ring_show(cache, c);
+}
+
 /* Whether the class is to have pages and a ring. */
 static bool is_in_demand(const struct cache *cache, unsigned c)
 {
@@ -216,9 +220,9 @@ static bool ring_open(struct cache *cache, unsigned c)
     struct ring *ring = &cache->ring[c];
     if (LIKELY(ring->slot))
         return true;
-    if (!is_in_demand(cache, c))
-        return false;
     uint32_t first = policy_of(c)->first;
+    if (first == 0 || !is_in_demand(cache, c))
+        return false;
     ring->refill = (uint16_t)min_size(REFILL_FIRST, first);
     ring->probation = PROBATION;
     return ring_resize(cache, c, first);
@@ -295,6 +299,8 @@ static COLD void cache_comply(struct cache *cache)
     if (LIKELY(cache->version == policy->version))
         return;
     cache->version = policy->version;
+    if (policy->thrift)
+        remote_flush(); /* nobody takes from the depot any more */
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         const struct class_policy *class = &policy->class[c];
         uint32_t most = policy->thrift ? class->first : class->capacity;
@@ -594,6 +600,7 @@ static void free_past_ring(struct cache *cache, unsigned c, void *block, const c
     if (cache) {
         counter_add(&cache->counters.direct_frees, 1);
         demand_note(cache, c);
+        let_page_go(cache, c);
     } else {
         count_direct(&cache_none.counters.direct_frees);
     }

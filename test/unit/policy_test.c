@@ -7,6 +7,7 @@
 #include "map.h"
 #include "options.h"
 #include "policy.h"
+#include "remote.h"
 #include "ring.h"
 
 static const uint64_t g_defaults[] = {
@@ -106,8 +107,9 @@ static void test_thrift(void **state)
     policy_set_thrift(&policy, &base, true);
     assert_true(policy_is_valid(&policy) && policy.thrift && policy.thread_bytes_min < base.thread_bytes_min);
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++) {
+        bool has_ring = class_size(c) <= POLICY_MID_MIN;
         assert_false(policy.class[c].hands_over);
-        assert_in_range(policy.class[c].first, 1, base.class[c].first);
+        assert_in_range(policy.class[c].first, has_ring, has_ring ? base.class[c].first : 0);
     }
     policy_set_thrift(&policy, &base, false);
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++)
@@ -156,6 +158,49 @@ static void test_rings_comply(void **state)
 {
     (void)state;
     in_thread(rings_comply, NULL);
+}
+
+static void make_and_free(size_t size, size_t count)
+{
+    static void *blocks[64];
+    for (size_t i = 0; i < count; i++)
+        blocks[i] = hak_malloc(size);
+    for (size_t i = 0; i < count; i++)
+        hak_free(blocks[i]);
+}
+
+/* Thrift: a thread that idles keeps no block and no page of a class above POLICY_MID_MIN, nor does the depot; and it has rings
+ * again afterwards. */
+static void thrift_keeps_nothing(void *unused)
+{
+    enum { SIZE = 8000, SLOW_CALLS = 100 };
+    (void)unused;
+    struct policy base, policy;
+    unsigned c = class_of(SIZE);
+    policy_base(&base);
+    policy = base;
+    make_and_free(SIZE, 20);
+    assert_true(ring_count(cache_self, c) > 0);
+    policy_set_thrift(&policy, &base, true);
+    publish(&policy);
+    for (unsigned i = 0; i < SLOW_CALLS; i++)
+        ring_malloc_zeroed(class_of(16)); /* passes the rings by */
+    make_and_free(SIZE, 20);
+    assert_null(cache_self->ring[c].slot);
+    assert_null(cache_self->page[c]);
+    assert_int_equal(remote_count(c), 0);
+    assert_true(cache_is_valid(cache_self));
+    heap_must_be_valid("after thrift took rings away");
+    policy_set_thrift(&policy, &base, false);
+    publish(&policy);
+    make_and_free(SIZE, 20);
+    assert_true(ring_count(cache_self, c) > 0);
+}
+
+static void test_thrift_keeps_nothing(void **state)
+{
+    (void)state;
+    in_thread(thrift_keeps_nothing, NULL);
 }
 
 /* With a W_MAX, a block of the next class stands in where a page would have to be made; never a larger one. */
@@ -279,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup(test_batch_and_wmax_options, options_reset),
         cmocka_unit_test_setup(test_thrift, options_reset),
         cmocka_unit_test_setup(test_rings_comply, options_reset),
+        cmocka_unit_test_setup(test_thrift_keeps_nothing, options_reset),
         cmocka_unit_test_setup(test_substitutes, options_reset),
         cmocka_unit_test_setup(test_batches, options_reset),
         cmocka_unit_test_setup(test_fit_refuses, options_reset),
