@@ -92,6 +92,7 @@ int hak_trim(size_t pad)
 {
     hak_collect();
     ring_collect_all();
+    thread_close_parked();
     remote_flush();
     return purge_all(pad) > 0;
 }

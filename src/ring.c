@@ -24,6 +24,8 @@ enum {
     GROWTH_KNOWN = 4,           /* and of a class that is known for that */
     DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring */
     TICKS = 64,                 /* slow calls between looks at the clock */
+    PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
+    PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring can hold */
     IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
 };
 
@@ -288,6 +290,7 @@ static COLD void cache_sweep(struct cache *cache)
         ring->swept = ring->slot ? (uint16_t)(ring_top(cache, c) - ring->slot) : RING_NOT_SWEPT;
     }
     group_sweep(load_relaxed(&cache->groups));
+    thread_close_parked();
 }
 
 /* ---- The policy and the learner ---------------------------------------------------------------------------------- */
@@ -568,6 +571,7 @@ static COLD void cache_give_up(struct cache *cache, unsigned c)
         if (other != c)
             ring_empty(cache, other);
     group_empty(load_relaxed(&cache->groups));
+    thread_close_parked();
     remote_flush();
 }
 
@@ -705,54 +709,64 @@ static void ring_flush(struct cache *cache, unsigned c, const char *call)
     ring->drawn = (uint16_t)(ring->drawn - min_size(ring->drawn, count));
 }
 
-/* The start of a block that is not free in its page, nor in the slots from `slot` down, of which `count` are looked
- * at. */
-static void block_check(const struct page *page, const void *block, unsigned c, void *const *slot, unsigned count,
-                        const char *call)
+/* Whether the block is among the WATCHED_SLOTS newest of the ring whose top is given. */
+INLINE bool ring_has_lately(const struct ring *ring, void *const *top, const void *block)
+{
+    size_t count = min_size((size_t)(top - ring->slot), WATCHED_SLOTS);
+    void *const *stop = top - count;
+#pragma GCC unroll 4
+    for (; top != stop; top--)
+        if (UNLIKELY(*top == block))
+            return true;
+    return false;
+}
+
+/* Ends the program unless the block is the start of one that is neither free in its page nor among the newest of the ring,
+ * which is open. */
+INLINE void block_check(const struct page *page, const void *block, unsigned c, const struct ring *ring,
+                        void *const *top, const char *call)
 {
     enum error_id error;
     if (UNLIKELY(!page_has_live(page, block, &error)))
         error_fatal(error, call, block, class_size(c));
-    for (; count > 0 && *slot; count--, slot--)
-        if (UNLIKELY(*slot == block))
-            error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
+    if (UNLIKELY(ring_has_lately(ring, top, block)))
+        error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
 }
 
 void ring_check_live(const void *block, unsigned c, const char *call)
 {
-    struct cache *cache = thread_cache();
-    block_check(page_of(block, call), block, c, cache ? ring_top(cache, c) : CLOSED, WATCHED_SLOTS, call);
+    const struct ring *ring = &cache_self->ring[c];
+    static const struct ring none = {.slot = CLOSED};
+    bool has_ring = ring->slot != NULL;
+    block_check(page_of(block, call), block, c, has_ring ? ring : &none, has_ring ? ring_top(cache_self, c) : CLOSED, call);
 }
 
 /* Blocks smaller than a cache line lie next to others, which are written to by whoever takes from the page. A thread
  * that was given a few of them, and has hardly begun to free, does better not to use them again. */
-static bool has_neighbours_of_others(const struct cache *cache, const struct page *page, unsigned c)
+INLINE bool has_neighbours_of_others(const struct cache *cache, const struct page *page, unsigned c)
 {
     return class_shares_lines(c) && load_relaxed(&page->holder) != cache->id && thread_count() > 1;
 }
 
 /* A free into a watched ring that has room, which is all that a thread of a short life does: a close look, and then as
  * on the fast path. False when there is more to do. */
-static bool watched_push(struct cache *cache, const struct page *page, void *block, unsigned c, const char *call)
+INLINE bool watched_push(struct cache *cache, const struct page *page, void *block, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
     void **top = cache->top[c];
     bool is_shown = top != CLOSED && !cache->busy;
     if (!is_shown || ring->probation <= 1 || top == ring->slot + ring->capacity || has_neighbours_of_others(cache, page, c))
         return false;
-    block_check(page, block, c, top, WATCHED_SLOTS, call);
+    block_check(page, block, c, ring, top, call);
     ring->probation--;
     top[1] = block;
     cache->top[c] = top + 1;
     return true;
 }
 
-void ring_free(void *block, unsigned c, const char *call)
+/* A free into a ring that is open, closed or full, or that needs more than a look. */
+static NOINLINE void ring_free_hard(const struct page *page, void *block, unsigned c, const char *call)
 {
-    const struct page *page = page_of(block, call);
-    thread_check_fork();
-    if (watched_push(cache_self, page, block, c, call))
-        return;
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache || !ring_open(cache, c))) {
         free_past_ring(cache, c, block, call);
@@ -766,7 +780,7 @@ void ring_free(void *block, unsigned c, const char *call)
     ring_hide(cache, c);
     counter_add(&cache->counters.ring_frees, 1);
     /* Whoever gets here has time to look closely. */
-    block_check(page, block, c, ring->held_top, WATCHED_SLOTS, call);
+    block_check(page, block, c, ring, ring->held_top, call);
     bool is_young = ring->probation > 0;
     if (is_young)
         ring->probation--;
@@ -780,6 +794,14 @@ void ring_free(void *block, unsigned c, const char *call)
     ring_publish(cache, c);
     ring_show(cache, c);
     cache_leave(cache);
+}
+
+void ring_free(void *block, unsigned c, const char *call)
+{
+    const struct page *page = page_of(block, call);
+    thread_check_fork();
+    if (UNLIKELY(!watched_push(cache_self, page, block, c, call)))
+        ring_free_hard(page, block, c, call);
 }
 
 /* ---- A cache's beginning and end --------------------------------------------------------------------------------- */
@@ -823,6 +845,40 @@ COLD void cache_close(struct cache *cache)
         ring_close(cache, c);
     HAK_ASSERT(cache->reach == 0);
     tally_drop(cache);
+}
+
+/* How many blocks a ring of the class may hold while its cache is parked. */
+static uint32_t parked_capacity(unsigned c)
+{
+    uint32_t first = policy_of(c)->first;
+    return class_size(c) <= PARKED_MAX && first > 0 ? (uint32_t)max_size(first, PARKED_BYTES / class_size(c)) : 0;
+}
+
+void cache_park(struct cache *cache)
+{
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        let_page_go(cache, c);
+        if (!cache->ring[c].slot)
+            continue;
+        uint32_t most = parked_capacity(c);
+        if (cache->ring[c].capacity > most)
+            ring_shrink(cache, c, most);
+        else
+            ring_publish(cache, c);
+    }
+    group_empty(load_relaxed(&cache->groups));
+    tally_drop(cache);
+}
+
+void cache_unpark(struct cache *cache)
+{
+    cache_comply(cache);
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
+        if (cache->ring[c].slot) {
+            ring_hide(cache, c);
+            cache->ring[c].probation = PROBATION;
+            ring_show(cache, c);
+        }
 }
 
 COLD void ring_collect(void)

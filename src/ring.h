@@ -131,6 +131,10 @@ void ring_collect_all(void);
 /* Gives the calling thread a cache, or takes it back: thread.c. */
 void cache_open(struct cache *cache, uint32_t id);
 void cache_close(struct cache *cache);
+/* Makes a cache ready for the thread that comes after its own, which has ended: little rings of small blocks stay as
+ * they are, everything else goes back; and gives it to that thread, whose first frees are watched as any thread's. */
+void cache_park(struct cache *cache);
+void cache_unpark(struct cache *cache);
 /* In the child of a fork: the cache of a thread that does not exist there. What it held is lost. */
 void cache_forget(struct cache *cache);
 

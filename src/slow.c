@@ -57,6 +57,7 @@ static void *large_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
     void *block = large_malloc(max_size(size, 1), align, zeroed);
     if (UNLIKELY(!block) && size <= RUN_MAX_SIZE) { /* what is cached may be pages that a run could use */
         ring_collect();
+        thread_close_parked();
         remote_flush();
         block = large_malloc(max_size(size, 1), align, zeroed);
     }

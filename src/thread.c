@@ -20,11 +20,15 @@
 
 extern char **environ;
 
+enum { PARKED_MOST = 4 }; /* threads that end just before others begin are few; what more have left would lie idle */
+
 static _Atomic(uint32_t) first_fork_word = 1; /* until a page that is wiped on fork is had, and where there is none */
 _Atomic(uint32_t) *thread_fork_word = &first_fork_word;
 
 static struct cache *_Atomic caches; /* [lock to write] newest first; pairs release/acquire on publication */
-static struct cache *spares;         /* [lock] caches without a thread */
+static struct cache *spares;         /* [lock] caches without a thread, empty */
+static struct cache *parked;         /* [lock] caches without a thread that hold blocks for the next one */
+static _Atomic(uint32_t) parked_count; /* [lock to write] of them, and of those that threads are about to park: at most PARKED_MOST */
 static uint32_t cache_count;         /* [lock] ids given out */
 static _Atomic(size_t) attached_count; /* [lock to write] caches that a thread uses */
 static bool options_done;            /* [lock] */
@@ -136,6 +140,7 @@ static __attribute__((destructor)) void process_destructor(void)
         site_report(fd);
     profile_save();
     remote_flush();
+    thread_close_parked();
     ring_collect();
 }
 
@@ -148,12 +153,38 @@ static void cache_attached_set(struct cache *cache, bool attached)
     cache->attached = attached;
 }
 
-/* Under the lock. The cache holds nothing. */
-static void cache_put(struct cache *cache)
+/* Under the lock. `list`: spares if the cache holds nothing, else parked. */
+static void cache_put(struct cache *cache, struct cache **list)
 {
     cache_attached_set(cache, false);
-    cache->next_spare = spares;
-    spares = cache;
+    cache->next_spare = *list;
+    *list = cache;
+}
+
+/* Under the lock; NULL when there is none. */
+static struct cache *parked_take(void)
+{
+    struct cache *cache = parked;
+    if (cache) {
+        parked = cache->next_spare;
+        counter_add(&parked_count, -1u);
+    }
+    return cache;
+}
+
+COLD void thread_close_parked(void)
+{
+    struct cache *cache;
+    if (load_relaxed(&parked_count) == 0 || !lock_acquire()) /* relaxed: the next call sees what this one misses */
+        return;
+    while ((cache = parked_take()) != NULL) {
+        lock_release();
+        cache_close(cache);
+        if (!lock_acquire())
+            return;
+        cache_put(cache, &spares);
+    }
+    lock_release();
 }
 
 /* Under the lock. Where no destructor tells (the program took all keys before us), a cache whose thread is gone is
@@ -167,7 +198,7 @@ static COLD void reclaim_orphans(void)
             lock_release();
             cache_close(cache);
             lock_acquire();
-            cache_put(cache);
+            cache_put(cache, &spares);
         }
 }
 
@@ -176,10 +207,12 @@ static struct cache *cache_get(void)
 {
     if (!exit_key_made)
         reclaim_orphans();
-    struct cache *cache = spares;
-    if (cache) {
+    struct cache *cache = parked_take();
+    if (!cache && spares) {
+        cache = spares;
         spares = cache->next_spare;
-    } else {
+    }
+    if (!cache) {
         cache = meta_alloc(META_OTHER, sizeof *cache);
         if (!cache)
             return NULL;
@@ -204,6 +237,7 @@ static COLD struct cache *cache_attach(void)
     lock_release();
     if (!cache)
         return NULL;
+    cache_unpark(cache);
     cache_self = cache;
     if (!exit_key_made)
         return cache;
@@ -224,6 +258,16 @@ struct cache *thread_cache(void)
     return thread_ended || option(OPTION_CHECK) ? NULL : cache_attach();
 }
 
+static bool may_park(void)
+{
+    if (!lock_acquire())
+        return false;
+    bool may = load_relaxed(&parked_count) < PARKED_MOST;
+    counter_add(&parked_count, may);
+    lock_release();
+    return may;
+}
+
 /* Destructors of other keys, and libc's own clean-up, still allocate and free afterwards: without a cache. */
 static void thread_exit(void *argument)
 {
@@ -231,10 +275,14 @@ static void thread_exit(void *argument)
     thread_check_fork();
     cache_self = &cache_none;
     thread_ended = true;
-    cache_close(cache);
+    bool parks = may_park();
+    if (parks)
+        cache_park(cache);
+    else
+        cache_close(cache);
     retain_share();
     if (lock_acquire()) {
-        cache_put(cache);
+        cache_put(cache, parks ? &parked : &spares);
         lock_release();
     }
     purge_if_due();
@@ -251,7 +299,8 @@ static bool was_alone(void)
 
 /* Memory was copied while other threads ran, so nothing that they were changing can be trusted to be of one moment.
  * What can: each bit of a used mask or bitmap that stands for something that was in use throughout. All else is
- * derived again. What vanished threads had in their rings, and what was in the depot, is lost to the child. */
+ * derived again. What threads had in their rings, vanished and ended ones, and what was in the depot, is lost to the
+ * child. */
 COLD void thread_repair(void)
 {
     struct cache *self = cache_self == &cache_none ? NULL : cache_self;
@@ -269,11 +318,12 @@ COLD void thread_repair(void)
     purge_after_fork();
     learn_after_fork(self && self->tally);
     site_after_fork();
-    spares = NULL;
+    spares = parked = NULL;
+    store_relaxed(&parked_count, 0);
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {
             cache_forget(cache);
-            cache_put(cache);
+            cache_put(cache, &spares);
         }
     lock_release();
 }

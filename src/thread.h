@@ -30,6 +30,9 @@ INLINE void thread_check_fork(void)
         thread_repair();
 }
 
+/* Returns to their pages what threads that have ended left in their caches for the next ones. */
+void thread_close_parked(void);
+
 /* All caches there ever were, the newest first. */
 struct cache *thread_caches(void);
 

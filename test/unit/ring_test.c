@@ -728,6 +728,137 @@ static void test_close_returns_everything(void **state)
     }
 }
 
+/* ---- Parked caches ----------------------------------------------------------------------------------------------- */
+
+enum { PARKED_SIZE = 100, PARKED_MOST = 4 };
+
+static size_t parked_level(const struct cache *cache, unsigned c) { return cache->attached ? 0 : load_relaxed(&cache->ring[c].level); }
+
+/* Free blocks that ended threads have left in their rings, in bytes. */
+static size_t parked_bytes(void)
+{
+    size_t bytes = 0;
+    for (const struct cache *cache = thread_caches(); cache; cache = cache->next)
+        for (unsigned c = 1; c <= CLASS_LAST; c++)
+            bytes += parked_level(cache, c) * class_size(c);
+    return bytes;
+}
+
+/* What is left of small blocks is what little rings hold; nothing of larger ones, and no page. */
+static void test_a_thread_leaves_little(void **state)
+{
+    (void)state;
+    thread_close_parked();
+    in_next_thread(use_everything, NULL);
+    must(parked_bytes() > 0, "nothing is left: nothing is tested");
+    for (const struct cache *cache = thread_caches(); cache; cache = cache->next)
+        for (unsigned c = 1; c <= CLASS_LAST && !cache->attached; c++) {
+            size_t most = class_size(c) <= 1024 ? max_size(8 * KIB, 14 * class_size(c)) : 0;
+            must(cache->ring[c].capacity * class_size(c) <= most && !cache->page[c],
+                 "class %u: a ring for %u blocks, or a page, is left", c, cache->ring[c].capacity);
+        }
+    thread_close_parked();
+    must_have_nothing_live("after a parked cache was closed");
+}
+
+static void watched_again(void *before)
+{
+    unsigned c = class_of(PARKED_SIZE);
+    void *block = hak_malloc(PARKED_SIZE);
+    must(block == before, "the first block is not the one that the thread before freed last");
+    must(cache()->ring[c].probation == PROBATION && is_watched(c), "the ring is not watched");
+    must_be_valid();
+    hak_free(block);
+}
+
+static void open_and_free(void *freed)
+{
+    open_ring(PARKED_SIZE);
+    *(void **)freed = hak_malloc(PARKED_SIZE);
+    hak_free(*(void **)freed);
+}
+
+static void test_a_thread_takes_over_and_is_watched(void **state)
+{
+    (void)state;
+    void *freed;
+    thread_close_parked();
+    in_next_thread(open_and_free, &freed);
+    in_next_thread(watched_again, freed);
+    thread_close_parked();
+}
+
+static void free_what_the_thread_before_freed(void *unused)
+{
+    void *freed;
+    thread_close_parked();
+    in_next_thread(open_and_free, &freed);
+    hak_free(hak_malloc(PARKED_SIZE));
+    in_next_thread(hak_free, freed);
+    (void)unused;
+    must(false, "it was not noticed");
+}
+
+static void test_second_free_by_the_next_thread_is_found(void **state)
+{
+    (void)state;
+    if (UNDER_TSAN)
+        skip(); /* a thread behind fork */
+    must_die_of(ERROR_DOUBLE_FREE, "free", hak_good_size(PARKED_SIZE), free_what_the_thread_before_freed, NULL);
+}
+
+static void idle_long(void *unused)
+{
+    (void)unused;
+    be_slow(); /* attaches, and looks at the clock */
+    in_next_thread(use_everything, NULL);
+    must(parked_bytes() > 0, "nothing is parked: nothing is tested");
+    sleep_milliseconds(300);
+    be_slow();
+}
+
+/* Parked caches are closed by other threads' looks at the clock, and by a trim. */
+static void test_parked_caches_are_closed(void **state)
+{
+    (void)state;
+    in_thread(idle_long, NULL);
+    assert_int_equal(parked_bytes(), 0);
+    in_next_thread(use_everything, NULL);
+    must(parked_bytes() > 0, "nothing is parked: nothing is tested");
+    hak_trim(0);
+    assert_int_equal(parked_bytes(), 0);
+}
+
+static pthread_barrier_t g_all_ready;
+
+static void *small_and_wait(void *unused)
+{
+    (void)unused;
+    hak_free(hak_malloc(PARKED_SIZE));
+    pthread_barrier_wait(&g_all_ready);
+    return NULL;
+}
+
+static void test_few_caches_are_parked(void **state)
+{
+    (void)state;
+    pthread_t threads[20];
+    size_t parked = 0;
+    thread_close_parked();
+    pthread_barrier_init(&g_all_ready, NULL, COUNT_OF(threads));
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        must(pthread_create(&threads[i], NULL, small_and_wait, NULL) == 0, "pthread_create failed");
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&g_all_ready);
+    for (const struct cache *cache = thread_caches(); cache; cache = cache->next)
+        parked += parked_level(cache, class_of(PARKED_SIZE)) > 0;
+    assert_int_equal(parked, PARKED_MOST);
+    thread_close_parked();
+}
+
+/* ---- Trim -------------------------------------------------------------------------------------------------------- */
+
 static void trim(void *unused)
 {
     (void)unused;
@@ -887,6 +1018,11 @@ int main(void)
         cmocka_unit_test(test_busy),
         cmocka_unit_test(test_collect),
         cmocka_unit_test(test_close_returns_everything),
+        cmocka_unit_test(test_a_thread_leaves_little),
+        cmocka_unit_test(test_a_thread_takes_over_and_is_watched),
+        cmocka_unit_test(test_second_free_by_the_next_thread_is_found),
+        cmocka_unit_test(test_parked_caches_are_closed),
+        cmocka_unit_test(test_few_caches_are_parked),
         cmocka_unit_test(test_a_trim_reaches_other_threads),
         cmocka_unit_test(test_a_child_has_the_reach_of_vanished_threads),
         cmocka_unit_test(test_idle_threads_leave_a_share),

@@ -14,6 +14,7 @@
 #include "lock.h"
 #include "map.h"
 #include "span.h"
+#include "thread.h"
 
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
 
@@ -115,12 +116,19 @@ static void *call_run(void *argument)
     return NULL;
 }
 
-void in_thread(void (*body)(void *), void *argument)
+void in_next_thread(void (*body)(void *), void *argument)
 {
     pthread_t thread;
     struct call call = {body, argument};
     must(pthread_create(&thread, NULL, call_run, &call) == 0, "pthread_create failed");
     pthread_join(thread, NULL);
+}
+
+void in_thread(void (*body)(void *), void *argument)
+{
+    thread_close_parked();
+    in_next_thread(body, argument);
+    thread_close_parked();
 }
 
 void sleep_milliseconds(unsigned milliseconds)

@@ -51,8 +51,10 @@ void child_join(pid_t child, const char *what);
 
 /* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
-/* Runs body(argument) in a new thread and waits for its end. */
+/* Runs body(argument) in a new thread and waits for its end. The thread finds nothing that those before it left in their
+ * rings, and leaves nothing; in_next_thread does. */
 void in_thread(void (*body)(void *), void *argument);
+void in_next_thread(void (*body)(void *), void *argument);
 
 void sleep_milliseconds(unsigned milliseconds);
 
