@@ -11,6 +11,7 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 # coarseness of the kernel's clock ticks, which short runs would otherwise stumble over.
 OTHERS_SHARE = 0.05
 OTHERS_SECONDS = 0.05
+COMPACTION = "/proc/sys/vm/compact_memory"
 
 
 def read_text(path, default=""):
@@ -46,6 +47,17 @@ def others_share(before, after):
 def is_disturbed(before, after):
     elapsed = after.clock - before.clock
     return others_share(before, after) * elapsed > OTHERS_SHARE * elapsed + OTHERS_SECONDS
+
+
+def compact_memory():
+    """Has the kernel move memory together, so that each run gets some of one piece, whatever ran before; false where
+    only root may ask for that. A program whose memory is scattered can be slower by a third."""
+    try:
+        with open(COMPACTION, "w", encoding="ascii") as file:
+            file.write("1")
+    except OSError:
+        return False
+    return True
 
 
 def allowed_cpus():
@@ -84,6 +96,7 @@ def describe():
         "system": system_name(),
         "kernel": platform.release(),
         "libc": " ".join(platform.libc_ver()),
+        "compacted": compact_memory(),
         "huge_pages": chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
         "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or "unknown",
     }

@@ -104,6 +104,7 @@ class Measurement:
             return self.once(task, task.row.prove)
         best = None
         for _ in range(1 + REPEATS):
+            machine.compact_memory()
             before = machine.load_now()
             runs = self.once(task, task.row.run)
             after = machine.load_now()

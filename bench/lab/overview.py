@@ -49,8 +49,9 @@ def headline(report):
 def machine_note(results):
     machine = results["machine"]
     memory = words.quantity(machine["memory"], "bytes")
-    text = (f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}; {machine['system']}, Linux {machine['kernel']}, "
-            f"{machine['libc']}, huge pages: {machine['huge_pages']}. {results['made']}; {results['rounds']} rounds, "
+    before = "compacted before each run" if machine["compacted"] else "not compacted"
+    text = (f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}, {before}; {machine['system']}, Linux "
+            f"{machine['kernel']}, {machine['libc']}, huge pages: {machine['huge_pages']}. {results['made']}; {results['rounds']} rounds, "
             "interleaved over the allocators; medians, with intervals of 95 %.")
     return tag("p", text, class_="lede")
 

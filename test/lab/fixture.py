@@ -72,5 +72,5 @@ def results():
         "format": 1, "made": "2025-01-01 12:00", "subject": "hakmem", "rounds": 5, "full": False, "interrupted": False,
         "pace": {}, "rows": rows,
         "machine": {"cpu": "Some <CPU>", "cpus": 2, "memory": 24 << 30, "architecture": "x86_64", "system": "Debian",
-                    "kernel": "6", "libc": "glibc 2.36", "huge_pages": "madvise", "governor": "unknown"},
+                    "kernel": "6", "libc": "glibc 2.36", "huge_pages": "madvise", "compacted": True, "governor": "unknown"},
         "allocators": [{"name": name, "library": f"/usr/lib/lib{name}.so", "version": "1.0"} for name in ALLOCATORS]}

@@ -258,6 +258,17 @@ class Disturbance(unittest.TestCase):
         self.assertGreater(after.ours - before.ours, 0.05)
         self.assertGreaterEqual(after.everyone, before.everyone)
 
+    def test_memory_is_compacted_before_each_run(self):
+        asked = FOLDER / "compact_memory"
+        original = machine.COMPACTION
+        self.addCleanup(setattr, machine, "COMPACTION", original)
+        machine.COMPACTION = str(asked)
+        self.measured_with([0] * 8)
+        self.assertEqual(asked.read_text(), "1")
+        self.assertTrue(machine.describe()["compacted"])
+        machine.COMPACTION = str(FOLDER / "there is no such folder" / "compact_memory")
+        self.assertFalse(machine.describe()["compacted"])
+
     def measured_with(self, shares):
         """A measurement of one row whose tries are disturbed as given: the values that stay, which count the tries."""
         class Restless(rows.Row):
