@@ -69,6 +69,8 @@ static unsigned slot_take(unsigned class_id, uint32_t bit, void **out)
     return count;
 }
 
+bool remote_has(unsigned class_id) { return load_relaxed(&depots[class_id].full) != 0; /* relaxed: a hint */ }
+
 unsigned remote_take(unsigned class_id, void **out)
 {
     struct depot *depot = &depots[class_id];

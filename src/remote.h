@@ -40,6 +40,9 @@ unsigned remote_take(unsigned class_id, void **out);
  * their pages. */
 void remote_flush_resting(void);
 
+/* Whether there is a batch of the class to take, as of the moment. Cheap. */
+bool remote_has(unsigned class_id);
+
 /* Returns all batches to their pages. */
 void remote_flush(void);
 

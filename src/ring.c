@@ -456,7 +456,7 @@ static bool is_at_hand(struct cache *cache, unsigned c)
         cache->page[c] = NULL;
         page_release(page);
     }
-    return cache->page[c] || find_page(cache, c) || (remote_serves(c) && remote_count(c) > 0);
+    return cache->page[c] || find_page(cache, c) || (remote_serves(c) && remote_has(c));
 }
 
 /* A somewhat larger block instead of one of the class, whose ring is empty and that would need a new page. */
@@ -527,7 +527,7 @@ static bool ring_refill(struct cache *cache, unsigned c, size_t size)
 {
     struct ring *ring = &cache->ring[c];
     unsigned got = 0;
-    while (remote_serves(c) && remote_count(c) > 0 && ring->capacity < remote_batch(c) && ring_grow(cache, c))
+    while (remote_serves(c) && remote_has(c) && ring->capacity < remote_batch(c) && ring_grow(cache, c))
         continue;
     if (remote_serves(c) && ring->capacity >= remote_batch(c))
         got = remote_take(c, cache->ring[c].slot + 1);

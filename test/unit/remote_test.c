@@ -60,9 +60,11 @@ static void test_batches_come_out_as_they_went_in(void **state)
         for (unsigned count = 1; count <= remote_batch(c); count++) {
             assert_true(give(c, 1000 * count, count));
             assert_int_equal(remote_count(c), count);
+            assert_true(remote_has(c));
             assert_int_equal(take(c, &taken), 1000 * count);
             assert_int_equal(taken, count);
             assert_int_equal(remote_count(c), 0);
+            assert_false(remote_has(c));
         }
     }
 }
