@@ -44,9 +44,10 @@ static const struct decision *decision_at(uint32_t index)
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */
 
-static void print_tenths(struct text *text, uint64_t milliseconds)
+/* Seconds, right-aligned. */
+static void print_seconds(struct text *text, uint64_t milliseconds, unsigned width)
 {
-    text_decimal(text, milliseconds / 1000);
+    text_right(text, milliseconds / 1000, width);
     text_string(text, ".");
     text_decimal(text, milliseconds / 100 % 10);
 }
@@ -125,9 +126,7 @@ static void print_decision(struct text *text, const struct decision *d)
 {
     const struct rule_words *rule = &words[d->rule];
     text_string(text, "  ");
-    text_right(text, d->milliseconds / 1000, 4);
-    text_string(text, ".");
-    text_decimal(text, d->milliseconds / 100 % 10);
+    print_seconds(text, d->milliseconds, 4);
     text_string(text, " s  ");
     text_string(text, rule->name);
     if (d->class_id > 0) {
@@ -166,7 +165,7 @@ static void print_decisions(struct text *text)
     text_string(text, "  ");
     text_decimal(text, copy.decisions);
     text_string(text, " decisions in ");
-    print_tenths(text, copy.milliseconds);
+    print_seconds(text, copy.milliseconds, 0);
     text_string(text, " s; counts are for 0.1 s of processor time\n");
     for (uint32_t i = 0; i < decisions_kept(); i++)
         print_decision(text, decision_at(i));

@@ -2,6 +2,7 @@
 
 #include "error.h"
 #include "os.h"
+#include "word.h"
 
 uint64_t option_values[OPTION_COUNT] = {
 #define X(id, name, kind, value, min, max, doc) value,
@@ -27,12 +28,10 @@ struct piece {
     size_t length;
 };
 
-static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
-
 static bool piece_is(struct piece piece, const char *word)
 {
     size_t i = 0;
-    while (i < piece.length && word[i] && lower(piece.start[i]) == word[i])
+    while (i < piece.length && word[i] && word_lower(piece.start[i]) == word[i])
         i++;
     return i == piece.length && !word[i];
 }
@@ -54,33 +53,16 @@ static struct piece piece_until(const char *start, char end)
     return piece;
 }
 
-/* Levenshtein's distance, for words shorter than 32 letters; longer ones are cut. */
-static COLD unsigned edit_distance(struct piece piece, const char *word)
+static COLD unsigned distance(struct piece piece, unsigned id)
 {
-    enum { LONGEST = 32 };
-    unsigned row[LONGEST + 1];
-    unsigned columns = 0;
-    for (; word[columns] && columns < LONGEST; columns++)
-        row[columns] = columns;
-    row[columns] = columns;
-    for (size_t i = 0; i < min_size(piece.length, LONGEST); i++) {
-        unsigned diagonal = row[0];
-        row[0]++;
-        for (unsigned j = 1; j <= columns; j++) {
-            unsigned substitute = diagonal + (lower(piece.start[i]) != word[j - 1]);
-            diagonal = row[j];
-            unsigned insert_or_delete = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = substitute < insert_or_delete ? substitute : insert_or_delete;
-        }
-    }
-    return row[columns];
+    return word_distance(piece.start, piece.length, option_info[id].name);
 }
 
 static COLD const char *nearest_name(struct piece piece)
 {
     unsigned best = 0;
     for (unsigned i = 1; i < OPTION_COUNT; i++)
-        if (edit_distance(piece, option_info[i].name) < edit_distance(piece, option_info[best].name))
+        if (distance(piece, i) < distance(piece, best))
             best = i;
     return option_info[best].name;
 }

@@ -14,7 +14,7 @@ import sys
 # A name without an ending stands for header and source. thread.h is what slow paths ask about the thread they run in;
 # thread.c, which starts and ends threads and processes, sits on top of all that these paths use.
 LAYERS = [
-    ["base", "atomic"],
+    ["base", "atomic", "word"],
     ["os", "class"],
     ["text", "lock", "slabset", "retain", "maps"],
     ["error", "map", "meta"],

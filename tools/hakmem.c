@@ -24,6 +24,7 @@
 
 #include "hakmem.h"
 #include "sites.h"
+#include "word.h"
 
 /* As env(1) and timeout(1) have them, so that a program's own status can be told from ours. */
 enum { STATUS_USAGE = 2, STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
@@ -68,33 +69,16 @@ static const struct option_row {
 };
 enum { OPTION_ROWS = sizeof option_rows / sizeof option_rows[0] };
 
-/* Levenshtein's distance; both words are shorter than 32 letters, or are taken for far apart. */
-static unsigned edit_distance(const char *a, const char *b)
+static unsigned distance(const char *name, const struct option_row *row)
 {
-    enum { LONGEST = 32 };
-    unsigned row[LONGEST];
-    unsigned columns = (unsigned)strlen(b);
-    if (strlen(a) >= LONGEST || columns >= LONGEST)
-        return UINT_MAX;
-    for (unsigned j = 0; j <= columns; j++)
-        row[j] = j;
-    for (; *a; a++) {
-        unsigned diagonal = row[0]++;
-        for (unsigned j = 1; j <= columns; j++) {
-            unsigned substituted = diagonal + (*a != b[j - 1]);
-            unsigned lengthened = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = substituted < lengthened ? substituted : lengthened;
-        }
-    }
-    return row[columns];
+    return word_distance(name, strlen(name), row->name);
 }
 
 static const struct option_row *option_nearest(const char *name)
 {
     const struct option_row *best = &option_rows[0];
     for (size_t i = 1; i < OPTION_ROWS; i++)
-        if (edit_distance(name, option_rows[i].name) < edit_distance(name, best->name))
+        if (distance(name, &option_rows[i]) < distance(name, best))
             best = &option_rows[i];
     return best;
 }
