@@ -112,8 +112,7 @@ void policy_set_thrift(struct policy *policy, const struct policy *base, bool th
     policy->thread_bytes_min = thrift ? THRIFT_THREAD_BYTES : base->thread_bytes_min;
     policy->all_bytes = thrift ? THRIFT_ALL_BYTES : base->all_bytes;
     for (unsigned c = 1; c <= class_last(); c++) {
-        /* Of a block above POLICY_MID_MIN, even one in each ring is more than all that smaller ones hold together. */
-        size_t first = class_size(c) <= POLICY_MID_MIN ? THRIFT_FIRST_BYTES / class_size(c) : 0;
+        size_t first = max_size(1, THRIFT_FIRST_BYTES / class_size(c));
         policy->class[c].first = thrift ? (uint16_t)min_size(first, base->class[c].first) : base->class[c].first;
         /* Rings that hold less than a batch cannot take one. */
         policy->class[c].hands_over = !thrift && base->class[c].hands_over;
@@ -167,7 +166,7 @@ COLD void policy_start(void)
 
 static bool class_policy_is_valid(const struct class_policy *class)
 {
-    return class->capacity >= 1 && class->capacity <= POLICY_RING_MAX &&
+    return class->capacity >= 1 && class->capacity <= POLICY_RING_MAX && class->first >= 1 &&
            class->first <= class->capacity && class->batch >= 1 && class->batch <= POLICY_BATCH_MAX &&
            class->wmax <= POLICY_WMAX_MAX;
 }

@@ -14,7 +14,7 @@
 
 struct class_policy {
     uint16_t capacity; /* blocks to which a ring may grow, 1 .. POLICY_RING_MAX */
-    uint16_t first;    /* capacity of a new ring; 0: the class has no rings */
+    uint16_t first;    /* capacity of a new ring */
     uint8_t batch;     /* a refill from a page takes up to so many quarters of the ring's capacity */
     uint8_t wmax;    /* a substitute may be so many hundredths larger than asked for; 0: only the class itself serves */
     bool hands_over; /* overflow goes to the depot, where it has room, and not to its pages */

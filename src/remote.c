@@ -92,14 +92,14 @@ static void flush_slots(unsigned class_id, uint32_t slots)
     }
 }
 
-void remote_flush_resting(void)
+bool remote_flush_resting(void)
 {
     uint64_t now = os_milliseconds();
     uint64_t end = load_relaxed(&interval_end);
     /* Relaxed: the swap only elects one thread; what it does is ordered by the slots' own bits. */
     if (now < end || !atomic_compare_exchange_strong_explicit(&interval_end, &end, now + INTERVAL_MILLISECONDS,
                                                               memory_order_relaxed, memory_order_relaxed))
-        return;
+        return false;
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct depot *depot = &depots[c];
         if (load_relaxed(&depot->claimed) == 0)
@@ -107,6 +107,7 @@ void remote_flush_resting(void)
         flush_slots(c, load_relaxed(&depot->resting) & load_relaxed(&depot->full));
         store_relaxed(&depot->resting, load_relaxed(&depot->full));
     }
+    return true;
 }
 
 void remote_flush(void)

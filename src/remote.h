@@ -37,8 +37,8 @@ bool remote_give(unsigned class_id, void *const *blocks, unsigned count);
 unsigned remote_take(unsigned class_id, void **out);
 
 /* Called now and then by slow paths: at most once in an interval, returns the batches that rested through it to
- * their pages. */
-void remote_flush_resting(void);
+ * their pages, and tells that an interval is over. */
+bool remote_flush_resting(void);
 
 /* Whether there is a batch of the class to take, as of the moment. Cheap. */
 bool remote_has(unsigned class_id);

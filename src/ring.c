@@ -22,10 +22,11 @@ enum {
     DENSE_MAX = 4096,           /* bytes of a block: of a larger one, a program may never touch the most */
     GROWTH_DENSE = 16,          /* `growth` from which a page made is one of many, of which the others are full */
     GROWTH_KNOWN = 4,           /* and of a class that is known for that */
-    DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring */
+    DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring, */
+    DEMAND_THRIFT = 256,        /* and one above POLICY_MID_MIN under thrift */
     TICKS = 64,                 /* slow calls between looks at the clock */
     PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
-    PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring can hold */
+    PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring can hold, WATCHED_SLOTS at most */
     IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
 };
 
@@ -192,7 +193,7 @@ static void ring_close(struct cache *cache, unsigned c)
     fetch_sub_relaxed(&reach_of_all, ring.capacity * class_size(c));
 }
 
-/* Makes the ring smaller, or closes it; what does not fit any more, the oldest, goes to its pages. */
+/* Makes the ring smaller, or closes it (0); what does not fit any more, the oldest, goes to its pages. */
 static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
 {
     struct ring *ring = &cache->ring[c];
@@ -210,11 +211,16 @@ static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
     ring_show(cache, c);
 }
 
-/* Whether the class is to have pages and a ring. */
-static bool is_in_demand(const struct cache *cache, unsigned c)
+/* Calls while the ring is closed, between two sweeps, for which it opens. Even one block in each ring, above
+ * POLICY_MID_MIN, would be most of what a thread holds that mostly idles. */
+static unsigned demand_needed(unsigned c)
 {
-    return !policy_is_large(c) || cache->ring[c].demand >= DEMAND;
+    bool is_mid_in_thrift = policy_now()->thrift && class_size(c) > POLICY_MID_MIN;
+    return policy_is_large(c) ? DEMAND : is_mid_in_thrift ? DEMAND_THRIFT : 0;
 }
+
+/* Whether the class is to have a ring, and, above CLASS_TABLE_MAX, pages. */
+static bool is_in_demand(const struct cache *cache, unsigned c) { return cache->ring[c].demand >= demand_needed(c); }
 
 /* False when the class is to have no ring, for now, or memory is out. */
 static bool ring_open(struct cache *cache, unsigned c)
@@ -222,9 +228,9 @@ static bool ring_open(struct cache *cache, unsigned c)
     struct ring *ring = &cache->ring[c];
     if (LIKELY(ring->slot))
         return true;
-    uint32_t first = policy_of(c)->first;
-    if (first == 0 || !is_in_demand(cache, c))
+    if (!is_in_demand(cache, c))
         return false;
+    uint32_t first = policy_of(c)->first;
     ring->refill = (uint16_t)min_size(REFILL_FIRST, first);
     ring->probation = PROBATION;
     return ring_resize(cache, c, first);
@@ -260,7 +266,7 @@ static void ring_rest(struct cache *cache, unsigned c)
     const struct policy *policy = policy_now();
     if (*ring_top(cache, c) != NULL)
         return;
-    if (policy_is_large(c))
+    if (demand_needed(c) > 0)
         ring_close(cache, c);
     else if (policy->rests && cache->ring[c].capacity > policy->class[c].first)
         ring_shrink(cache, c, policy->class[c].first);
@@ -290,7 +296,6 @@ static COLD void cache_sweep(struct cache *cache)
         ring->swept = ring->slot ? (uint16_t)(ring_top(cache, c) - ring->slot) : RING_NOT_SWEPT;
     }
     group_sweep(load_relaxed(&cache->groups));
-    thread_close_parked();
 }
 
 /* ---- The policy and the learner ---------------------------------------------------------------------------------- */
@@ -303,10 +308,11 @@ static COLD void cache_comply(struct cache *cache)
         return;
     cache->version = policy->version;
     if (policy->thrift)
-        remote_flush(); /* nobody takes from the depot any more */
+        remote_flush(); /* nobody takes from it any more; what others are giving at the moment goes when it has rested */
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         const struct class_policy *class = &policy->class[c];
-        uint32_t most = policy->thrift ? class->first : class->capacity;
+        bool closes = policy->thrift && demand_needed(c) > 0; /* to open again where there is demand */
+        uint32_t most = closes ? 0 : policy->thrift ? class->first : class->capacity;
         if (cache->ring[c].slot && cache->ring[c].capacity > most)
             ring_shrink(cache, c, most);
     }
@@ -373,7 +379,8 @@ static COLD void cache_tick(struct cache *cache)
     if (now < cache->sweep_at)
         return;
     cache->sweep_at = now + IDLE_MILLISECONDS;
-    remote_flush_resting();
+    if (remote_flush_resting())
+        thread_close_parked();
     cache_sweep(cache);
     retain_tick(now);
 }
@@ -409,9 +416,9 @@ void cache_leave(struct cache *cache)
 /* Relaxed: a count, read for statistics only. */
 static void count_direct(_Atomic(uint64_t) *counter) { fetch_add_relaxed(counter, 1); }
 
-static COLD void *direct_malloc(unsigned c)
+/* One block, of whichever page; NULL when memory is out. */
+static void *take_one(unsigned c)
 {
-    count_direct(&cache_none.counters.direct_mallocs);
     for (;;) {
         struct page *page = page_acquire(c, PAGE_HELD_BRIEFLY);
         void *block;
@@ -422,6 +429,12 @@ static COLD void *direct_malloc(unsigned c)
         if (taken > 0)
             return block;
     }
+}
+
+static COLD void *direct_malloc(unsigned c)
+{
+    count_direct(&cache_none.counters.direct_mallocs);
+    return take_one(c);
 }
 
 /* ---- Refill ------------------------------------------------------------------------------------------------------ */
@@ -584,17 +597,17 @@ static COLD bool ring_refill_hard(struct cache *cache, unsigned c, size_t size)
 static void demand_note(struct cache *cache, unsigned c)
 {
     uint16_t *demand = &cache->ring[c].demand;
-    *demand = (uint16_t)min_size(*demand + 1u, DEMAND);
+    *demand = (uint16_t)min_size(*demand + 1u, DEMAND_THRIFT);
 }
 
-/* A block for a class without a ring. */
-static void *malloc_past_ring(struct cache *cache, unsigned c, size_t size)
+/* A block for a class without a ring: no page is held for it, since the thread may idle next. */
+static void *malloc_past_ring(struct cache *cache, unsigned c)
 {
-    void *block = NULL;
     counter_add(&cache->counters.direct_mallocs, 1);
-    if (take_from_pages(cache, c, size, &block, 1) == 0) {
+    void *block = take_one(c);
+    if (!block) {
         cache_give_up(cache, c);
-        take_from_pages(cache, c, size, &block, 1);
+        block = take_one(c);
     }
     return block;
 }
@@ -604,7 +617,7 @@ static void free_past_ring(struct cache *cache, unsigned c, void *block, const c
     if (cache) {
         counter_add(&cache->counters.direct_frees, 1);
         demand_note(cache, c);
-        let_page_go(cache, c);
+        let_page_go(cache, c); /* from before, when there was a ring */
     } else {
         count_direct(&cache_none.counters.direct_frees);
     }
@@ -644,7 +657,7 @@ void *ring_malloc(unsigned c, size_t size)
             block = *ring->held_top--;
         ring_publish(cache, c);
     } else {
-        block = malloc_past_ring(cache, c, size);
+        block = malloc_past_ring(cache, c);
     }
     ring_show(cache, c);
     cache_leave(cache);
@@ -721,15 +734,15 @@ INLINE bool ring_has_lately(const struct ring *ring, void *const *top, const voi
     return false;
 }
 
-/* Ends the program unless the block is the start of one that is neither free in its page nor among the newest of the ring,
- * which is open. */
+/* Ends the program unless the block is the start of one that is neither free in its page, nor among the newest of the
+ * ring (which has an array), nor in a ring that waits for the next thread. */
 INLINE void block_check(const struct page *page, const void *block, unsigned c, const struct ring *ring,
                         void *const *top, const char *call)
 {
     enum error_id error;
     if (UNLIKELY(!page_has_live(page, block, &error)))
         error_fatal(error, call, block, class_size(c));
-    if (UNLIKELY(ring_has_lately(ring, top, block)))
+    if (UNLIKELY(ring_has_lately(ring, top, block) || thread_parks_block(block, c)))
         error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
 }
 
@@ -851,7 +864,8 @@ COLD void cache_close(struct cache *cache)
 static uint32_t parked_capacity(unsigned c)
 {
     uint32_t first = policy_of(c)->first;
-    return class_size(c) <= PARKED_MAX && first > 0 ? (uint32_t)max_size(first, PARKED_BYTES / class_size(c)) : 0;
+    size_t most = min_size(max_size(first, PARKED_BYTES / class_size(c)), WATCHED_SLOTS);
+    return class_size(c) <= PARKED_MAX ? (uint32_t)most : 0;
 }
 
 void cache_park(struct cache *cache)
@@ -873,12 +887,24 @@ void cache_park(struct cache *cache)
 void cache_unpark(struct cache *cache)
 {
     cache_comply(cache);
-    for (unsigned c = 1; c <= CLASS_LAST; c++)
-        if (cache->ring[c].slot) {
-            ring_hide(cache, c);
-            cache->ring[c].probation = PROBATION;
-            ring_show(cache, c);
-        }
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        struct ring *ring = &cache->ring[c];
+        ring->growth = 0;
+        ring->drawn = 0;
+        if (!ring->slot)
+            continue;
+        ring_hide(cache, c);
+        ring->probation = PROBATION;
+        ring->refill = (uint16_t)min_size(REFILL_FIRST, ring->capacity);
+        ring->swept = RING_NOT_SWEPT;
+        ring_show(cache, c);
+    }
+}
+
+bool cache_parks_block(const struct cache *cache, const void *block, unsigned c)
+{
+    const struct ring *ring = &cache->ring[c];
+    return ring->slot && ring_has_lately(ring, ring_top(cache, c), block);
 }
 
 COLD void ring_collect(void)

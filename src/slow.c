@@ -187,7 +187,7 @@ size_t block_size(const void *block, const char *call)
             return check_verify(block, class_id, call);
         if (UNLIKELY(!page_has_live(page, block, &error)))
             error_fatal(error, call, block, class_size(class_id));
-        if (UNLIKELY(ring_has_newest(block, entry)))
+        if (UNLIKELY(ring_has_newest(block, entry) || thread_parks_block(block, class_id)))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(class_id));
         return class_size(class_id);
     }

@@ -28,7 +28,7 @@ _Atomic(uint32_t) *thread_fork_word = &first_fork_word;
 static struct cache *_Atomic caches; /* [lock to write] newest first; pairs release/acquire on publication */
 static struct cache *spares;         /* [lock] caches without a thread, empty */
 static struct cache *parked;         /* [lock] caches without a thread that hold blocks for the next one */
-static _Atomic(uint32_t) parked_count; /* [lock to write] of them, and of those that threads are about to park: at most PARKED_MOST */
+_Atomic(uint32_t) thread_parked;     /* [lock to write] of them, and of those that threads are about to park: at most PARKED_MOST */
 static uint32_t cache_count;         /* [lock] ids given out */
 static _Atomic(size_t) attached_count; /* [lock to write] caches that a thread uses */
 static bool options_done;            /* [lock] */
@@ -46,6 +46,7 @@ static struct report report = {.fd = -1};       /* to stderr as it was at the st
 static struct report sites_report = {.fd = -1}; /* the table of sites */
 
 static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
+static __thread bool cache_in_hand __attribute__((tls_model("initial-exec"))); /* the thread has one that is on no list, nor its own: no repair now */
 
 size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a share is computed from it, no more */ }
 
@@ -166,23 +167,36 @@ static struct cache *parked_take(void)
 {
     struct cache *cache = parked;
     if (cache) {
+        HAK_ASSERT(load_relaxed(&thread_parked) > 0);
         parked = cache->next_spare;
-        counter_add(&parked_count, -1u);
+        counter_add(&thread_parked, -1u);
     }
     return cache;
+}
+
+COLD bool thread_finds_parked(const void *block, unsigned class_id)
+{
+    bool found = false;
+    if (!lock_acquire())
+        return false;
+    for (const struct cache *cache = parked; cache && !found; cache = cache->next_spare)
+        found = cache_parks_block(cache, block, class_id);
+    lock_release();
+    return found;
 }
 
 COLD void thread_close_parked(void)
 {
     struct cache *cache;
-    if (load_relaxed(&parked_count) == 0 || !lock_acquire()) /* relaxed: the next call sees what this one misses */
+    if (load_relaxed(&thread_parked) == 0 || !lock_acquire()) /* relaxed: the next call sees what this one misses */
         return;
     while ((cache = parked_take()) != NULL) {
+        cache_in_hand = true;
         lock_release();
         cache_close(cache);
-        if (!lock_acquire())
-            return;
+        lock_acquire();
         cache_put(cache, &spares);
+        cache_in_hand = false;
     }
     lock_release();
 }
@@ -195,10 +209,12 @@ static COLD void reclaim_orphans(void)
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache->attached && (cache->thread_id == self || !os_thread_exists(cache->thread_id))) {
             cache_attached_set(cache, false);
+            cache_in_hand = true;
             lock_release();
             cache_close(cache);
             lock_acquire();
             cache_put(cache, &spares);
+            cache_in_hand = false;
         }
 }
 
@@ -228,17 +244,32 @@ static struct cache *cache_get(void)
     return cache;
 }
 
-static COLD struct cache *cache_attach(void)
+/* Gives the calling thread a cache. What a signal handler allocates meanwhile passes it by, for it is busy. */
+static COLD struct cache *cache_take(void)
 {
     if (!lock_acquire())
         return NULL;
     process_start();
+    cache_in_hand = true;
     struct cache *cache = option(OPTION_CHECK) ? NULL : cache_get();
+    if (cache) {
+        cache->busy = true;
+        cache_self = cache;
+    }
+    cache_in_hand = false;
     lock_release();
+    if (cache) {
+        cache_unpark(cache);
+        cache->busy = false;
+    }
+    return cache;
+}
+
+static COLD struct cache *cache_attach(void)
+{
+    struct cache *cache = cache_take();
     if (!cache)
         return NULL;
-    cache_unpark(cache);
-    cache_self = cache;
     if (!exit_key_made)
         return cache;
     /* May call malloc, which finds the cache in place. Without a notice of its end the thread must not have a cache. */
@@ -258,12 +289,13 @@ struct cache *thread_cache(void)
     return thread_ended || option(OPTION_CHECK) ? NULL : cache_attach();
 }
 
-static bool may_park(void)
+/* Whether the calling thread, which ends, may park its cache; it is counted before it does, since the lock is free meanwhile. */
+static bool parking_reserve(void)
 {
     if (!lock_acquire())
         return false;
-    bool may = load_relaxed(&parked_count) < PARKED_MOST;
-    counter_add(&parked_count, may);
+    bool may = load_relaxed(&thread_parked) < PARKED_MOST;
+    counter_add(&thread_parked, may);
     lock_release();
     return may;
 }
@@ -273,9 +305,10 @@ static void thread_exit(void *argument)
 {
     struct cache *cache = argument;
     thread_check_fork();
+    cache_in_hand = true;
     cache_self = &cache_none;
     thread_ended = true;
-    bool parks = may_park();
+    bool parks = parking_reserve();
     if (parks)
         cache_park(cache);
     else
@@ -285,6 +318,7 @@ static void thread_exit(void *argument)
         cache_put(cache, parks ? &parked : &spares);
         lock_release();
     }
+    cache_in_hand = false;
     purge_if_due();
 }
 
@@ -303,6 +337,10 @@ static bool was_alone(void)
  * child. */
 COLD void thread_repair(void)
 {
+    /* A handler has forked while its thread was giving a cache back, and will return into the middle of that: what comes
+     * after it repairs. */
+    if (cache_in_hand)
+        return;
     struct cache *self = cache_self == &cache_none ? NULL : cache_self;
     bool alone = was_alone();
     store_relaxed(thread_fork_word, 1);
@@ -319,7 +357,7 @@ COLD void thread_repair(void)
     learn_after_fork(self && self->tally);
     site_after_fork();
     spares = parked = NULL;
-    store_relaxed(&parked_count, 0);
+    store_relaxed(&thread_parked, 0);
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache != self) {
             cache_forget(cache);

@@ -30,8 +30,17 @@ INLINE void thread_check_fork(void)
         thread_repair();
 }
 
-/* Returns to their pages what threads that have ended left in their caches for the next ones. */
+/* Caches that threads, when they ended, left for the next ones with blocks in them. */
+extern _Atomic(uint32_t) thread_parked;
+/* Returns those blocks to their pages. */
 void thread_close_parked(void);
+/* Whether the block, of the class, is one of them. */
+bool thread_finds_parked(const void *block, unsigned class_id);
+INLINE bool thread_parks_block(const void *block, unsigned class_id)
+{
+    /* Relaxed: who sees a thread's end, as by joining it, sees the count. */
+    return UNLIKELY(load_relaxed(&thread_parked) > 0) && thread_finds_parked(block, class_id);
+}
 
 /* All caches there ever were, the newest first. */
 struct cache *thread_caches(void);

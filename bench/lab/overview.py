@@ -49,7 +49,7 @@ def headline(report):
 def machine_note(results):
     machine = results["machine"]
     memory = words.quantity(machine["memory"], "bytes")
-    before = "compacted before each run" if machine["compacted"] else "not compacted"
+    before = "compacted before each run" if machine.get("compacted") else "not compacted"
     text = (f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}, {before}; {machine['system']}, Linux "
             f"{machine['kernel']}, {machine['libc']}, huge pages: {machine['huge_pages']}. {results['made']}; {results['rounds']} rounds, "
             "interleaved over the allocators; medians, with intervals of 95 %.")

@@ -264,8 +264,8 @@ static void *free_and_end(void *block)
     return NULL;
 }
 
-/* The thread that freed it first has ended and given back what it cached. */
-static void twice_first_in_an_ended_thread(void)
+/* The thread that freed it first has ended, and left what it cached to the next. */
+static char *freed_by_an_ended_thread(void)
 {
     pthread_t thread;
     char *neighbour = block_of(SMALL);
@@ -277,7 +277,19 @@ static void twice_first_in_an_ended_thread(void)
     pthread_join(thread, NULL);
     neighbour[0] = 1;
     announce(block, usable);
-    free(hidden(block));
+    return hidden(block);
+}
+
+static void twice_first_in_an_ended_thread(void)
+{
+    free(freed_by_an_ended_thread());
+    _exit(96); /* not found before the end */
+}
+
+static void realloc_freed_by_an_ended_thread(void)
+{
+    void *block = realloc(freed_by_an_ended_thread(), SMALL - 1);
+    _exit(block ? 96 : 95); /* not found before the end */
 }
 
 /* ---- Addresses within blocks ------------------------------------------------------------------------------------- */
@@ -605,6 +617,7 @@ const struct misuse misuses_always[] = {
     CASE(twice_second_in_a_thread, "free", DOUBLE_FREE),
     CASE(twice_both_in_a_thread, "free", DOUBLE_FREE),
     CASE(twice_first_in_an_ended_thread, "free", DOUBLE_FREE),
+    CASE(realloc_freed_by_an_ended_thread, "realloc", DOUBLE_FREE),
     CASE(twice_large_second_in_a_thread, "free", NOT_LIVE),
     CASE(inside_small, "free", INTERIOR),
     CASE(inside_small_by_1, "free", INTERIOR),

@@ -753,8 +753,8 @@ static void test_a_thread_leaves_little(void **state)
     must(parked_bytes() > 0, "nothing is left: nothing is tested");
     for (const struct cache *cache = thread_caches(); cache; cache = cache->next)
         for (unsigned c = 1; c <= CLASS_LAST && !cache->attached; c++) {
-            size_t most = class_size(c) <= 1024 ? max_size(8 * KIB, 14 * class_size(c)) : 0;
-            must(cache->ring[c].capacity * class_size(c) <= most && !cache->page[c],
+            size_t most = class_size(c) <= 1024 ? min_size(64, max_size(8 * KIB / class_size(c), 14)) : 0;
+            must(cache->ring[c].capacity <= most && !cache->page[c],
                  "class %u: a ring for %u blocks, or a page, is left", c, cache->ring[c].capacity);
         }
     thread_close_parked();
@@ -788,23 +788,38 @@ static void test_a_thread_takes_over_and_is_watched(void **state)
     thread_close_parked();
 }
 
-static void free_what_the_thread_before_freed(void *unused)
+static void free_many_small(void *freed)
+{
+    static void *blocks[200];
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        blocks[i] = hak_malloc(PARKED_SIZE);
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        hak_free(blocks[i]);
+    void **oldest = *cache()->top[class_of(PARKED_SIZE)] ? cache()->ring[class_of(PARKED_SIZE)].slot + 1 : NULL;
+    *(void **)freed = oldest ? *oldest : NULL;
+}
+
+/* Any of the blocks, by the next thread, which has them in its ring, or by another one. */
+static void free_what_the_thread_before_freed(void *by_the_next)
 {
     void *freed;
     thread_close_parked();
-    in_next_thread(open_and_free, &freed);
-    hak_free(hak_malloc(PARKED_SIZE));
-    in_next_thread(hak_free, freed);
-    (void)unused;
+    in_next_thread(*(bool *)by_the_next ? open_and_free : free_many_small, &freed);
+    if (*(bool *)by_the_next)
+        in_next_thread(hak_free, freed);
+    hak_free(freed);
     must(false, "it was not noticed");
 }
 
-static void test_second_free_by_the_next_thread_is_found(void **state)
+static void test_second_free_after_a_threads_end_is_found(void **state)
 {
     (void)state;
     if (UNDER_TSAN)
         skip(); /* a thread behind fork */
-    must_die_of(ERROR_DOUBLE_FREE, "free", hak_good_size(PARKED_SIZE), free_what_the_thread_before_freed, NULL);
+    for (int by_the_next = 0; by_the_next < 2; by_the_next++) {
+        bool next = by_the_next;
+        must_die_of(ERROR_DOUBLE_FREE, "free", hak_good_size(PARKED_SIZE), free_what_the_thread_before_freed, &next);
+    }
 }
 
 static void idle_long(void *unused)
@@ -1020,7 +1035,7 @@ int main(void)
         cmocka_unit_test(test_close_returns_everything),
         cmocka_unit_test(test_a_thread_leaves_little),
         cmocka_unit_test(test_a_thread_takes_over_and_is_watched),
-        cmocka_unit_test(test_second_free_by_the_next_thread_is_found),
+        cmocka_unit_test(test_second_free_after_a_threads_end_is_found),
         cmocka_unit_test(test_parked_caches_are_closed),
         cmocka_unit_test(test_few_caches_are_parked),
         cmocka_unit_test(test_a_trim_reaches_other_threads),

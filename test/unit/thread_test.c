@@ -3,9 +3,13 @@
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "hakmem.h"
@@ -49,6 +53,83 @@ static void test_caches_are_used_again(void **state)
     }
     assert_int_equal(count_caches(false), caches);
     assert_int_equal(count_caches(true), attached);
+}
+
+/* ---- A handler that forks while a cache is in hand ----------------------------------------------------------------- */
+
+enum { CHILD_THREADS = 6, ROUNDS_MOST = 5000, CHILDREN_ENOUGH = 200 };
+
+static volatile sig_atomic_t g_forked_in, g_is_child;
+static volatile sig_atomic_t g_closes; /* the thread is in thread_close_parked */
+static pthread_barrier_t g_all_there;
+
+static void fork_in_handler(int signal)
+{
+    (void)signal;
+    if (!g_closes || g_is_child)
+        return;
+    int saved = errno;
+    pid_t child = fork();
+    if (child == 0) {
+        g_is_child = 1;
+    } else if (child > 0) {
+        int status = 0;
+        waitpid(child, &status, 0);
+        must(status == 0, "a child that a handler forked ended with status %x", (unsigned)status);
+        g_forked_in++;
+    }
+    errno = saved;
+}
+
+static void *cache_of_thread(void *unused)
+{
+    (void)unused;
+    hak_free(hak_malloc(100));
+    pthread_barrier_wait(&g_all_there);
+    return cache_self;
+}
+
+/* Each of the child's threads has a cache of its own. */
+static void child_end(void)
+{
+    pthread_t threads[CHILD_THREADS];
+    void *caches[CHILD_THREADS + 1] = {cache_self};
+    pthread_barrier_init(&g_all_there, NULL, CHILD_THREADS);
+    hak_free(hak_malloc(100));
+    for (size_t i = 0; i < CHILD_THREADS; i++)
+        if (pthread_create(&threads[i], NULL, cache_of_thread, NULL) != 0)
+            _exit(2);
+    for (size_t i = 0; i < CHILD_THREADS; i++)
+        pthread_join(threads[i], &caches[i + 1]);
+    for (size_t i = 0; i <= CHILD_THREADS; i++)
+        for (size_t k = 0; k < i; k++)
+            if (caches[i] == caches[k])
+                _exit(3);
+    _exit(0);
+}
+
+static void test_a_fork_while_a_cache_is_in_hand(void **state)
+{
+    (void)state;
+    if (UNDER_TSAN)
+        skip(); /* a thread behind fork */
+    struct sigaction action = {.sa_handler = fork_in_handler}, before;
+    hak_free(hak_malloc(100));
+    sigaction(SIGALRM, &action, &before);
+    for (unsigned i = 0; i < ROUNDS_MOST && g_forked_in < CHILDREN_ENOUGH; i++) {
+        struct cache *seen;
+        in_next_thread(use_heap, &seen);
+        setitimer(ITIMER_REAL, &(struct itimerval){.it_value.tv_usec = 1 + i % 16}, NULL);
+        g_closes = 1;
+        thread_close_parked();
+        g_closes = 0;
+        if (g_is_child)
+            child_end();
+    }
+    sleep_milliseconds(1); /* the last signal */
+    sigaction(SIGALRM, &before, NULL);
+    must(g_forked_in > 0, "no handler forked at the right time: nothing is tested");
+    heap_must_be_valid("after handlers that forked");
 }
 
 static void only_free(void *block)
@@ -325,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fork_alone),
         cmocka_unit_test(test_caches_are_used_again),
+        cmocka_unit_test(test_a_fork_while_a_cache_is_in_hand),
         cmocka_unit_test(test_a_thread_that_only_frees),
         cmocka_unit_test(test_late_calls),
         cmocka_unit_test(test_fork_among_threads),
