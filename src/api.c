@@ -245,9 +245,18 @@ X(_ZdlPvSt11align_val_t, size_t align)
 X(_ZdaPvSt11align_val_t, size_t align)
 X(_ZdlPvSt11align_val_tRKSt9nothrow_t, size_t align, const void *tag)
 X(_ZdaPvSt11align_val_tRKSt9nothrow_t, size_t align, const void *tag)
-X(_ZdlPvmSt11align_val_t, size_t size, size_t align)
-X(_ZdaPvmSt11align_val_t, size_t size, size_t align)
 #pragma GCC diagnostic pop
 #undef X
+
+HAK_PUBLIC void _ZdlPvmSt11align_val_t(void *block, size_t size, size_t align)
+{
+    (void)align;
+    hak_free_sized(block, size);
+}
+HAK_PUBLIC void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t align)
+{
+    (void)align;
+    hak_free_sized(block, size);
+}
 
 #endif

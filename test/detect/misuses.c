@@ -19,6 +19,9 @@ void free_aligned_sized(void *block, size_t alignment, size_t size);
 /* operator delete(void *) and delete[](void *, size_t), as the compiler calls them. */
 void _ZdlPv(void *block);
 void _ZdaPvm(void *block, size_t size);
+/* operator new(size_t, align_val_t) and delete(void *, size_t, align_val_t). */
+void *_ZnwmSt11align_val_t(size_t size, size_t alignment);
+void _ZdlPvmSt11align_val_t(void *block, size_t size, size_t alignment);
 
 enum { SMALL = 64, MEDIUM = 8000, PAGED = 300 * 1024, LARGE = 2 << 20, MAPPED = 64 << 20 };
 
@@ -583,7 +586,14 @@ static void wrong_size_of_delete(void)
     _ZdaPvm(hidden(block), 4000);
 }
 
-static void wrong_alignment(void)
+static void wrong_size_of_aligned_delete(void)
+{
+    char *block = hidden(_ZnwmSt11align_val_t(100, 64));
+    announce(block, 128);
+    _ZdlPvmSt11align_val_t(hidden(block), 164, 64);
+}
+
+static void wrong_size_of_an_aligned_block(void)
 {
     char *block = hidden(aligned_alloc(64, 100));
     announce(block, 128);
@@ -678,6 +688,7 @@ const struct misuse misuses_checked[] = {
     CASE(overflow_found_by_realloc, "realloc", OVERFLOW),
     CASE(wrong_size, "free_sized", SIZE_MISMATCH),
     CASE(wrong_size_of_delete, "free_sized", SIZE_MISMATCH),
-    CASE(wrong_alignment, "free_sized", SIZE_MISMATCH),
+    CASE(wrong_size_of_aligned_delete, "free_sized", SIZE_MISMATCH),
+    CASE(wrong_size_of_an_aligned_block, "free_sized", SIZE_MISMATCH),
 };
 const size_t misuses_checked_count = COUNT_OF(misuses_checked);
