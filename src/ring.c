@@ -26,7 +26,7 @@ enum {
     DEMAND_THRIFT = 256,        /* and one above POLICY_MID_MIN under thrift */
     TICKS = 64,                 /* slow calls between looks at the clock */
     PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
-    PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring can hold, WATCHED_SLOTS at most */
+    PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring may hold; WATCHED_SLOTS at most */
     IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
 };
 
@@ -751,7 +751,8 @@ void ring_check_live(const void *block, unsigned c, const char *call)
     const struct ring *ring = &cache_self->ring[c];
     static const struct ring none = {.slot = CLOSED};
     bool has_ring = ring->slot != NULL;
-    block_check(page_of(block, call), block, c, has_ring ? ring : &none, has_ring ? ring_top(cache_self, c) : CLOSED, call);
+    void *const *top = has_ring ? ring_top(cache_self, c) : CLOSED;
+    block_check(page_of(block, call), block, c, has_ring ? ring : &none, top, call);
 }
 
 /* Blocks smaller than a cache line lie next to others, which are written to by whoever takes from the page. A thread

@@ -20,12 +20,13 @@
  * together. A refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by
  * halves. A block above CLASS_TABLE_MAX is expensive to keep, and to use: its class has a ring only as long as it is
  * in demand; else blocks are runs (large.h), and those of its pages that are freed go back one by one. Under thrift,
- * classes above POLICY_MID_MIN have rings only while in (much) demand, too; else their blocks come from pages one by one.
+ * classes above POLICY_MID_MIN have rings only while in much demand, too; else their blocks come and go one by one.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so
- * these are atomic, all relaxed: nothing depends on what is read). When that thread has ended, the cache belongs to whoever takes
- * it from a list of thread.c; the lock, under which lists change, hands over what is in it. A thread without a cache (before its first
- * malloc, after its exit, in a signal handler that interrupted a slow path, when memory is out) uses pages directly. */
+ * these are atomic, all relaxed: nothing depends on what is read). When that thread has ended, the cache belongs to
+ * whoever takes it from a list of thread.c; the lock, under which lists change, hands over what is in it. A thread
+ * without a cache (before its first malloc, after its exit, in a signal handler that interrupted a slow path, when
+ * memory is out) uses pages directly. */
 #ifndef HAK_RING_H
 #define HAK_RING_H
 

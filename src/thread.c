@@ -20,7 +20,7 @@
 
 extern char **environ;
 
-enum { PARKED_MOST = 4 }; /* threads that end just before others begin are few; what more have left would lie idle */
+enum { PARKED_MOST = 4 }; /* few threads end just before others begin; what more of them left would lie idle */
 
 static _Atomic(uint32_t) first_fork_word = 1; /* until a page that is wiped on fork is had, and where there is none */
 _Atomic(uint32_t) *thread_fork_word = &first_fork_word;
@@ -28,7 +28,7 @@ _Atomic(uint32_t) *thread_fork_word = &first_fork_word;
 static struct cache *_Atomic caches; /* [lock to write] newest first; pairs release/acquire on publication */
 static struct cache *spares;         /* [lock] caches without a thread, empty */
 static struct cache *parked;         /* [lock] caches without a thread that hold blocks for the next one */
-_Atomic(uint32_t) thread_parked;     /* [lock to write] of them, and of those that threads are about to park: at most PARKED_MOST */
+_Atomic(uint32_t) thread_parked;     /* [lock to write] of them, and of those about to be parked: at most PARKED_MOST */
 static uint32_t cache_count;         /* [lock] ids given out */
 static _Atomic(size_t) attached_count; /* [lock to write] caches that a thread uses */
 static bool options_done;            /* [lock] */
@@ -46,7 +46,8 @@ static struct report report = {.fd = -1};       /* to stderr as it was at the st
 static struct report sites_report = {.fd = -1}; /* the table of sites */
 
 static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
-static __thread bool cache_in_hand __attribute__((tls_model("initial-exec"))); /* the thread has one that is on no list, nor its own: no repair now */
+/* The thread has a cache that is on no list and not its own, while it does not hold the lock: no repair now. */
+static __thread bool cache_in_hand __attribute__((tls_model("initial-exec")));
 
 size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a share is computed from it, no more */ }
 
@@ -250,13 +251,11 @@ static COLD struct cache *cache_take(void)
     if (!lock_acquire())
         return NULL;
     process_start();
-    cache_in_hand = true;
     struct cache *cache = option(OPTION_CHECK) ? NULL : cache_get();
     if (cache) {
         cache->busy = true;
         cache_self = cache;
     }
-    cache_in_hand = false;
     lock_release();
     if (cache) {
         cache_unpark(cache);
@@ -289,7 +288,7 @@ struct cache *thread_cache(void)
     return thread_ended || option(OPTION_CHECK) ? NULL : cache_attach();
 }
 
-/* Whether the calling thread, which ends, may park its cache; it is counted before it does, since the lock is free meanwhile. */
+/* Whether the calling thread, which ends, may park its cache. Counted before it does, since the lock is free meanwhile. */
 static bool parking_reserve(void)
 {
     if (!lock_acquire())
@@ -337,8 +336,8 @@ static bool was_alone(void)
  * child. */
 COLD void thread_repair(void)
 {
-    /* A handler has forked while its thread was giving a cache back, and will return into the middle of that: what comes
-     * after it repairs. */
+    /* A signal handler has forked while its thread was giving a cache back, and will return into the middle of that: the
+     * next slow path repairs. */
     if (cache_in_hand)
         return;
     struct cache *self = cache_self == &cache_none ? NULL : cache_self;

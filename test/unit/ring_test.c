@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "hakmem.h"
+#include "lock.h"
 #include "map.h"
 #include "options.h"
+#include "policy.h"
 #include "remote.h"
 #include "ring.h"
 #include "thread.h"
@@ -730,7 +732,7 @@ static void test_close_returns_everything(void **state)
 
 /* ---- Parked caches ----------------------------------------------------------------------------------------------- */
 
-enum { PARKED_SIZE = 100, PARKED_MOST = 4 };
+enum { PARKED_SIZE = 100, PARKED_SLOTS = 64, PARKED_MOST = 4 };
 
 static size_t parked_level(const struct cache *cache, unsigned c) { return cache->attached ? 0 : load_relaxed(&cache->ring[c].level); }
 
@@ -795,8 +797,8 @@ static void free_many_small(void *freed)
         blocks[i] = hak_malloc(PARKED_SIZE);
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
         hak_free(blocks[i]);
-    void **oldest = *cache()->top[class_of(PARKED_SIZE)] ? cache()->ring[class_of(PARKED_SIZE)].slot + 1 : NULL;
-    *(void **)freed = oldest ? *oldest : NULL;
+    must(level(class_of(PARKED_SIZE)) >= PARKED_SLOTS, "few blocks in the ring: nothing is tested");
+    *(void **)freed = blocks[COUNT_OF(blocks) - PARKED_SLOTS]; /* the oldest that stays */
 }
 
 /* Any of the blocks, by the next thread, which has them in its ring, or by another one. */
@@ -842,6 +844,58 @@ static void test_parked_caches_are_closed(void **state)
     must(parked_bytes() > 0, "nothing is parked: nothing is tested");
     hak_trim(0);
     assert_int_equal(parked_bytes(), 0);
+}
+
+/* A policy that comes meanwhile holds for the next thread from its first call on. */
+static void complies(void *unused)
+{
+    unsigned c = class_of(PARKED_SIZE);
+    (void)unused;
+    hak_free(hak_malloc(PARKED_SIZE));
+    must(cache()->ring[c].slot && cache()->ring[c].capacity <= 20, "a ring for %u blocks", cache()->ring[c].capacity);
+    must_be_valid();
+}
+
+static void test_a_parked_cache_complies(void **state)
+{
+    (void)state;
+    struct policy base = *policy_now(), policy = base;
+    void *freed;
+    policy.class[class_of(PARKED_SIZE)].capacity = 20;
+    thread_close_parked();
+    in_next_thread(free_many_small, &freed);
+    heap_lock();
+    assert_true(policy_publish(&policy));
+    lock_release();
+    in_next_thread(complies, NULL);
+    heap_lock();
+    assert_true(policy_publish(&base));
+    lock_release();
+    thread_close_parked();
+}
+
+/* What is parked is lost to a child; its threads begin anew. */
+static void test_a_child_has_nothing_parked(void **state)
+{
+    (void)state;
+    if (UNDER_TSAN)
+        skip(); /* a thread behind fork */
+    void *freed;
+    in_next_thread(free_many_small, &freed);
+    must(load_relaxed(&thread_parked) > 0, "nothing is parked: nothing is tested");
+    pid_t child = child_fork(20);
+    if (child == 0) {
+        hak_free(hak_malloc(PARKED_SIZE));
+        thread_check_fork();
+        must(load_relaxed(&thread_parked) == 0 && parked_bytes() == 0, "the child has parked caches");
+        in_next_thread(use_everything, NULL);
+        must(load_relaxed(&thread_parked) == 1, "%u caches are parked", load_relaxed(&thread_parked));
+        thread_close_parked();
+        heap_must_be_valid("in a child");
+        _exit(0);
+    }
+    child_join(child, "a child of a process with a parked cache");
+    thread_close_parked();
 }
 
 static pthread_barrier_t g_all_ready;
@@ -1037,6 +1091,8 @@ int main(void)
         cmocka_unit_test(test_a_thread_takes_over_and_is_watched),
         cmocka_unit_test(test_second_free_after_a_threads_end_is_found),
         cmocka_unit_test(test_parked_caches_are_closed),
+        cmocka_unit_test(test_a_parked_cache_complies),
+        cmocka_unit_test(test_a_child_has_nothing_parked),
         cmocka_unit_test(test_few_caches_are_parked),
         cmocka_unit_test(test_a_trim_reaches_other_threads),
         cmocka_unit_test(test_a_child_has_the_reach_of_vanished_threads),
