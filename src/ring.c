@@ -17,6 +17,7 @@ enum {
     PROBATION = 64,             /* frees into a young ring that are watched */
     WATCHED_SLOTS = 64,         /* blocks freed last, among which a second free is looked for */
     SENTINELS = 2,              /* NULLs below a ring's first block: a free looks at the two blocks freed before it */
+    REFILL_BYTES = 4 << 10,     /* of blocks that a ring may hold which grows because refills are many */
     PASSING_SLOTS = 126,        /* capacity of a ring through which blocks only pass: two batches, */
     PASSING_BYTES = 512 << 10,  /* and at most so many bytes */
     DENSE_MAX = 4096,           /* bytes of a block: of a larger one, a program may never touch the most */
@@ -535,6 +536,12 @@ static unsigned take_from_pages(struct cache *cache, unsigned c, size_t size, vo
     }
 }
 
+/* Most blocks that a refill takes from the page. */
+static uint32_t refill_most(const struct ring *ring, unsigned c)
+{
+    return (uint32_t)ring->capacity * policy_of(c)->batch / POLICY_BATCH_MAX;
+}
+
 /* Fills an empty ring; false when memory is out. */
 static bool ring_refill(struct cache *cache, unsigned c, size_t size)
 {
@@ -549,12 +556,14 @@ static bool ring_refill(struct cache *cache, unsigned c, size_t size)
         if (cache->tally)
             cache->tally->class[c].batches_taken++;
     } else {
+        /* A ring into which nobody frees never overflows, and would be filled by a handful for ever. */
+        if (ring->refill >= refill_most(ring, c) && ring->capacity * 2u * class_size(c) <= REFILL_BYTES)
+            ring_grow(cache, c);
         got = take_from_pages(cache, c, size, cache->ring[c].slot + 1, ring->refill);
         if (got == 0)
             return false;
         counter_add(&cache->counters.refills_from_pages, 1);
-        uint32_t most = (uint32_t)ring->capacity * policy_of(c)->batch / POLICY_BATCH_MAX;
-        ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, most));
+        ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, refill_most(ring, c)));
     }
     count_refill(cache, c, got);
     HAK_ASSERT(got <= ring->capacity);

@@ -17,9 +17,10 @@
  *
  * Capacity grows when a ring overflows with blocks that the thread has drawn itself, within the policy's bounds for
  * the ring, the thread and the process; what others have drawn, it keeps only until there are enough to be passed on
- * together. A refill takes twice as many blocks as the one before. Rings that are not used lose their blocks by
- * halves. A block above CLASS_TABLE_MAX is expensive to keep, and to use: its class has a ring only as long as it is
- * in demand; else blocks are runs (large.h), and those of its pages that are freed go back one by one. Under thrift,
+ * together. It grows a little, too, when refills take as many as they may: a refill takes twice as many blocks as the
+ * one before. Rings that are not used lose their blocks by halves. A block above CLASS_TABLE_MAX is expensive to keep,
+ * and to use: its class has a ring only as long as it is in demand; else blocks are runs (large.h), and those of its
+ * pages that are freed go back one by one. Under thrift,
  * classes above POLICY_MID_MIN have rings only while in much demand, too; else their blocks come and go one by one.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so

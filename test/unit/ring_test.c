@@ -190,6 +190,29 @@ static void growth(void *unused)
 }
 
 /* The only thread has nobody to hand blocks over to. */
+/* A thread that only allocates: its ring grows to some 4 KiB of blocks, and refills with it. */
+static void only_allocate(void *unused)
+{
+    enum { SIZE = 64, BLOCKS = 2000, MOST_BYTES = 4 << 10 };
+    static void *blocks[BLOCKS];
+    unsigned c = class_of(SIZE);
+    (void)unused;
+    for (size_t i = 0; i < BLOCKS; i++)
+        blocks[i] = hak_malloc(SIZE);
+    size_t capacity = cache()->ring[c].capacity;
+    must(capacity > 50 && capacity * SIZE <= MOST_BYTES, "the ring is for %zu blocks", capacity);
+    must(cache()->ring[c].refill > 25, "a refill takes %u blocks", cache()->ring[c].refill);
+    must_be_valid();
+    for (size_t i = 0; i < BLOCKS; i++)
+        hak_free(blocks[i]);
+}
+
+static void test_refills_grow(void **state)
+{
+    (void)state;
+    in_steady_thread(only_allocate);
+}
+
 static void test_growth_and_flush(void **state)
 {
     (void)state;
@@ -1073,6 +1096,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refill),
         cmocka_unit_test(test_last_in_first_out),
+        cmocka_unit_test(test_refills_grow),
         cmocka_unit_test(test_growth_and_flush),
         cmocka_unit_test(test_idle_rings_are_emptied),
         cmocka_unit_test(test_young_rings_are_watched),
