@@ -214,14 +214,17 @@ static COLD void ring_shrink(struct cache *cache, unsigned c, uint32_t capacity)
 
 /* Calls while the ring is closed, between two sweeps, for which it opens. Even one block in each ring, above
  * POLICY_MID_MIN, would be most of what a thread holds that mostly idles. */
-static unsigned demand_needed(unsigned c)
+static unsigned demand_needed(const struct policy *policy, unsigned c)
 {
-    bool is_mid_in_thrift = policy_now()->thrift && class_size(c) > POLICY_MID_MIN;
+    bool is_mid_in_thrift = policy->thrift && class_size(c) > POLICY_MID_MIN;
     return policy_is_large(c) ? DEMAND : is_mid_in_thrift ? DEMAND_THRIFT : 0;
 }
 
 /* Whether the class is to have a ring, and, above CLASS_TABLE_MAX, pages. */
-static bool is_in_demand(const struct cache *cache, unsigned c) { return cache->ring[c].demand >= demand_needed(c); }
+static bool is_in_demand(const struct cache *cache, unsigned c)
+{
+    return cache->ring[c].demand >= demand_needed(policy_now(), c);
+}
 
 /* False when the class is to have no ring, for now, or memory is out. */
 static bool ring_open(struct cache *cache, unsigned c)
@@ -267,7 +270,7 @@ static void ring_rest(struct cache *cache, unsigned c)
     const struct policy *policy = policy_now();
     if (*ring_top(cache, c) != NULL)
         return;
-    if (demand_needed(c) > 0)
+    if (demand_needed(policy, c) > 0)
         ring_close(cache, c);
     else if (policy->rests && cache->ring[c].capacity > policy->class[c].first)
         ring_shrink(cache, c, policy->class[c].first);
@@ -312,7 +315,7 @@ static COLD void cache_comply(struct cache *cache)
         remote_flush(); /* nobody takes from it any more; what others are giving at the moment goes when it has rested */
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         const struct class_policy *class = &policy->class[c];
-        bool closes = policy->thrift && demand_needed(c) > 0; /* to open again where there is demand */
+        bool closes = policy->thrift && demand_needed(policy, c) > 0; /* to open again where there is demand */
         uint32_t most = closes ? 0 : policy->thrift ? class->first : class->capacity;
         if (cache->ring[c].slot && cache->ring[c].capacity > most)
             ring_shrink(cache, c, most);
@@ -743,15 +746,15 @@ INLINE bool ring_has_lately(const struct ring *ring, void *const *top, const voi
     return false;
 }
 
-/* Ends the program unless the block is the start of one that is neither free in its page, nor among the newest of the
- * ring (which has an array), nor in a ring that waits for the next thread. */
+/* Ends the program unless the block is the start of one that is neither free in its page nor among the newest of the
+ * ring, which has an array. */
 INLINE void block_check(const struct page *page, const void *block, unsigned c, const struct ring *ring,
                         void *const *top, const char *call)
 {
     enum error_id error;
     if (UNLIKELY(!page_has_live(page, block, &error)))
         error_fatal(error, call, block, class_size(c));
-    if (UNLIKELY(ring_has_lately(ring, top, block) || thread_parks_block(block, c)))
+    if (UNLIKELY(ring_has_lately(ring, top, block)))
         error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(c));
 }
 
@@ -761,6 +764,7 @@ void ring_check_live(const void *block, unsigned c, const char *call)
     static const struct ring none = {.slot = CLOSED};
     bool has_ring = ring->slot != NULL;
     void *const *top = has_ring ? ring_top(cache_self, c) : CLOSED;
+    thread_close_parked();
     block_check(page_of(block, call), block, c, has_ring ? ring : &none, top, call);
 }
 
@@ -821,8 +825,9 @@ static NOINLINE void ring_free_hard(const struct page *page, void *block, unsign
 
 void ring_free(void *block, unsigned c, const char *call)
 {
-    const struct page *page = page_of(block, call);
     thread_check_fork();
+    thread_close_parked();
+    const struct page *page = page_of(block, call);
     if (UNLIKELY(!watched_push(cache_self, page, block, c, call)))
         ring_free_hard(page, block, c, call);
 }
@@ -909,12 +914,6 @@ void cache_unpark(struct cache *cache)
         ring->swept = RING_NOT_SWEPT;
         ring_show(cache, c);
     }
-}
-
-bool cache_parks_block(const struct cache *cache, const void *block, unsigned c)
-{
-    const struct ring *ring = &cache->ring[c];
-    return ring->slot && ring_has_lately(ring, ring_top(cache, c), block);
 }
 
 COLD void ring_collect(void)

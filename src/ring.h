@@ -20,8 +20,8 @@
  * together. It grows a little, too, when refills take as many as they may: a refill takes twice as many blocks as the
  * one before. Rings that are not used lose their blocks by halves. A block above CLASS_TABLE_MAX is expensive to keep,
  * and to use: its class has a ring only as long as it is in demand; else blocks are runs (large.h), and those of its
- * pages that are freed go back one by one. Under thrift,
- * classes above POLICY_MID_MIN have rings only while in much demand, too; else their blocks come and go one by one.
+ * pages that are freed go back one by one. Under thrift, classes above POLICY_MID_MIN have rings only while in much
+ * demand, too; else their blocks come and go one by one.
  *
  * A cache belongs to one thread, which alone touches it; others only read counters and levels, for statistics (so
  * these are atomic, all relaxed: nothing depends on what is read). When that thread has ended, the cache belongs to
@@ -139,8 +139,6 @@ void cache_close(struct cache *cache);
  * they are, everything else goes back; and gives it to that thread, whose first frees are watched as any thread's. */
 void cache_park(struct cache *cache);
 void cache_unpark(struct cache *cache);
-/* Whether the block is in a ring of a parked cache, which nobody uses meanwhile. */
-bool cache_parks_block(const struct cache *cache, const void *block, unsigned class_id);
 /* In the child of a fork: the cache of a thread that does not exist there. What it held is lost. */
 void cache_forget(struct cache *cache);
 

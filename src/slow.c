@@ -178,6 +178,7 @@ size_t block_size(const void *block, const char *call)
 {
     if (!block)
         return 0;
+    thread_close_parked();
     unsigned entry = map_class(block);
     const struct page *page = map_page(block);
     if (LIKELY(class_is_paged(entry) && page && page->class_id != 0)) {
@@ -187,7 +188,7 @@ size_t block_size(const void *block, const char *call)
             return check_verify(block, class_id, call);
         if (UNLIKELY(!page_has_live(page, block, &error)))
             error_fatal(error, call, block, class_size(class_id));
-        if (UNLIKELY(ring_has_newest(block, entry) || thread_parks_block(block, class_id)))
+        if (UNLIKELY(ring_has_newest(block, entry)))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(class_id));
         return class_size(class_id);
     }
@@ -270,6 +271,7 @@ static void *paged_realloc(void *block, size_t size)
 void *realloc_slow(void *block, size_t size)
 {
     uintptr_t site = CALLER;
+    thread_close_parked();
     void *other = paged_realloc(block, size);
     if (LIKELY(other))
         return other;

@@ -46,8 +46,8 @@ static struct report report = {.fd = -1};       /* to stderr as it was at the st
 static struct report sites_report = {.fd = -1}; /* the table of sites */
 
 static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
-/* The thread has a cache that is on no list and not its own, while it does not hold the lock: no repair now. */
-static __thread bool cache_in_hand __attribute__((tls_model("initial-exec")));
+/* Caches that are on no list and no thread's, which the thread is emptying (a signal handler may do so meanwhile, too). */
+static __thread uint32_t caches_in_hand __attribute__((tls_model("initial-exec")));
 
 size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a share is computed from it, no more */ }
 
@@ -175,30 +175,25 @@ static struct cache *parked_take(void)
     return cache;
 }
 
-COLD bool thread_finds_parked(const void *block, unsigned class_id)
+/* Under the lock, which is free meanwhile: empties a cache that is on no list, for the next thread. */
+static void cache_spare(struct cache *cache)
 {
-    bool found = false;
-    if (!lock_acquire())
-        return false;
-    for (const struct cache *cache = parked; cache && !found; cache = cache->next_spare)
-        found = cache_parks_block(cache, block, class_id);
+    caches_in_hand++;
     lock_release();
-    return found;
+    cache_close(cache);
+    lock_acquire();
+    cache_put(cache, &spares);
+    caches_in_hand--;
 }
 
-COLD void thread_close_parked(void)
+COLD void thread_close_parked_now(void)
 {
     struct cache *cache;
-    if (load_relaxed(&thread_parked) == 0 || !lock_acquire()) /* relaxed: the next call sees what this one misses */
+    thread_check_fork();
+    if (!lock_acquire())
         return;
-    while ((cache = parked_take()) != NULL) {
-        cache_in_hand = true;
-        lock_release();
-        cache_close(cache);
-        lock_acquire();
-        cache_put(cache, &spares);
-        cache_in_hand = false;
-    }
+    while ((cache = parked_take()) != NULL)
+        cache_spare(cache);
     lock_release();
 }
 
@@ -210,12 +205,7 @@ static COLD void reclaim_orphans(void)
     for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
         if (cache->attached && (cache->thread_id == self || !os_thread_exists(cache->thread_id))) {
             cache_attached_set(cache, false);
-            cache_in_hand = true;
-            lock_release();
-            cache_close(cache);
-            lock_acquire();
-            cache_put(cache, &spares);
-            cache_in_hand = false;
+            cache_spare(cache);
         }
 }
 
@@ -254,11 +244,13 @@ static COLD struct cache *cache_take(void)
     struct cache *cache = option(OPTION_CHECK) ? NULL : cache_get();
     if (cache) {
         cache->busy = true;
+        signal_fence(); /* a handler that finds the cache finds it busy */
         cache_self = cache;
     }
     lock_release();
     if (cache) {
         cache_unpark(cache);
+        signal_fence();
         cache->busy = false;
     }
     return cache;
@@ -304,7 +296,8 @@ static void thread_exit(void *argument)
 {
     struct cache *cache = argument;
     thread_check_fork();
-    cache_in_hand = true;
+    caches_in_hand++;
+    signal_fence(); /* a handler that finds the cache gone finds it in hand */
     cache_self = &cache_none;
     thread_ended = true;
     bool parks = parking_reserve();
@@ -317,7 +310,7 @@ static void thread_exit(void *argument)
         cache_put(cache, parks ? &parked : &spares);
         lock_release();
     }
-    cache_in_hand = false;
+    caches_in_hand--;
     purge_if_due();
 }
 
@@ -338,7 +331,7 @@ COLD void thread_repair(void)
 {
     /* A signal handler has forked while its thread was giving a cache back, and will return into the middle of that: the
      * next slow path repairs. */
-    if (cache_in_hand)
+    if (caches_in_hand > 0)
         return;
     struct cache *self = cache_self == &cache_none ? NULL : cache_self;
     bool alone = was_alone();

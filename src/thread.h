@@ -30,16 +30,15 @@ INLINE void thread_check_fork(void)
         thread_repair();
 }
 
-/* Caches that threads, when they ended, left for the next ones with blocks in them. */
-extern _Atomic(uint32_t) thread_parked;
-/* Returns those blocks to their pages. */
-void thread_close_parked(void);
-/* Whether the block, of the class, is one of them. */
-bool thread_finds_parked(const void *block, unsigned class_id);
-INLINE bool thread_parks_block(const void *block, unsigned class_id)
+/* Returns to their pages the blocks that ended threads have left in their caches for the next ones. Whoever looks closely
+ * at a block does that first, so that the bitmap tells of a block that an ended thread has freed. */
+void thread_close_parked_now(void);
+extern _Atomic(uint32_t) thread_parked; /* caches that hold such blocks */
+INLINE void thread_close_parked(void)
 {
     /* Relaxed: who sees a thread's end, as by joining it, sees the count. */
-    return UNLIKELY(load_relaxed(&thread_parked) > 0) && thread_finds_parked(block, class_id);
+    if (UNLIKELY(load_relaxed(&thread_parked) > 0))
+        thread_close_parked_now();
 }
 
 /* All caches there ever were, the newest first. */

@@ -51,8 +51,8 @@ def machine_note(results):
     memory = words.quantity(machine["memory"], "bytes")
     before = "compacted before each run" if machine.get("compacted") else "not compacted"
     text = (f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}, {before}; {machine['system']}, Linux "
-            f"{machine['kernel']}, {machine['libc']}, huge pages: {machine['huge_pages']}. {results['made']}; {results['rounds']} rounds, "
-            "interleaved over the allocators; medians, with intervals of 95 %.")
+            f"{machine['kernel']}, {machine['libc']}, huge pages: {machine['huge_pages']}. {results['made']}; "
+            f"{results['rounds']} rounds, interleaved over the allocators; medians, with intervals of 95 %.")
     return tag("p", text, class_="lede")
 
 

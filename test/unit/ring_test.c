@@ -813,25 +813,34 @@ static void test_a_thread_takes_over_and_is_watched(void **state)
     thread_close_parked();
 }
 
+/* The first one stays, and with it the page. */
 static void free_many_small(void *freed)
 {
     static void *blocks[200];
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
         blocks[i] = hak_malloc(PARKED_SIZE);
-    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+    for (size_t i = 1; i < COUNT_OF(blocks); i++)
         hak_free(blocks[i]);
     must(level(class_of(PARKED_SIZE)) >= PARKED_SLOTS, "few blocks in the ring: nothing is tested");
     *(void **)freed = blocks[COUNT_OF(blocks) - PARKED_SLOTS]; /* the oldest that stays */
 }
 
-/* Any of the blocks, by the next thread, which has them in its ring, or by another one. */
+/* By a thread that has the block in its ring, as it has taken over what was parked. */
+static void take_over_and_free(void *freed)
+{
+    must(hak_malloc(2 * PARKED_SIZE), "no memory");
+    must(*cache()->top[class_of(PARKED_SIZE)] == freed, "the block is not in the ring: nothing is tested");
+    hak_free(freed);
+}
+
+/* Any of the blocks, by the next thread or by another one. */
 static void free_what_the_thread_before_freed(void *by_the_next)
 {
     void *freed;
     thread_close_parked();
     in_next_thread(*(bool *)by_the_next ? open_and_free : free_many_small, &freed);
     if (*(bool *)by_the_next)
-        in_next_thread(hak_free, freed);
+        in_next_thread(take_over_and_free, freed);
     hak_free(freed);
     must(false, "it was not noticed");
 }
