@@ -578,6 +578,7 @@ COLD void span_after_fork(void)
         if (!load_relaxed(&slab->base)) {
             slabset_add(SET_GONE, n);
             slab->backing = BACKING_UNSAID;
+            slab->dirty = slab->purged = 0; /* slab_unmap may not have come to that */
             continue;
         }
         /* Whether a unit that a vanished thread had in hand was written to is not known: all free ones are dirty. */
@@ -597,11 +598,13 @@ COLD void span_after_fork(void)
 
 bool span_slab_is_valid(const struct superslab *slab)
 {
-    if (!load_relaxed(&slab->base))
-        return slabset_has(SET_GONE, slab->number);
+    bool is_gone = !load_relaxed(&slab->base);
+    unsigned right_set = is_gone ? SET_GONE : slab_set(slab);
     bool filed_right = true;
-    for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_LONGEST_RUN + SUPERSLAB_UNITS; set++)
-        filed_right &= slabset_has(set, slab->number) == (set == slab_set(slab));
+    for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_GONE; set++)
+        filed_right &= slabset_has(set, slab->number) == (set == right_set);
+    if (is_gone)
+        return filed_right && (slab->used | slab->dirty | slab->purged) == 0;
     return filed_right && (slab->used & (slab->dirty | slab->purged)) == 0 && slab->backing <= BACKING_SMALL &&
            ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
 }

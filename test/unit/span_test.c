@@ -552,6 +552,8 @@ static void test_after_fork(void **state)
     uint64_t random = 99;
     for (size_t step = 0; step < 300; step++)
         random_step(&random);
+    unmap_free();
+    assert_int_not_equal(slabset_next(SET_GONE, 0), SLAB_NONE);
     pid_t child = child_fork(20);
     if (child == 0) {
         heap_lock();
@@ -561,9 +563,14 @@ static void test_after_fork(void **state)
         /* A thread that vanished had said so, and not counted it yet. */
         for (uint32_t n = 0; n < span_slab_count(); n++)
             slab_at(n)->backing = (uint8_t)(random_next(&random) % (BACKING_SMALL + 1));
+        /* Another was unmapping. */
+        for (uint32_t n = 0; n < span_slab_count(); n++)
+            if (!slab_at(n)->base)
+                slab_at(n)->dirty = slab_at(n)->purged = UINT32_MAX;
         span_after_fork();
         must_be_valid("after span_after_fork");
         lock_release();
+        purge_to(0);
         for (size_t step = 0; step < 300; step++)
             random_step(&random);
         free_everything();
