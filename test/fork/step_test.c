@@ -1,0 +1,433 @@
+/* step_test.c - the process is copied between two instructions of the allocator, in turn at all of them: whatever one
+ * thread was in the middle of, the child can check, free and allocate.
+ *
+ * A thread runs an operation in single steps (the processor's trap flag); in the signal of a step the process is
+ * copied, either by another thread, so that the child does not have the one that was interrupted, or by the handler
+ * itself, whose child then finishes the operation first. Links the separate files, with every invariant checked.
+ *
+ *   step_test [test [distance]]    distance between the instructions that are tried in one run of an operation; 1: all
+ *
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "hakmem.h"
+#include "ring.h"
+#include "span.h"
+#include "thread.h"
+
+enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, RUNS = 2, COPIES = 40, KEPT = 60, BLOCKS = 200 };
+
+/* ---- Blocks that are there throughout ---------------------------------------------------------------------------- */
+
+struct block {
+    char *start;
+    size_t size;
+};
+
+static struct block block_make(size_t size, uint64_t seed)
+{
+    struct block block = {.start = hak_malloc(size), .size = size};
+    must(block.start, "no memory for %zu bytes", size);
+    pattern_fill(block.start, size < 512 ? size : 512, seed);
+    return block;
+}
+
+static void block_end(struct block *block, uint64_t seed)
+{
+    size_t size = block->size < 512 ? block->size : 512, good = pattern_check(block->start, size, seed);
+    must(good == size, "a block of %zu bytes: byte %zu was changed", block->size, good);
+    hak_free(block->start);
+    block->start = NULL;
+}
+
+static struct block g_kept[2][KEPT]; /* of the thread that copies, and of the one that is interrupted */
+
+static void kept_make(unsigned whose)
+{
+    uint64_t random = whose + 1;
+    for (size_t i = 0; i < KEPT; i++)
+        g_kept[whose][i] = block_make(random_size(&random, i % 10 ? 4000 : 300000), i);
+}
+
+static void kept_end(unsigned whose)
+{
+    for (size_t i = 0; i < KEPT; i++)
+        block_end(&g_kept[whose][i], i);
+}
+
+/* ---- The child --------------------------------------------------------------------------------------------------- */
+
+/* Of every size, so that what is handed out twice is noticed; the first bytes only, for page faults take the time. */
+static void child_uses_heap(uint64_t *random)
+{
+    static struct block blocks[300];
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        blocks[i] = block_make(random_size(random, i % 50 ? 3000 : 500000), i);
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        block_end(&blocks[i], i);
+}
+
+/* The first call of a child is any call. */
+static void child_first_call(uint64_t choice)
+{
+    switch (choice % 6) {
+    case 0:
+        hak_free(hak_malloc(100));
+        break;
+    case 1:
+        hak_free(hak_malloc(3 * MIB));
+        break;
+    case 2:
+        block_end(&g_kept[1][0], 0);
+        g_kept[1][0] = block_make(2000, 0);
+        break;
+    case 3:
+        hak_free(hak_calloc(3, 10000));
+        break;
+    case 4:
+        hak_collect();
+        break;
+    default:
+        hak_trim(0);
+    }
+}
+
+static void child_work(uint64_t seed)
+{
+    uint64_t random = seed + 1;
+    child_first_call(seed);
+    thread_check_fork(); /* calls that find all they need in the thread's rings do not */
+    heap_must_be_valid("in the child");
+    child_uses_heap(&random);
+    kept_end(0);
+    kept_end(1);
+    hak_trim(0);
+    span_unmap_free();
+    heap_must_be_valid("in the child, after freeing");
+    child_uses_heap(&random);
+    heap_must_be_valid("in the child, in the end");
+}
+
+/* ---- Stepping ---------------------------------------------------------------------------------------------------- */
+
+#define TRAP_FLAG 0x100
+
+enum copier { BY_OTHER, BY_HANDLER };
+
+static struct {
+    enum copier copier;
+    unsigned long distance, next; /* steps between copies; the step of the next one */
+    unsigned long steps;          /* of the operation so far */
+    unsigned long copies;
+    volatile sig_atomic_t is_child; /* of the handler: it has to finish the operation */
+    int ask[2], answer[2];          /* pipes between the stepping thread and the one that copies: the address; anything */
+    atomic_bool ended;
+} g_step;
+
+static void step_begin(void)
+{
+#ifdef __x86_64__
+    __asm__ volatile("pushfq; orq %0, (%%rsp); popfq" ::"i"(TRAP_FLAG) : "memory", "cc");
+#endif
+}
+
+static void step_end(void)
+{
+#ifdef __x86_64__
+    __asm__ volatile("pushfq; andq %0, (%%rsp); popfq" ::"i"(~TRAP_FLAG) : "memory", "cc");
+#endif
+}
+
+extern const char __executable_start[]; /* by the linker */
+
+static void child_result_check(pid_t child, uintptr_t address)
+{
+    struct child_result result = {.status = 0};
+    must(child > 0 && waitpid(child, &result.status, 0) == child, "fork, waitpid: %s", strerror(errno));
+    must(result.status == 0, "copied at step %lu (addr2line %#zx): the child ended with %s", g_step.steps,
+         (size_t)(address - (uintptr_t)__executable_start), child_ending(&result));
+}
+
+static void on_step(int number, siginfo_t *info, void *data)
+{
+    ucontext_t *context = data;
+    uintptr_t address = (uintptr_t)info->si_addr;
+    int saved = errno;
+    (void)number;
+    if (++g_step.steps < g_step.next)
+        return;
+    g_step.next += g_step.distance;
+    g_step.copies++;
+    if (g_step.copier == BY_OTHER) {
+        char answer;
+        must(write(g_step.ask[1], &address, sizeof address) == sizeof address, "write: %s", strerror(errno));
+        must(read(g_step.answer[0], &answer, 1) == 1, "read: %s", strerror(errno));
+        errno = saved;
+        return;
+    }
+    pid_t child = _Fork();
+    if (child == 0) {
+        alarm(CHILD_SECONDS);
+        g_step.is_child = 1;
+#ifdef __x86_64__
+        context->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+#endif
+    } else {
+        child_result_check(child, address);
+    }
+    (void)context;
+    errno = saved;
+}
+
+/* ---- Operations -------------------------------------------------------------------------------------------------- */
+
+struct operation {
+    void (*prepare)(void);
+    void (*run)(void); /* in single steps */
+    void (*finish)(void);
+    bool until_exit; /* steps on into the thread's end */
+};
+
+static struct block g_blocks[BLOCKS]; /* what the operation allocates or frees; its own, also in the child */
+
+static void blocks_make(size_t count, size_t size, size_t step)
+{
+    for (size_t i = 0; i < count; i++)
+        g_blocks[i] = block_make(size + i * step, i);
+}
+
+static void blocks_end(void)
+{
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (g_blocks[i].start)
+            block_end(&g_blocks[i], i);
+}
+
+static void blocks_free(void)
+{
+    for (size_t i = 0; i < BLOCKS; i++) {
+        char *start = g_blocks[i].start;
+        g_blocks[i].start = NULL;
+        hak_free(start);
+    }
+}
+
+static void blocks_take(size_t count, size_t size, size_t step)
+{
+    for (size_t i = 0; i < count; i++) {
+        g_blocks[i].size = 0; /* no contents to check */
+        g_blocks[i].start = hak_malloc(size + i * step);
+    }
+}
+
+static void empty_heap(void)
+{
+    hak_trim(0);
+    span_unmap_free();
+}
+
+static void small_take(void) { blocks_take(60, 16, 80); }
+static void medium_take(void) { blocks_take(12, 9000, 3000); }
+static void large_take(void) { blocks_take(4, 100000, 900000); }
+static void small_make(void) { blocks_make(BLOCKS, 200, 0); }
+static void medium_make(void) { blocks_make(60, 5000, 100); }
+static void large_make(void) { blocks_make(6, 100000, 900000); }
+
+/* In place, by moving its contents, and by moving its pages. */
+static void resize(void)
+{
+    static const size_t sizes[] = {70000, 3 * MIB, 250000, 50 * MIB};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        g_blocks[i].start = hak_realloc(g_blocks[i].start, sizes[i]);
+        g_blocks[i].size = 0;
+    }
+}
+
+static void resize_make(void)
+{
+    for (size_t i = 0; i < 3; i++)
+        g_blocks[i] = block_make(100000, i);
+    g_blocks[3] = block_make(40 * MIB, 3);
+}
+
+static void other_makes(void *unused)
+{
+    (void)unused;
+    blocks_make(BLOCKS, 48, 1);
+}
+
+static void remote_make(void) { in_thread(other_makes, NULL); }
+
+static void leave_dirty(void)
+{
+    large_make();
+    blocks_free();
+    blocks_make(BLOCKS, 30000, 0);
+    blocks_free();
+}
+
+static void unmap(void) { span_unmap_free(); }
+
+static void nothing(void) {}
+
+static pthread_key_t g_last_key; /* its destructor runs after the allocator's */
+
+static void at_exit(void *unused)
+{
+    (void)unused;
+    step_end();
+    if (g_step.is_child) {
+        blocks_end();
+        child_work(g_step.steps);
+        _exit(0);
+    }
+}
+
+static void leave(void) { pthread_setspecific(g_last_key, &g_last_key); }
+
+/* ---- A thread that is stepped through ---------------------------------------------------------------------------- */
+
+static void *stepped(void *argument)
+{
+    const struct operation *operation = argument;
+    operation->prepare();
+    step_begin();
+    operation->run();
+    if (operation->until_exit)
+        return NULL;
+    step_end();
+    if (g_step.is_child) {
+        blocks_end();
+        child_work(g_step.steps);
+        _exit(0);
+    }
+    operation->finish();
+    return NULL;
+}
+
+/* Copies as often as it is asked to, until the thread has ended. */
+static void copy_on_demand(void)
+{
+    for (uintptr_t address; read(g_step.ask[0], &address, sizeof address) == sizeof address && address != 0;) {
+        pid_t child = _Fork();
+        if (child == 0) {
+            alarm(CHILD_SECONDS);
+            child_work(g_step.steps);
+            _exit(0);
+        }
+        child_result_check(child, address);
+        must(write(g_step.answer[1], "", 1) == 1, "write: %s", strerror(errno));
+    }
+}
+
+static void *run_to_end(void *argument)
+{
+    static const uintptr_t none = 0;
+    pthread_t thread;
+    kept_make(1);
+    must(pthread_create(&thread, NULL, stepped, argument) == 0, "pthread_create failed");
+    pthread_join(thread, NULL);
+    blocks_end();
+    kept_end(1);
+    must(write(g_step.ask[1], &none, sizeof none) == sizeof none, "write: %s", strerror(errno));
+    return NULL;
+}
+
+static void run_once(const struct operation *operation)
+{
+    pthread_t thread;
+    g_step.steps = 0;
+    kept_make(0);
+    must(pthread_create(&thread, NULL, run_to_end, (void *)(uintptr_t)operation) == 0, "pthread_create failed");
+    copy_on_demand();
+    pthread_join(thread, NULL);
+    kept_end(0);
+    heap_must_be_valid("in the parent");
+}
+
+static unsigned long g_distance; /* 0: COPIES or somewhat fewer in a run */
+
+static void copy_everywhere(void *operation)
+{
+    hak_free(hak_malloc(1)); /* the allocator's key is made */
+    must(pthread_key_create(&g_last_key, at_exit) == 0, "pthread_key_create failed");
+    for (enum copier copier = BY_OTHER; copier <= BY_HANDLER; copier++) {
+        g_step.copier = copier;
+        g_step.next = ULONG_MAX;
+        run_once(operation); /* counts */
+        unsigned long steps = g_step.steps;
+        g_step.distance = g_distance ? g_distance : steps / COPIES + 1;
+        for (unsigned long run = 0; run < RUNS && run < g_step.distance; run++) {
+            g_step.copies = 0;
+            g_step.next = 1 + (run * g_step.distance / RUNS + (unsigned long)getpid()) % g_step.distance;
+            run_once(operation);
+            must(g_step.copies > 0, "an operation of %lu steps was not interrupted", g_step.steps);
+        }
+        printf("%s: %lu steps, %lu apart\n", copier == BY_OTHER ? "by another thread" : "by the handler", steps,
+               g_step.distance);
+    }
+    fflush(stdout); /* the child of child_run ends by _exit */
+}
+
+static void test_operation(const struct operation *operation)
+{
+#ifndef __x86_64__
+    skip_because("this processor's trap flag is not known here");
+    skip();
+#endif
+    struct child_result result;
+    child_run(copy_everywhere, (void *)(uintptr_t)operation, TEST_SECONDS, &result);
+    must_end_well(&result, "a thread in single steps");
+    printf("%s", result.out);
+}
+
+/* ---- Tests ------------------------------------------------------------------------------------------------------- */
+
+#define STEP_TEST(name, ...)                                     \
+    static void name(void **state)                               \
+    {                                                            \
+        static const struct operation operation = {__VA_ARGS__}; \
+        (void)state;                                             \
+        test_operation(&operation);                              \
+    }
+
+STEP_TEST(test_small_blocks_from_nothing, empty_heap, small_take, blocks_free, false)
+STEP_TEST(test_medium_blocks_from_nothing, empty_heap, medium_take, blocks_free, false)
+STEP_TEST(test_large_blocks_from_nothing, empty_heap, large_take, blocks_free, false)
+STEP_TEST(test_freeing_small_blocks, small_make, blocks_free, nothing, false)
+STEP_TEST(test_freeing_medium_blocks, medium_make, blocks_free, nothing, false)
+STEP_TEST(test_freeing_large_blocks, large_make, blocks_free, nothing, false)
+STEP_TEST(test_freeing_anothers_blocks, remote_make, blocks_free, nothing, false)
+STEP_TEST(test_resizing, resize_make, resize, blocks_free, false)
+STEP_TEST(test_giving_memory_back, leave_dirty, empty_heap, nothing, false)
+STEP_TEST(test_unmapping_what_is_dirty, leave_dirty, unmap, nothing, false)
+STEP_TEST(test_the_end_of_a_thread, small_make, leave, nothing, true)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_small_blocks_from_nothing), cmocka_unit_test(test_medium_blocks_from_nothing),
+        cmocka_unit_test(test_large_blocks_from_nothing), cmocka_unit_test(test_freeing_small_blocks),
+        cmocka_unit_test(test_freeing_medium_blocks),     cmocka_unit_test(test_freeing_large_blocks),
+        cmocka_unit_test(test_freeing_anothers_blocks),   cmocka_unit_test(test_resizing),
+        cmocka_unit_test(test_giving_memory_back),        cmocka_unit_test(test_unmapping_what_is_dirty),
+        cmocka_unit_test(test_the_end_of_a_thread),
+    };
+    struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+    sigaction(SIGTRAP, &action, NULL);
+    must(pipe(g_step.ask) == 0 && pipe(g_step.answer) == 0, "pipe: %s", strerror(errno));
+    if (argc > 2)
+        g_distance = strtoul(argv[2], NULL, 10);
+    return RUN_TESTS(tests);
+}
