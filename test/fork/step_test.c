@@ -26,7 +26,7 @@
 #include "span.h"
 #include "thread.h"
 
-enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, RUNS = 2, COPIES = 40, KEPT = 60, BLOCKS = 200 };
+enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 60, KEPT = 60, BLOCKS = 200 };
 
 /* ---- Blocks that are there throughout ---------------------------------------------------------------------------- */
 
@@ -237,28 +237,28 @@ static void empty_heap(void)
     span_unmap_free();
 }
 
-static void small_take(void) { blocks_take(60, 16, 80); }
+static void small_take(void) { blocks_take(30, 16, 160); }
 static void medium_take(void) { blocks_take(12, 9000, 3000); }
 static void large_take(void) { blocks_take(4, 100000, 900000); }
 static void small_make(void) { blocks_make(BLOCKS, 200, 0); }
 static void medium_make(void) { blocks_make(60, 5000, 100); }
 static void large_make(void) { blocks_make(6, 100000, 900000); }
 
-/* In place, by moving its contents, and by moving its pages. */
-static void resize(void)
-{
-    static const size_t sizes[] = {70000, 3 * MIB, 250000, 50 * MIB};
-    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        g_blocks[i].start = hak_realloc(g_blocks[i].start, sizes[i]);
-        g_blocks[i].size = 0;
-    }
-}
+/* By moving its contents; shorter and longer in place; by moving its pages. */
+static const size_t g_sizes[4][2] = {{40000, 3 * MIB}, {200000, 70000}, {40000, 250000}, {40 * MIB, 50 * MIB}};
 
 static void resize_make(void)
 {
-    for (size_t i = 0; i < 3; i++)
-        g_blocks[i] = block_make(100000, i);
-    g_blocks[3] = block_make(40 * MIB, 3);
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++)
+        g_blocks[i] = block_make(g_sizes[i][0], i);
+}
+
+static void resize(void)
+{
+    for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
+        g_blocks[i].start = hak_realloc(g_blocks[i].start, g_sizes[i][1]);
+        g_blocks[i].size = 0;
+    }
 }
 
 static void other_makes(void *unused)
@@ -368,14 +368,12 @@ static void copy_everywhere(void *operation)
         run_once(operation); /* counts */
         unsigned long steps = g_step.steps;
         g_step.distance = g_distance ? g_distance : steps / COPIES + 1;
-        for (unsigned long run = 0; run < RUNS && run < g_step.distance; run++) {
-            g_step.copies = 0;
-            g_step.next = 1 + (run * g_step.distance / RUNS + (unsigned long)getpid()) % g_step.distance;
-            run_once(operation);
-            must(g_step.copies > 0, "an operation of %lu steps was not interrupted", g_step.steps);
-        }
-        printf("%s: %lu steps, %lu apart\n", copier == BY_OTHER ? "by another thread" : "by the handler", steps,
-               g_step.distance);
+        g_step.next = 1 + (unsigned long)getpid() % g_step.distance; /* others each time */
+        run_once(operation);
+        must(g_step.copies > 0, "an operation of %lu steps was not interrupted", g_step.steps);
+        printf("%s: %lu steps, %lu apart, %lu copies\n", copier == BY_OTHER ? "by another thread" : "by the handler", steps,
+               g_step.distance, g_step.copies);
+        g_step.copies = 0;
     }
     fflush(stdout); /* the child of child_run ends by _exit */
 }
