@@ -98,8 +98,10 @@ static void note_loose(struct page *page, int change)
     if (now == freed)
         return;
     store_relaxed(&page->freed, (uint16_t)now);
-    retain_loosen((ptrdiff_t)(now - freed) * (ptrdiff_t)class_size(page->class_id));
+    retain_loosen((ptrdiff_t)(now - freed) * (ptrdiff_t)load_relaxed(&page->weight));
 }
+
+size_t page_loose(const struct page *page) { return (size_t)load_relaxed(&page->freed) * load_relaxed(&page->weight); }
 
 /* ---- Listing ----------------------------------------------------------------------------------------------------- */
 
@@ -141,6 +143,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, stru
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
     store_relaxed(&page->has_purged, false);
     store_relaxed(&page->freed, 0);
+    store_relaxed(&page->weight, info->size);
     store_relaxed(&page->low_word, 0);
     store_relaxed(&page->virgin, 0);
     for (unsigned word = 0; word < info->words; word++)
@@ -167,6 +170,7 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense)
         run = dense ? span_alloc_dense(info->units) : span_alloc(info->units, 1);
         if (run.slab) {
             page_init(page, class_id, group, run);
+            retain_vacate((ptrdiff_t)info->blocks * info->size);
             map_set(page->start, info->units, page_entry_class(page), page);
         } else {
             meta_free(META_PAGE, page, descriptor_size(class_id));
@@ -200,6 +204,7 @@ static enum destroyed page_destroy(struct page *page)
     if (full) {
         size_t used = load_relaxed(&page->virgin) * class_size(class_id);
         note_loose(page, -UINT16_MAX);
+        retain_vacate(-(ptrdiff_t)info->blocks * info->size);
         map_set(page->start, info->units, CLASS_RESERVED, NULL);
         /* What a fresh page never handed out is as clean as it was. */
         span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units,
@@ -408,6 +413,7 @@ unsigned page_take(struct page *page, void **out, unsigned count)
     if (UNLIKELY(load_relaxed(&page->has_purged)))
         taking_unpurge(page, &taking);
     note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
+    retain_vacate(-(ptrdiff_t)(taking.count * size));
     return taking.count;
 }
 
@@ -420,6 +426,7 @@ void *page_take_zeroed(struct page *page)
     if (!(fetch_and_acquire(&page->free[index / 64], ~bit) & bit)) /* pairs with the fetch_or in page_put */
         return NULL;
     store_relaxed(&page->virgin, (uint16_t)(index + 1));
+    retain_vacate(-(ptrdiff_t)class_size(page->class_id));
     return block_at(page, index);
 }
 
@@ -464,7 +471,9 @@ void page_put_back(struct page *page, unsigned word, uint64_t mask) { page_put(p
 /* What the program has freed. */
 static void page_put_freed(const struct returning *item, const char *call)
 {
-    note_loose(item->page, (int)count_bits(item->mask));
+    unsigned count = count_bits(item->mask);
+    note_loose(item->page, (int)count);
+    retain_vacate((ptrdiff_t)(count * class_size(item->page->class_id)));
     page_put(item->page, item->word, item->mask, call);
 }
 
@@ -581,6 +590,13 @@ static size_t bytes_touched(const struct page *page)
     for (unsigned unit = 0; load_relaxed(&page->has_purged) && unit < class_info[page->class_id].units; unit++)
         purged += count_bits(load_relaxed(&page_purged(page)[unit])) * os_page_size();
     return bytes > purged ? bytes - purged : 0; /* a block may be taken meanwhile */
+}
+
+void page_settle(struct page *page)
+{
+    size_t size = class_size(page->class_id), used = max_size(page_used_blocks(page), 1);
+    size_t touched = bytes_touched(page), stays = touched > used * size ? touched - used * size : 0;
+    store_relaxed(&page->weight, (uint32_t)(size + stays / used));
 }
 
 static void add_page(struct page_totals *totals, const struct page *page)

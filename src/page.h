@@ -50,6 +50,7 @@ struct page {
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
+    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle) */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
     union {
         _Atomic(size_t) bytes;     /* [lock to write, relaxed] of a large block: usable size */
@@ -116,6 +117,13 @@ size_t page_bytes_kept(const void *block, unsigned class_id);
 
 /* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
 struct page *page_at(struct superslab *slab, uint32_t unit);
+
+/* Bytes that are loose in the page (retain.h): by the blocks that were freed since page_settle. */
+size_t page_loose(const struct page *page);
+
+/* What could be purged in the page was. What stays are free blocks that share their pages of memory with used ones: these
+ * will take them along when they are freed. Under the lock. */
+void page_settle(struct page *page);
 
 /* Blocks that are not free. */
 unsigned page_used_blocks(const struct page *page);

@@ -100,6 +100,8 @@ static COLD bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t
     bool taken = found && hole_take(&hole);
     if (taken)
         span_split(slab);
+    if (page && !found)
+        page_settle(page);
     lock_release();
     if (!found)
         return false;
@@ -133,7 +135,7 @@ static COLD uint32_t slab_choose(struct superslab *slab, bool all, struct sweep 
     for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
         struct page *page = page_at(slab, unit);
         unsigned freed = page ? load_relaxed(&page->freed) : 0u;
-        size_t loose = page ? freed * class_size(page->class_id) : 0;
+        size_t loose = page ? page_loose(page) : 0;
         if (freed > 0 && (all || look_is_worth(page, freed))) {
             store_relaxed(&page->freed, 0);
             sweep->looked_at += loose;

@@ -7,14 +7,17 @@
  *   it grows by what was purged and then needed again (regret): the program goes up and down by that much, at least;
  *   for a large block by several, for others of other sizes come and go beside it, but these count only up to half of
  *   what is in use, so that little stays when most is freed;
- *   it shrinks by half of what lay dirty through a whole window of time (the low-water mark): that much was not needed.
+ *   it shrinks by half of what lay dirty through a whole window of time (the low-water mark): that much was not needed;
+ *   it counts only up to what the program has in hand, so that little stays when most is freed; more only as far as what
+ *   goes then is needed again so often that it costs time.
  *
  * Windows get longer while there is much regret, so that a program with slow cycles keeps its memory over a cycle.
  *
  * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
  * from their return to the page until they are taken again, or until the page is looked at and what can be purged in
- * it is. Threads count them for themselves and share in lumps. Every figure here is relaxed: it is a matter of
- * policy, and nothing else depends on it. */
+ * it is. What cannot be, because a used block lies in the same page of memory, becomes loose with that block. Threads
+ * count for themselves and share in lumps. Every figure here is relaxed: it is a matter of policy, and nothing else
+ * depends on it. */
 #ifndef HAK_RETAIN_H
 #define HAK_RETAIN_H
 
@@ -29,6 +32,9 @@ void retain_runs(size_t used, size_t dirty);
 
 /* Blocks became loose (bytes > 0), or ceased to be (< 0). */
 void retain_loosen(ptrdiff_t bytes);
+
+/* Of the bytes of runs in use, so many more (bytes > 0), or fewer, are free blocks in pages: not in the program's hands. */
+void retain_vacate(ptrdiff_t bytes);
 
 /* At a thread's end: shares what it has counted. */
 void retain_share(void);

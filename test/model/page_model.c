@@ -124,6 +124,7 @@ size_t span_purge_some(size_t bytes) { return (void)bytes, 0; }
 
 /* Retention decides nothing that is checked here, and its figures are relaxed throughout. */
 void retain_loosen(ptrdiff_t bytes) { (void)bytes; }
+void retain_vacate(ptrdiff_t bytes) { (void)bytes; }
 void retain_regret(size_t bytes) { (void)bytes; }
 size_t retain_excess(void) { return 0; }
 void retain_purged(size_t looked_at, size_t left) { (void)looked_at, (void)left; }
