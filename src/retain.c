@@ -4,7 +4,7 @@
 
 enum {
     FLOOR = 1 << 20,            /* bytes that may always be dirty */
-    LITTLE = 16 << 20,          /* bytes of the budget that count even if less is in use */
+    LITTLE = 16 << 20,          /* bytes of the budget that count even if the program has less in hand */
     STEP = 256 << 10,           /* a purge is due when so many bytes, or such a part of what is in use if that is more, */
     STEP_PART = 128,            /* are beyond the budget and have come since the last purge */
     LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
@@ -25,7 +25,7 @@ _Atomic(bool) retain_due;
 static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
     _Atomic(ptrdiff_t) loose, vacant; /* negative for a moment when threads share what they took before what came back */
-    _Atomic(size_t) keep;             /* the budget, beyond FLOOR, up to what is in use, or LITTLE, */
+    _Atomic(size_t) keep;             /* the budget, beyond FLOOR, up to what is in hand, or LITTLE, */
     _Atomic(size_t) unbound;          /* and so much more, */
     _Atomic(size_t) extra;            /* and for large blocks, while others are in use */
     _Atomic(size_t) lasting;          /* the largest that `keep` was at the end of a window */
@@ -111,7 +111,8 @@ void retain_share(void)
 static bool is_bearable(uint64_t milliseconds, size_t bytes)
 {
     uint64_t now = milliseconds * 1000, paid_until = load_relaxed(&retain.paid_until);
-    uint64_t begin = paid_until == 0 ? now : max_size(paid_until, now - BEARABLE_MILLISECONDS * 1000);
+    uint64_t first = now - min_size(now, BEARABLE_MILLISECONDS * 1000);
+    uint64_t begin = paid_until == 0 ? now : max_size(paid_until, first);
     uint64_t end = begin + bytes * 1000 / BEARABLE;
     store_relaxed(&retain.paid_until, end <= now ? end : begin);
     return end <= now;
