@@ -69,8 +69,8 @@ static void end(void)
  * not learned yet that the program builds the same again. */
 static void goes_back(size_t survivors, bool in_order, size_t percent)
 {
-    if (UNDER_TSAN)
-        skip(); /* its shadow of the memory stays */
+    if (UNDER_SHADOW)
+        skip();
     pid_t child = child_fork(60);
     if (child != 0) {
         child_join(child, "what is freed goes back");
@@ -110,8 +110,8 @@ static void test_survivors_take_their_neighbours_along(void **state)
 {
     enum { SIZE = 256, NEIGHBOURS = 8, FOR_EVER = 256 };
     (void)state;
-    if (UNDER_TSAN)
-        skip(); /* its shadow of the memory stays */
+    if (UNDER_SHADOW)
+        skip();
     pid_t child = child_fork(60);
     if (child != 0) {
         child_join(child, "what lay between survivors goes back with them");

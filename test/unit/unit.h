@@ -24,6 +24,12 @@ enum { UNDER_TSAN = 1 };
 #else
 enum { UNDER_TSAN = 0 };
 #endif
+/* Whether a sanitizer keeps a shadow of all memory that was ever touched, so that what is resident is not hakmem's alone. */
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+enum { UNDER_SHADOW = 1 };
+#else
+enum { UNDER_SHADOW = UNDER_TSAN };
+#endif
 
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
 
