@@ -43,21 +43,19 @@ static __thread struct {
     ptrdiff_t loose, vacant;
 } unshared __attribute__((tls_model("initial-exec")));
 
-static size_t loose_bytes(void)
+static size_t dirty_bytes(void)
 {
     ptrdiff_t loose = load_relaxed(&retain.loose);
-    return loose > 0 ? (size_t)loose : 0;
+    return load_relaxed(&retain.dirty_runs) + (loose > 0 ? (size_t)loose : 0);
 }
-
-static size_t dirty_bytes(void) { return load_relaxed(&retain.dirty_runs) + loose_bytes(); }
 
 static size_t extra_now(void) { return min_size(load_relaxed(&retain.extra), load_relaxed(&retain.used) / LARGE_PART); }
 
 /* Going up and down costs little if it happens seldom: then little stays when most was freed. */
 static size_t keep_bound(void)
 {
-    ptrdiff_t in_use = (ptrdiff_t)load_relaxed(&retain.used) - load_relaxed(&retain.vacant);
-    return (in_use > LITTLE ? (size_t)in_use : LITTLE) + load_relaxed(&retain.unbound);
+    ptrdiff_t in_hand = (ptrdiff_t)load_relaxed(&retain.used) - load_relaxed(&retain.vacant);
+    return (in_hand > LITTLE ? (size_t)in_hand : LITTLE) + load_relaxed(&retain.unbound);
 }
 
 static size_t keep_now(void) { return min_size(load_relaxed(&retain.keep), keep_bound()); }

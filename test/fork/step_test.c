@@ -154,7 +154,7 @@ extern const char __executable_start[]; /* by the linker */
 static void child_result_check(pid_t child, uintptr_t address)
 {
     struct child_result result = {.status = 0};
-    must(child > 0 && waitpid(child, &result.status, 0) == child, "fork, waitpid: %s", strerror(errno));
+    must(waitpid(child, &result.status, 0) == child, "waitpid: %s", strerror(errno));
     must(result.status == 0, "copied at step %lu (addr2line %#zx): the child ended with %s", g_step.steps,
          (size_t)(address - (uintptr_t)__executable_start), child_ending(&result));
 }
@@ -176,9 +176,8 @@ static void on_step(int number, siginfo_t *info, void *data)
         errno = saved;
         return;
     }
-    pid_t child = _Fork();
+    pid_t child = child_fork(CHILD_SECONDS);
     if (child == 0) {
-        alarm(CHILD_SECONDS);
         g_step.is_child = 1;
 #ifdef __x86_64__
         context->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
@@ -320,9 +319,8 @@ static void *stepped(void *argument)
 static void copy_on_demand(void)
 {
     for (uintptr_t address; read(g_step.ask[0], &address, sizeof address) == sizeof address && address != 0;) {
-        pid_t child = _Fork();
+        pid_t child = child_fork(CHILD_SECONDS);
         if (child == 0) {
-            alarm(CHILD_SECONDS);
             child_work(g_step.steps);
             _exit(0);
         }

@@ -130,6 +130,7 @@ class Profile(unittest.TestCase):
         warm, then = explained(cycles, *self.option)
         self.assertEqual(first["policy"]["retained"], 0)
         self.assertGreater(then["policy"]["retained"], 16 << 20)
+        self.assertGreater(repeated_faults(cold), 0)
         self.assertLess(repeated_faults(warm), 0.5 * repeated_faults(cold))
         self.assertIn("may stay, by the profile", run(cycles, *self.option)[1])
         _, unread = explained(cycles, *self.option, "--set", "learn=off")

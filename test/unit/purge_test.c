@@ -14,6 +14,7 @@
 #include "policy.h"
 #include "purge.h"
 #include "remote.h"
+#include "retain.h"
 #include "span.h"
 
 enum { BLOCKS = 100000 };
@@ -65,17 +66,23 @@ static void end(void)
     heap_must_be_valid("in the end");
 }
 
-/* Of what was freed at least `percent` went back, at once and without a request. In a child of its own, which has
- * not learned yet that the program builds the same again. */
-static void goes_back(size_t survivors, bool in_order, size_t percent)
+/* True in a child of its own, which has not learned anything yet, and ends itself by _exit; false when it has ended well. */
+static bool in_child(const char *what)
 {
     if (UNDER_SHADOW)
         skip();
     pid_t child = child_fork(60);
-    if (child != 0) {
-        child_join(child, "what is freed goes back");
+    if (child == 0)
+        return true;
+    child_join(child, what);
+    return false;
+}
+
+/* Of what was freed at least `percent` went back, at once and without a request. */
+static void goes_back(size_t survivors, bool in_order, size_t percent)
+{
+    if (!in_child("what is freed goes back"))
         return;
-    }
     size_t start = process_rss();
     build();
     size_t high = process_rss();
@@ -110,13 +117,8 @@ static void test_survivors_take_their_neighbours_along(void **state)
 {
     enum { SIZE = 256, NEIGHBOURS = 8, FOR_EVER = 256 };
     (void)state;
-    if (UNDER_SHADOW)
-        skip();
-    pid_t child = child_fork(60);
-    if (child != 0) {
-        child_join(child, "what lay between survivors goes back with them");
+    if (!in_child("what lay between survivors goes back with them"))
         return;
-    }
     size_t start = process_rss();
     for (size_t i = 0; i < BLOCKS; i++)
         memset(g_blocks[i] = hak_malloc(SIZE), 7, SIZE);
@@ -130,6 +132,27 @@ static void test_survivors_take_their_neighbours_along(void **state)
             hak_free(g_blocks[i]);
     size_t low = process_rss();
     must((high - low) * 100 >= (high - start) * 70, "%zu MiB became %zu MiB, %zu before; expected 70 %% less", high / MIB,
+         low / MIB, start / MIB);
+    _exit(0);
+}
+
+/* A program that was seen to need much again does not keep it when it has next to nothing in hand, though most of its pages
+ * are in use, with a block or two in each. */
+static void test_little_stays_for_few_survivors(void **state)
+{
+    (void)state;
+    if (!in_child("little stays for few survivors"))
+        return;
+    size_t start = process_rss();
+    build();
+    drop(0, true);
+    for (size_t i = 0; i < 300; i++)
+        retain_regret(MIB - 1); /* no large blocks */
+    build();
+    size_t high = process_rss();
+    drop(30, true);
+    size_t low = process_rss();
+    must((high - low) * 100 >= (high - start) * 60, "%zu MiB became %zu MiB, %zu before; expected 60 %% less", high / MIB,
          low / MIB, start / MIB);
     _exit(0);
 }
@@ -265,7 +288,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_goes_back),   cmocka_unit_test(test_holes_go_back_in_any_order),
-        cmocka_unit_test(test_survivors_take_their_neighbours_along), cmocka_unit_test(test_holes_end_huge_pages),
+        cmocka_unit_test(test_survivors_take_their_neighbours_along),
+        cmocka_unit_test(test_little_stays_for_few_survivors), cmocka_unit_test(test_holes_end_huge_pages),
         cmocka_unit_test(test_cycles_keep_their_memory), cmocka_unit_test(test_kept_memory_fades),
         cmocka_unit_test(test_purged_blocks_serve_again),
     };
