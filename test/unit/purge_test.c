@@ -14,7 +14,6 @@
 #include "policy.h"
 #include "purge.h"
 #include "remote.h"
-#include "retain.h"
 #include "span.h"
 
 enum { BLOCKS = 100000 };
@@ -132,27 +131,6 @@ static void test_survivors_take_their_neighbours_along(void **state)
             hak_free(g_blocks[i]);
     size_t low = process_rss();
     must((high - low) * 100 >= (high - start) * 70, "%zu MiB became %zu MiB, %zu before; expected 70 %% less", high / MIB,
-         low / MIB, start / MIB);
-    _exit(0);
-}
-
-/* A program that was seen to need much again does not keep it when it has next to nothing in hand, though most of its pages
- * are in use, with a block or two in each. */
-static void test_little_stays_for_few_survivors(void **state)
-{
-    (void)state;
-    if (!in_child("little stays for few survivors"))
-        return;
-    size_t start = process_rss();
-    build();
-    drop(0, true);
-    for (size_t i = 0; i < 300; i++)
-        retain_regret(MIB - 1); /* no large blocks */
-    build();
-    size_t high = process_rss();
-    drop(30, true);
-    size_t low = process_rss();
-    must((high - low) * 100 >= (high - start) * 60, "%zu MiB became %zu MiB, %zu before; expected 60 %% less", high / MIB,
          low / MIB, start / MIB);
     _exit(0);
 }
@@ -289,7 +267,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_goes_back),   cmocka_unit_test(test_holes_go_back_in_any_order),
         cmocka_unit_test(test_survivors_take_their_neighbours_along),
-        cmocka_unit_test(test_little_stays_for_few_survivors), cmocka_unit_test(test_holes_end_huge_pages),
+        cmocka_unit_test(test_holes_end_huge_pages),
         cmocka_unit_test(test_cycles_keep_their_memory), cmocka_unit_test(test_kept_memory_fades),
         cmocka_unit_test(test_purged_blocks_serve_again),
     };
