@@ -13,6 +13,7 @@
 
 #include "lock.h"
 #include "map.h"
+#include "os.h"
 #include "span.h"
 #include "thread.h"
 
@@ -134,8 +135,12 @@ void in_thread(void (*body)(void *), void *argument)
 void sleep_milliseconds(unsigned milliseconds)
 {
     struct timespec rest = {.tv_sec = milliseconds / 1000, .tv_nsec = (long)(milliseconds % 1000) * 1000000};
+    uint64_t end = os_milliseconds() + milliseconds;
     while (nanosleep(&rest, &rest) != 0)
         continue;
+    rest = (struct timespec){.tv_nsec = 1000000};
+    while (os_milliseconds() < end)
+        nanosleep(&rest, NULL);
 }
 
 /* ---- The heap ---------------------------------------------------------------------------------------------------- */

@@ -62,6 +62,8 @@ void child_join(pid_t child, const char *what);
 void in_thread(void (*body)(void *), void *argument);
 void in_next_thread(void (*body)(void *), void *argument);
 
+/* For at least so long by the library's clock, too, which may fall behind: it stands still while the processor that sets
+ * it does not run. */
 void sleep_milliseconds(unsigned milliseconds);
 
 /* ---- The heap ---------------------------------------------------------------------------------------------------- */
