@@ -13,6 +13,7 @@
 #include "lock.h"
 #include "map.h"
 #include "options.h"
+#include "os.h"
 #include "policy.h"
 #include "remote.h"
 #include "ring.h"
