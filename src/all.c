@@ -19,6 +19,8 @@
 #include "profile.c"
 #include "slabset.c"
 #include "retain.c"
+#include "prefault.c"
+#include "fill.c"
 #include "span.c"
 #include "page.c"
 #include "purge.c"

@@ -1,9 +1,11 @@
 #include "large.h"
 
+#include "fill.h"
 #include "lock.h"
 #include "map.h"
 #include "meta.h"
 #include "os.h"
+#include "prefault.h"
 #include "purge.h"
 #include "span.h"
 
@@ -26,16 +28,52 @@ static size_t bytes_of(const struct page *large) { return load_relaxed(&large->b
 
 static size_t mapping_size(size_t size) { return align_up(size, os_page_size()); }
 
+/* ---- Of what sizes blocks are filled ----------------------------------------------------------------------------- */
+
+/* [lock] The newest block of a kind of which it is not known: by the time the next is made, it is in use. In the child of
+ * a fork its memory may not be where it says; the system then says that nothing is resident. */
+static struct page *newest;
+
+static void newest_forget(const struct page *large) { newest = newest == large ? NULL : newest; }
+
+/* A block whose memory was fresh and that is filled shows what others will be; one that is not may be so later. */
+static bool is_going_to_be_filled(size_t bytes)
+{
+    if (newest && fill_look(newest->start, bytes_of(newest))) {
+        fill_note(fill_kind_of_run(bytes_of(newest)), true);
+        newest->zeroed = false;
+        newest = NULL;
+    }
+    return fill_is_expected(fill_kind_of_run(bytes));
+}
+
+static void newest_note(struct page *large)
+{
+    if (large->zeroed && !fill_is_known(fill_kind_of_run(bytes_of(large))))
+        newest = large;
+}
+
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
 
+/* What there is to know of a large block's memory when it is made. */
+struct fresh {
+    bool zeroed;    /* reads as zero */
+    bool untouched; /* little of it is resident */
+    bool expected;  /* all of it is going to be used: to be made resident */
+    struct run huge; /* opens a huge page, if there is any */
+};
+
+
 /* Fills in a descriptor and enters it in the page map. Under the lock. */
-static void large_enter(struct page *large, char *start, struct superslab *slab, size_t bytes)
+static void large_enter(struct page *large, char *start, struct superslab *slab, size_t bytes, struct fresh fresh)
 {
     large->start = start;
     large->slab = slab;
     large->class_id = 0;
+    large->zeroed = fresh.untouched && !fresh.expected;
     store_relaxed(&large->bytes, bytes);
     store_relaxed(&large->state, PAGE_OWNED); /* never FULL: no late reader may list it */
+    newest_note(large);
     map_set_large(start, large);
     tally.blocks++;
     tally.bytes += bytes;
@@ -43,54 +81,71 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     tally.mallocs++;
 }
 
-static bool run_make(struct page *large, size_t size, size_t align, bool *zeroed)
+static bool run_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
 {
     size_t units = units_for(size);
-    struct run run = span_alloc(units, units_for(align));
+    bool expected = is_going_to_be_filled(units << UNIT_SHIFT), dense = expected && align <= UNIT_SIZE;
+    struct run run = dense ? span_alloc_dense(units) : span_alloc(units, units_for(align));
     if (!run.slab)
         return false;
-    *zeroed = run.zeroed;
-    large_enter(large, run_start(run), run.slab, units << UNIT_SHIFT);
+    *fresh = (struct fresh){
+        .zeroed = run.zeroed,
+        .untouched = run.clean > units / 2,
+        .expected = expected && run.clean > 0,
+        .huge = run.opens_huge ? run : (struct run){.slab = NULL},
+    };
+    large_enter(large, run_start(run), run.slab, units << UNIT_SHIFT, *fresh);
     return true;
 }
 
-static bool mapping_make(struct page *large, size_t size, size_t align, bool *zeroed)
+static bool mapping_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
 {
     void *start;
     size_t bytes = mapping_size(size);
     if (!map_obtain(bytes, align, UNIT_SIZE, NULL, &start))
         return false;
-    *zeroed = true;
-    large_enter(large, start, NULL, bytes);
+    *fresh = (struct fresh){.zeroed = true, .untouched = true, .expected = is_going_to_be_filled(bytes)};
+    large_enter(large, start, NULL, bytes, *fresh);
     return true;
 }
 
-static void *large_try(size_t size, size_t align, bool *zeroed)
+static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
 {
+    struct fresh fresh = {.zeroed = false};
     if (!lock_acquire())
         return NULL;
     bool made = false;
     struct page *large = meta_alloc(META_PAGE, sizeof *large);
     if (large) {
         bool as_run = size <= RUN_MAX_SIZE && align <= RUN_MAX_SIZE;
-        made = as_run ? run_make(large, size, align, zeroed) : mapping_make(large, size, align, zeroed);
+        made = as_run ? run_make(large, size, align, &fresh) : mapping_make(large, size, align, &fresh);
         if (!made)
             meta_free(META_PAGE, large, sizeof *large);
     }
     lock_release();
-    return made ? large->start : NULL;
+    if (!made)
+        return NULL;
+    *zeroed = fresh.zeroed;
+    if (fresh.huge.slab)
+        span_try_huge(fresh.huge);
+    size_t soon = mapping_size(fresh.expected ? size : written);
+    if (fresh.zeroed)
+        prefault(large->start, soon);
+    else if (fresh.expected)
+        prefault_rest(large->start, soon);
+    return large->start;
 }
 
-void *large_malloc(size_t size, size_t align, bool *zeroed)
+void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
 {
     align = max_size(align, UNIT_SIZE);
-    void *block = large_try(size, align, zeroed);
+    void *block = large_try(size, align, written, zeroed);
     if (LIKELY(block))
         return block;
     /* More than the machine has is not to be had by that; 0 means that it is not known. */
     size_t memory = os_memory_size();
     if ((memory == 0 || size <= memory) && span_unmap_free())
-        block = large_try(size, align, zeroed);
+        block = large_try(size, align, written, zeroed);
     return block;
 }
 
@@ -114,6 +169,9 @@ bool large_free(void *block)
     }
     struct superslab *slab = large->slab;
     size_t bytes = bytes_of(large);
+    if (large->zeroed)
+        fill_note(fill_kind_of_run(bytes), fill_look(block, bytes));
+    newest_forget(large);
     map_set_large(block, NULL);
     if (slab)
         span_free(large_run(large), bytes >> UNIT_SHIFT, bytes >> UNIT_SHIFT);
@@ -143,16 +201,18 @@ size_t large_size(const void *block)
 /* Under the lock. */
 static void large_set_bytes(struct page *large, size_t bytes)
 {
+    newest_forget(large);
     tally.bytes += bytes - bytes_of(large);
     tally.mapped_bytes += large->slab ? 0 : bytes - bytes_of(large);
     store_relaxed(&large->bytes, bytes);
 }
 
-static bool run_resize(struct page *large, size_t size)
+/* *clean: the units that it grew by and that were clean. */
+static bool run_resize(struct page *large, size_t size, size_t *clean)
 {
     size_t units = bytes_of(large) >> UNIT_SHIFT, new_units = units_for(size);
     struct run run = large_run(large);
-    if (new_units > units && !span_extend(run, units, new_units))
+    if (new_units > units && !span_extend(run, units, new_units, clean))
         return false;
     if (new_units < units) {
         size_t end = run.unit + new_units;
@@ -166,18 +226,23 @@ static bool run_resize(struct page *large, size_t size)
 
 bool large_resize(void *block, size_t size)
 {
-    bool done = false;
+    bool done = false, expected = false;
+    size_t before = 0, clean = 0;
     if (!lock_acquire())
         return false;
     struct page *large = large_at(block);
     if (large && large->slab) {
-        done = size <= RUN_MAX_SIZE && run_resize(large, size);
+        before = bytes_of(large);
+        done = size <= RUN_MAX_SIZE && run_resize(large, size, &clean);
+        expected = done && clean > 0 && fill_is_expected(fill_kind_of_run(size));
     } else if (large) {
         done = os_resize(block, bytes_of(large), mapping_size(size)) == 0;
         if (done)
             large_set_bytes(large, mapping_size(size));
     }
     lock_release();
+    if (expected)
+        prefault_rest((char *)block + before, mapping_size(size) - before);
     purge_if_due();
     return done;
 }

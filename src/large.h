@@ -9,9 +9,9 @@
 #include "error.h"
 #include "page.h"
 
-/* A block of at least `size` bytes at a multiple of `align` (a power of two); NULL when memory is out. *zeroed tells
- * whether it reads as zero. */
-void *large_malloc(size_t size, size_t align, bool *zeroed);
+/* A block of at least `size` bytes at a multiple of `align` (a power of two); NULL when memory is out. The caller is
+ * going to write to the first `written` bytes of it at once. *zeroed tells whether it reads as zero. */
+void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed);
 
 /* Frees the large block at this address; false when there is none. */
 bool large_free(void *block);

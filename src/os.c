@@ -20,6 +20,9 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 /* A system call as the kernel defines it: the result, or minus an errno value. */
 static long system_call(long number, long a, long b, long c, long d, long e, long f)
@@ -108,6 +111,26 @@ int os_purge(void *address, size_t size)
 {
     /* Not MADV_FREE: it leaves the memory in RSS until the system is short, which users see as a leak. */
     return call4(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0);
+}
+
+int os_populate(void *address, size_t size)
+{
+    return call4(SYS_madvise, (long)address, (long)size, MADV_POPULATE_WRITE, 0);
+}
+
+size_t os_resident(void *address, size_t size)
+{
+    enum { AT_ONCE = 512 };
+    unsigned char is_resident[AT_ONCE];
+    size_t page = os_page_size(), pages = size / page, resident = 0;
+    for (size_t done = 0; done < pages; done += AT_ONCE) {
+        size_t some = min_size(pages - done, AT_ONCE);
+        if (call4(SYS_mincore, (long)address + (long)(done * page), (long)(some * page), (long)is_resident, 0))
+            break;
+        for (size_t i = 0; i < some; i++)
+            resident += is_resident[i] & 1;
+    }
+    return resident * page;
 }
 
 int os_prefer_huge(void *address, size_t size, bool huge)

@@ -28,6 +28,13 @@ int os_unmap(void *address, size_t size);
  * afterwards. */
 int os_purge(void *address, size_t size);
 
+/* Makes a range resident and writable, as if each page of it were written to; what it contains stays. EINVAL where the
+ * system does not know how (Linux before 5.14). */
+int os_populate(void *address, size_t size);
+
+/* Bytes of a range that are resident; 0 where the system does not say. */
+size_t os_resident(void *address, size_t size);
+
 /* Whether huge pages are to stand behind a range, if the system has any: when its memory is touched, and when the system
  * finds the time later. ENOMEM when the process has too many mappings. */
 int os_prefer_huge(void *address, size_t size, bool huge);

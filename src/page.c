@@ -1,10 +1,12 @@
 #include "page.h"
 
+#include "fill.h"
 #include "lock.h"
 #include "map.h"
 #include "meta.h"
 #include "options.h"
 #include "os.h"
+#include "prefault.h"
 #include "retain.h"
 #include "span.h"
 
@@ -76,17 +78,58 @@ void page_memory_note_purged(struct page *page, size_t begin, size_t end)
         atomic_fetch_or_explicit(&page_purged(page)[begin >> UNIT_SHIFT], memory_bit(begin), memory_order_relaxed);
 }
 
-/* A block that was taken makes what was purged of it resident. Bytes. */
-static size_t block_unpurge(struct page *page, uint32_t index)
+/* A part of a page whose blocks were taken, and which is still purged. */
+struct stretch {
+    struct page *page;
+    size_t begin, end; /* offsets */
+    size_t before;     /* bytes of stretches before it */
+};
+
+static void stretch_end(struct stretch *stretch, size_t next)
 {
-    size_t size = class_size(page->class_id), memory_page = os_page_size(), bytes = 0;
+    size_t size = stretch->end - stretch->begin;
+    if (size > 0 && stretch->page->ahead > 0 && prefault_is_worth_it())
+        prefault(stretch->page->start + stretch->begin, size);
+    *stretch = (struct stretch){.page = stretch->page, .begin = next, .end = next, .before = stretch->before + size};
+}
+
+/* A block that was taken makes what was purged of it resident. Blocks come in the order of their addresses. */
+static void block_unpurge(struct stretch *stretch, uint32_t index)
+{
+    struct page *page = stretch->page;
+    size_t size = class_size(page->class_id), memory_page = os_page_size();
     for (size_t offset = index * size & ~(memory_page - 1); offset < (index + 1) * size; offset += memory_page)
         if (page_memory_is_purged(page, offset)) {
             atomic_fetch_and_explicit(&page_purged(page)[offset >> UNIT_SHIFT], (uint16_t)~memory_bit(offset),
                                       memory_order_relaxed);
-            bytes += memory_page;
+            if (offset != stretch->end)
+                stretch_end(stretch, offset);
+            stretch->end = offset + memory_page;
         }
-    return bytes;
+}
+
+/* ---- Fresh memory ------------------------------------------------------------------------------------------------ */
+
+static size_t virgin_bytes(const struct page *page)
+{
+    return (size_t)load_relaxed(&page->virgin) * class_size(page->class_id);
+}
+
+/* What blocks that were just taken lie in, and what is going to be taken next. */
+static COLD void page_prefault(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    size_t memory_page = os_page_size(), ready = page->ready * memory_page;
+    size_t end = max_size(virgin_bytes(page), ready + page->ahead * memory_page);
+    end = align_up(min_size(end, (size_t)info->blocks * info->size), memory_page);
+    page->ready = (uint16_t)(end / memory_page);
+    prefault(page->start + ready, end - ready);
+}
+
+static bool is_ready(const struct page *page)
+{
+    return page->ahead == 0 || !page->zeroed || !prefault_is_worth_it() ||
+           virgin_bytes(page) <= page->ready * os_page_size();
 }
 
 /* Blocks of the page that were freed since holes were last looked for, `change` more or, at most, fewer. Threads may
@@ -131,7 +174,7 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
 
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
-static void page_init(struct page *page, unsigned class_id, unsigned group, struct run run)
+static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
 {
     const struct class_info *info = &class_info[class_id];
     page->start = run_start(run);
@@ -140,6 +183,8 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, stru
     store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
     page->checked = option(OPTION_CHECK);
+    page->ahead = (uint16_t)max_size((ahead + os_page_size() - 1) / os_page_size(), class_is_filled(class_id));
+    page->ready = 0;
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
     store_relaxed(&page->has_purged, false);
     store_relaxed(&page->freed, 0);
@@ -159,7 +204,7 @@ static size_t descriptor_size(unsigned class_id)
            class_info[class_id].units * sizeof(uint16_t);
 }
 
-static struct page *page_create(unsigned class_id, unsigned group, bool dense)
+static struct page *page_create(unsigned class_id, unsigned group, bool dense, size_t ahead)
 {
     if (!lock_acquire())
         return NULL;
@@ -169,7 +214,7 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense)
     if (page) {
         run = dense ? span_alloc_dense(info->units) : span_alloc(info->units, 1);
         if (run.slab) {
-            page_init(page, class_id, group, run);
+            page_init(page, class_id, group, ahead, run);
             retain_vacate((ptrdiff_t)info->blocks * info->size);
             map_set(page->start, info->units, page_entry_class(page), page);
         } else {
@@ -202,7 +247,7 @@ static enum destroyed page_destroy(struct page *page)
         return KEPT;
     bool full = bitmap_is_full(page->free, info);
     if (full) {
-        size_t used = load_relaxed(&page->virgin) * class_size(class_id);
+        size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
         note_loose(page, -UINT16_MAX);
         retain_vacate(-(ptrdiff_t)info->blocks * info->size);
         map_set(page->start, info->units, CLASS_RESERVED, NULL);
@@ -299,20 +344,29 @@ static struct page *page_hold(struct page *page, uint32_t holder)
 }
 
 struct page *page_find(unsigned class_id, uint32_t holder) { return page_hold(page_claim(class_id, 0), holder); }
-struct page *page_make(unsigned class_id, uint32_t holder, bool dense)
+struct page *page_make(unsigned class_id, uint32_t holder, bool dense, size_t ahead)
 {
-    return page_hold(page_create(class_id, 0, dense), holder);
+    return page_hold(page_create(class_id, 0, dense, ahead), holder);
 }
 
 struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder)
 {
     struct page *page = page_claim(class_id, group);
-    return page_hold(page ? page : page_create(class_id, group, false), holder);
+    return page_hold(page ? page : page_create(class_id, group, false, 0), holder);
 }
 
 struct page *page_acquire(unsigned class_id, uint32_t holder) { return page_acquire_group(class_id, 0, holder); }
 
 bool page_is_drained(const struct page *page) { return bitmap_is_empty(page->free, &class_info[page->class_id]); }
+
+void page_look(struct page *page)
+{
+    if (!page->zeroed)
+        return;
+    page->zeroed = false; /* none of it is any more, and what is resident later shows nothing */
+    if (page->ahead == 0)
+        fill_note(page->class_id, fill_look(page->start, virgin_bytes(page) & ~(os_page_size() - 1)));
+}
 
 void page_release(struct page *page)
 {
@@ -385,12 +439,13 @@ static unsigned virgin_advance(struct page *page, const struct taking *taking)
 
 static COLD void taking_unpurge(struct page *page, const struct taking *taking)
 {
-    size_t regretted = 0;
+    struct stretch stretch = {.page = page};
     for (unsigned word = taking->first; word < taking->end; word++)
         for (uint64_t bits = taking->bits[word]; bits; bits &= bits - 1)
-            regretted += block_unpurge(page, word * 64 + lowest_bit(bits));
-    if (regretted)
-        retain_regret(regretted);
+            block_unpurge(&stretch, word * 64 + lowest_bit(bits));
+    stretch_end(&stretch, 0);
+    if (stretch.before > 0)
+        retain_regret(stretch.before);
 }
 
 unsigned page_take(struct page *page, void **out, unsigned count)
@@ -413,6 +468,8 @@ unsigned page_take(struct page *page, void **out, unsigned count)
     if (UNLIKELY(load_relaxed(&page->has_purged)))
         taking_unpurge(page, &taking);
     note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
+    if (UNLIKELY(!is_ready(page)))
+        page_prefault(page);
     retain_vacate(-(ptrdiff_t)(taking.count * size));
     return taking.count;
 }
@@ -426,6 +483,8 @@ void *page_take_zeroed(struct page *page)
     if (!(fetch_and_acquire(&page->free[index / 64], ~bit) & bit)) /* pairs with the fetch_or in page_put */
         return NULL;
     store_relaxed(&page->virgin, (uint16_t)(index + 1));
+    if (UNLIKELY(!is_ready(page)))
+        page_prefault(page);
     retain_vacate(-(ptrdiff_t)class_size(page->class_id));
     return block_at(page, index);
 }

@@ -44,14 +44,17 @@ struct page {
     _Atomic(uint32_t) holder;  /* [atomic] a hint for others; exact for the holder itself */
     uint8_t class_id;          /* [const ..] 0: one large block (large.h), which has no bitmap */
     bool checked;              /* [const ..] its blocks carry the marks of check.c */
-    bool zeroed;               /* [const ..] blocks from `virgin` on read as zero */
+    bool zeroed;               /* [holder] blocks from `virgin` on read as zero. Of a large block: what is
+                                  resident of it is what the program has used */
     _Atomic(uint8_t) state;    /* [atomic] enum page_state */
     _Atomic(bool) has_purged;  /* [atomic, a hint] memory of it was purged: see page_purged */
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
-    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle) */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
+    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle) */
+    uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none */
+    uint16_t ready;            /* [holder] so many from the start on were */
     union {
         _Atomic(size_t) bytes;     /* [lock to write, relaxed] of a large block: usable size */
         _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
@@ -65,12 +68,16 @@ struct page *page_acquire(unsigned class_id, uint32_t holder);
 /* The same for a page of a group, which has blocks of this class only. */
 struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder);
 
-/* The same in two steps: only a listed page, and only a new one, all of which is going to be used soon if `dense`. */
+/* The same in two steps: only a listed page, and only a new one, of which `ahead` bytes are going to be used after the
+ * first very soon, and all if it is `dense`. */
 struct page *page_find(unsigned class_id, uint32_t holder);
-struct page *page_make(unsigned class_id, uint32_t holder, bool dense);
+struct page *page_make(unsigned class_id, uint32_t holder, bool dense, size_t ahead);
 
 /* Whether a held page has no free block. */
 bool page_is_drained(const struct page *page);
+
+/* Notes whether the program uses all of the blocks of a held page, all of which it has had. */
+void page_look(struct page *page);
 
 /* Lets a held page go. */
 void page_release(struct page *page);

@@ -1,5 +1,6 @@
 #include "ring.h"
 
+#include "fill.h"
 #include "group.h"
 #include "learn.h"
 #include "lock.h"
@@ -20,9 +21,9 @@ enum {
     REFILL_BYTES = 4 << 10,     /* of blocks that a ring may hold which grows because refills are many */
     PASSING_SLOTS = 126,        /* capacity of a ring through which blocks only pass: two batches, */
     PASSING_BYTES = 512 << 10,  /* and at most so many bytes */
-    DENSE_MAX = 4096,           /* bytes of a block: of a larger one, a program may never touch the most */
-    GROWTH_DENSE = 16,          /* `growth` from which a page made is one of many, of which the others are full */
-    GROWTH_KNOWN = 4,           /* and of a class that is known for that */
+    GROWTH_MAX = 32,            /* of `growth` */
+    GROWTH_DENSE = SUPERSLAB_UNITS,     /* units of full pages behind which the next will probably be full, too, */
+    GROWTH_KNOWN = SUPERSLAB_UNITS / 4, /* and of a class that is known for that */
     DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring, */
     DEMAND_THRIFT = 256,        /* and one above POLICY_MID_MIN under thrift */
     TICKS = 64,                 /* slow calls between looks at the clock */
@@ -497,13 +498,26 @@ static void *substitute(struct cache *cache, unsigned c, size_t size)
 /* Whether the thread fills page after page of the class, so that the next one will probably be full, too. */
 static bool grows_densely(const struct cache *cache, unsigned c)
 {
-    unsigned growth = cache->ring[c].growth;
+    unsigned growth = cache->ring[c].growth * class_info[c].units;
     bool known = policy_of(c)->huge;
-    if (growth < (known ? GROWTH_KNOWN : GROWTH_DENSE) || class_size(c) > DENSE_MAX)
+    if (growth < (known ? GROWTH_KNOWN : GROWTH_DENSE))
         return false;
     if (cache->tally)
         cache->tally->class[c].dense++;
     return known || (cache->tally && option(OPTION_LEARN) == LEARN_ON);
+}
+
+/* Whether the program uses all of the blocks of the class. It does of small ones; whether it does of large ones shows. In
+ * between what it touches are a block's ends, as often as not, and that looks like all of it. */
+static bool blocks_are_filled(unsigned c) { return class_is_filled(c) || (policy_is_large(c) && fill_is_expected(c)); }
+
+static struct page *make_page_for(const struct cache *cache, unsigned c)
+{
+    enum { PART = 32 }; /* of what the thread has filled of such pages may be resident ahead of its use */
+    if (!blocks_are_filled(c))
+        return page_make(c, cache->id, false, 0);
+    size_t ahead = ((size_t)class_info[c].units << UNIT_SHIFT) * cache->ring[c].growth / PART;
+    return page_make(c, cache->id, grows_densely(cache, c), max_size(ahead, 1));
 }
 
 /* The cache's next page of the class, new; false when memory is out. No other page has a free block. */
@@ -517,8 +531,8 @@ static bool make_page(struct cache *cache, unsigned c, size_t size)
         learn_note_size(c, size);
     }
     struct ring *ring = &cache->ring[c];
-    cache->page[c] = page_make(c, cache->id, grows_densely(cache, c));
-    ring->growth = (uint8_t)min_size(ring->growth + 1u, 2 * GROWTH_DENSE);
+    cache->page[c] = make_page_for(cache, c);
+    ring->growth = (uint8_t)min_size(ring->growth + 1u, GROWTH_MAX);
     return cache->page[c] != NULL;
 }
 
@@ -531,6 +545,8 @@ static unsigned take_from_pages(struct cache *cache, unsigned c, size_t size, vo
             unsigned taken = page_take(page, out, count);
             if (taken > 0)
                 return taken;
+            if (policy_is_large(c))
+                page_look(page);
             cache->page[c] = NULL;
             page_release(page);
         }

@@ -286,7 +286,7 @@ static void *sample_block(struct site_cache *own, unsigned c)
     bool zeroed;
     unsigned got;
     if (class_size(c) > CLASS_TABLE_MAX) /* a run is seen when it is freed, and needs no page */
-        return large_malloc(class_size(c), BLOCK_ALIGN, &zeroed);
+        return large_malloc(class_size(c), BLOCK_ALIGN, 0, &zeroed);
     void *block = group_pop(&own->groups.ring[c]);
     return block ? block : group_refill(&own->groups, c, &got);
 }

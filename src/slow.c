@@ -52,14 +52,15 @@ static void *class_malloc(unsigned class_id, size_t size, size_t align, uintptr_
     return block;
 }
 
-static void *large_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
+/* The first `written` bytes are going to be written to at once. */
+static void *large_make(size_t size, size_t align, size_t written, bool *zeroed, uintptr_t site)
 {
-    void *block = large_malloc(max_size(size, 1), align, zeroed);
+    void *block = large_malloc(max_size(size, 1), align, written, zeroed);
     if (UNLIKELY(!block) && size <= RUN_MAX_SIZE) { /* what is cached may be pages that a run could use */
         ring_collect();
         thread_close_parked();
         remote_flush();
-        block = large_malloc(max_size(size, 1), align, zeroed);
+        block = large_malloc(max_size(size, 1), align, written, zeroed);
     }
     if (block && site_is_on())
         site_note(block, large_size(block), site);
@@ -84,11 +85,11 @@ static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
         class_id = align <= BLOCK_ALIGN ? class_of(room) : class_host(class_of(class_aligned_size(room, align)));
     if (!comes_from_page(class_id)) {
         thread_check_fork();
-        return large_make(size, align, zeroed, site);
+        return large_make(size, align, 0, zeroed, site);
     }
     void *block = class_malloc(class_id, room, align, site);
     if (UNLIKELY(!block)) /* a run may still be had where a page, which takes many units for its many blocks, is not */
-        return large_make(size, align, zeroed, site);
+        return large_make(size, align, 0, zeroed, site);
     return checking() ? check_begin(block, block_class(block), size, "malloc") : block;
 }
 
@@ -224,13 +225,14 @@ static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
 {
     int saved = errno;
     bool zeroed;
+    size_t copied = min_size(have, size);
     /* What has grown grows on, and a run can do so in place. */
     bool as_run = size > CLASS_TABLE_MAX && !checking();
-    void *other = as_run ? large_make(size, BLOCK_ALIGN, &zeroed, site) : NULL;
+    void *other = as_run ? large_make(size, BLOCK_ALIGN, copied, &zeroed, site) : NULL;
     if (!other) /* or a page may have a block where no run is left */
         other = malloc_at(size, site);
     if (LIKELY(other)) {
-        __builtin_memcpy(other, block, min_size(have, size));
+        __builtin_memcpy(other, block, copied);
         hak_free(block);
     } else if (size <= have && !checking()) { /* it did for more, so it does for less */
         errno = saved;

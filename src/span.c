@@ -4,13 +4,15 @@
 #include "map.h"
 #include "meta.h"
 #include "os.h"
+#include "prefault.h"
 #include "retain.h"
 
 enum {
     GROW_FIRST = 2, /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
     GROW_MAX = 32,
-    DENSE_SLABS = 16, /* in use, before a huge page is small in comparison */
-    HUGE_OF = 4096,  /* bytes of a page of memory of which 512 make a huge page of the size of a superslab */
+    DENSE_SLABS = 8, /* in use, before a huge page is small in comparison */
+    HUGE_OF = 4096,  /* bytes of a page of memory of which that many make a huge page of the size of a superslab: */
+    HUGE_PAGES = 512,
     SAID_MAX = 8192  /* superslabs with a backing of their own: each may cost the process a mapping, of 65,530 */
 };
 
@@ -77,8 +79,8 @@ static void slab_refile(struct superslab *slab, unsigned old_set)
         slabset_add(set, slab->number);
 }
 
-/* Marks units as used. True when none of them was dirty. */
-static bool slab_take(struct superslab *slab, uint32_t mask)
+/* Marks units as used. How many of them were clean. */
+static size_t slab_take(struct superslab *slab, uint32_t mask)
 {
     HAK_ASSERT((slab->used & mask) == 0);
     unsigned old_set = slab_set(slab);
@@ -89,7 +91,7 @@ static bool slab_take(struct superslab *slab, uint32_t mask)
     heap.used_units += count_bits(mask);
     heap.dirty_units -= count_bits(dirty);
     slab_refile(slab, old_set);
-    return dirty == 0;
+    return count_bits(mask & ~dirty);
 }
 
 /* Marks units as free; of these, `dirty` are dirty and `purged` went back to the system. */
@@ -167,8 +169,8 @@ void span_split(struct superslab *slab)
 
 /* ---- Taking runs ------------------------------------------------------------------------------------------------- */
 
-/* Units that the program is to have. True when none of them was dirty. */
-static bool slab_use(struct superslab *slab, uint32_t mask)
+/* Units that the program is to have. How many of them were clean. */
+static size_t slab_use(struct superslab *slab, uint32_t mask)
 {
     if (UNLIKELY(slab->backing == BACKING_HUGE && slab_is_untouched(slab)))
         span_split(slab);
@@ -177,13 +179,14 @@ static bool slab_use(struct superslab *slab, uint32_t mask)
     return slab_take(slab, mask);
 }
 
-static bool run_take(struct run run, size_t units)
+static struct run run_take(struct run run, size_t units)
 {
-    bool zeroed = true;
+    run.clean = 0;
     for (size_t i = 0; i < run_slabs(run, units); i++)
-        zeroed &= slab_use(slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
+        run.clean += slab_use(slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
+    run.zeroed = run.clean == units;
     heap_publish();
-    return zeroed;
+    return run;
 }
 
 /* ---- Growing ----------------------------------------------------------------------------------------------------- */
@@ -303,19 +306,21 @@ static struct run find_run(size_t units, size_t align_units)
     return (struct run){.slab = first == SLAB_NONE ? NULL : slab_at(first)};
 }
 
+/* In a heap that grows when there is none. */
+static struct run obtain_run(size_t units, size_t align_units)
+{
+    struct run run = find_run(units, align_units);
+    size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
+    if (run.slab || !grow(slabs, max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE)))
+        return run;
+    return find_run(units, align_units);
+}
+
 struct run span_alloc(size_t units, size_t align_units)
 {
     HAK_ASSERT(lock_is_held() && units > 0 && is_power_of_two(align_units));
-    struct run run = find_run(units, align_units);
-    if (!run.slab) {
-        size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
-        if (!grow(slabs, max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE)))
-            return run;
-        run = find_run(units, align_units);
-    }
-    if (run.slab)
-        run.zeroed = run_take(run, units);
-    return run;
+    struct run run = obtain_run(units, align_units);
+    return run.slab ? run_take(run, units) : run;
 }
 
 /* ---- Dense memory ------------------------------------------------------------------------------------------------ */
@@ -344,8 +349,9 @@ static struct run find_resident(size_t units)
 
 void span_note_huge(uint64_t nanoseconds)
 {
-    enum { LONG = 1000 * 1000 }; /* 512 page faults take less, and clearing 2 MiB a tenth of it */
-    bool is_slow = nanoseconds > LONG;
+    enum { LONG = 1000 * 1000 }; /* clearing 2 MiB takes a tenth of it, and 512 page faults less on most systems */
+    uint64_t instead = HUGE_PAGES * prefault_touch_time(); /* for pages that were at hand: others take longer, too */
+    bool is_slow = nanoseconds > max_size(LONG, instead + instead / 2);
     fetch_add_relaxed(&heap.slow, is_slow);
     store_relaxed(&heap.slow_row, is_slow ? load_relaxed(&heap.slow_row) + 1 : 0); /* relaxed: a matter of policy */
 }
@@ -380,36 +386,61 @@ static struct superslab *find_untouched(void)
     return n == SLAB_NONE ? NULL : slab_at(n);
 }
 
-/* Makes an untouched superslab the open one, for `units` of it; false when there is none to be had, the heap is small, or
- * huge pages are slow. */
-static COLD bool open_dense(size_t units)
+/* Puts an untouched superslab in a huge page, of which `units` are needed. False if that is not to be. */
+static COLD bool slab_dense(struct superslab *slab, size_t units)
 {
-    if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS || os_page_size() != HUGE_OF || !huge_is_worth_it(units))
-        return false;
-    struct superslab *slab = find_untouched();
-    if (!slab && grow(1, SUPERSLAB_SIZE))
-        slab = find_untouched();
-    if (!slab)
-        return false;
-    if (slab->backing != BACKING_HUGE && !slab_back(slab, BACKING_HUGE))
+    if (os_page_size() != HUGE_OF || !huge_is_worth_it(units) ||
+        (slab->backing != BACKING_HUGE && !slab_back(slab, BACKING_HUGE)))
         return false;
     /* As soon as any of it is touched. What had been purged is still marked so: it is regretted when it is used. */
     slab->dirty = low_mask32(SUPERSLAB_UNITS);
     heap.dirty_units += SUPERSLAB_UNITS;
+    return true;
+}
+
+/* Makes such a superslab the open one. False when there is none to be had, the heap is small, or huge pages are slow. */
+static COLD bool open_dense(size_t units)
+{
+    if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS)
+        return false;
+    struct superslab *slab = find_untouched();
+    if (!slab && grow(1, SUPERSLAB_SIZE))
+        slab = find_untouched();
+    if (!slab || !slab_dense(slab, units))
+        return false;
     heap.open = slab;
     return true;
 }
 
+/* A run of whole superslabs, and maybe a part of one. */
+static struct run alloc_dense_slabs(size_t units)
+{
+    struct run run = obtain_run(units, 1);
+    if (!run.slab)
+        return run;
+    bool opens = false;
+    for (size_t i = 0; i < units / SUPERSLAB_UNITS; i++) {
+        struct superslab *slab = slab_at(run.slab->number + (uint32_t)i);
+        bool dense = slab_is_untouched(slab) && slab_dense(slab, SUPERSLAB_UNITS);
+        opens |= dense && i == 0;
+    }
+    run = run_take(run, units);
+    run.opens_huge = opens;
+    return run;
+}
+
 struct run span_alloc_dense(size_t units)
 {
-    HAK_ASSERT(lock_is_held() && units > 0 && units <= SUPERSLAB_UNITS);
+    HAK_ASSERT(lock_is_held() && units > 0);
+    if (units >= SUPERSLAB_UNITS)
+        return alloc_dense_slabs(units);
     struct run run = find_resident(units);
     bool opens = !run.slab && open_dense(units);
     if (opens)
         run = find_dirty_run(heap.open, units);
     if (!run.slab)
         return span_alloc(units, 1);
-    run.zeroed = run_take(run, units);
+    run = run_take(run, units);
     run.opens_huge = opens;
     return run;
 }
@@ -427,7 +458,7 @@ void span_free(struct run run, size_t units, size_t touched)
     heap_publish();
 }
 
-bool span_extend(struct run run, size_t units, size_t new_units)
+bool span_extend(struct run run, size_t units, size_t new_units, size_t *clean)
 {
     HAK_ASSERT(lock_is_held() && new_units > units);
     size_t have = run_slabs(run, units), want = run_slabs(run, new_units);
@@ -440,10 +471,11 @@ bool span_extend(struct run run, size_t units, size_t new_units)
             slab_unit_start(slab_at(number), 0) != slab_unit_start(run.slab, 0) + (i << SUPERSLAB_SHIFT))
             return false;
     }
+    *clean = 0;
     for (size_t i = have - 1; i < want; i++) {
         uint32_t mask = run_mask(run, new_units, i) & ~(i < have ? run_mask(run, units, i) : 0);
         if (mask != 0)
-            slab_use(slab_at(run.slab->number + (uint32_t)i), mask);
+            *clean += slab_use(slab_at(run.slab->number + (uint32_t)i), mask);
     }
     heap_publish();
     return true;

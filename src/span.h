@@ -24,7 +24,8 @@
 struct run {
     struct superslab *slab; /* NULL: no run */
     uint32_t unit;          /* index of the first unit in it */
-    bool zeroed;            /* the memory is known to read as zero */
+    size_t clean;           /* units that are known not to be resident */
+    bool zeroed;            /* all are: the memory reads as zero */
     bool opens_huge;        /* the first of a huge page that nobody has touched: span_try_huge is to be called */
 };
 
@@ -34,7 +35,7 @@ INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.un
  * fits best; grows the heap when there is none. slab is NULL when memory is out. Under the lock. */
 struct run span_alloc(size_t units, size_t align_units);
 
-/* The same for memory that is going to be in use throughout, and soon: up to a superslab's units. */
+/* The same, at any address, for memory that is going to be in use throughout, and soon. */
 struct run span_alloc_dense(size_t units);
 
 /* Touches the memory of a run that opens a huge page, and takes the time: where it takes the system long to find 2 MiB,
@@ -49,8 +50,9 @@ void span_split(struct superslab *slab);
  * are as clean as span_alloc gave them. Under the lock. */
 void span_free(struct run run, size_t units, size_t touched);
 
-/* Makes a run of `units` longer in place, up to `new_units`. False when what follows is not free. Under the lock. */
-bool span_extend(struct run run, size_t units, size_t new_units);
+/* Makes a run of `units` longer in place, up to `new_units`; *clean is how many of the new ones were clean. False when
+ * what follows is not free. Under the lock. */
+bool span_extend(struct run run, size_t units, size_t new_units, size_t *clean);
 
 /* Gives dirty free memory back to the system: all but `keep_bytes`, or about as much as asked for. Returns the bytes
  * that went. Not under the lock. */

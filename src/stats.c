@@ -7,6 +7,7 @@
 #include "meta.h"
 #include "options.h"
 #include "page.h"
+#include "prefault.h"
 #include "remote.h"
 #include "ring.h"
 #include "span.h"
@@ -66,6 +67,7 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     s->free_clean = span.clean;
     s->huge = span.huge;
     s->huge_slow = span.huge_slow;
+    s->prefaulted = prefault_bytes();
     s->large = minus(span.used, paged) + large.mapped_bytes;
     s->large_blocks = large.blocks;
     s->malloc_large = large.mallocs;

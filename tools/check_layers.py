@@ -16,7 +16,7 @@ import sys
 LAYERS = [
     ["base", "atomic", "word"],
     ["os", "class"],
-    ["text", "lock", "slabset", "retain", "maps"],
+    ["text", "lock", "slabset", "retain", "prefault", "fill", "maps"],
     ["error", "map", "meta"],
     ["options", "span"],
     ["page", "policy"],

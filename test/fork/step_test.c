@@ -26,7 +26,7 @@
 #include "span.h"
 #include "thread.h"
 
-enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 60, KEPT = 60, BLOCKS = 200 };
+enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 30, KEPT = 60, BLOCKS = 200 };
 
 /* ---- Blocks that are there throughout ---------------------------------------------------------------------------- */
 

@@ -68,6 +68,11 @@ DEFECTS = [
      "atomic_fetch_or_explicit(&page->free[word], mask, memory_order_acquire);",
      RACE),
 
+    ("resident_when_in_use", "page", "two_words_against_release", "page.c",
+     "page->ready = (uint16_t)(end / memory_page);",
+     "",
+     "what is made resident was not written to"),
+
     ("removed_without_second_look", "slabset", "add_against_remove", "slabset.c",
      "if (load_seq(members) != 0)",
      "if (false)",

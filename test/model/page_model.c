@@ -7,11 +7,13 @@
 #include "model.h"
 
 #include "error.h"
+#include "fill.h"
 #include "lock.h"
 #include "map.h"
 #include "options.h"
 #include "os.h"
 #include "page.h"
+#include "prefault.h"
 #include "purge.h"
 #include "span.h"
 
@@ -128,6 +130,17 @@ void retain_vacate(ptrdiff_t bytes) { (void)bytes; }
 void retain_regret(size_t bytes) { (void)bytes; }
 size_t retain_excess(void) { return 0; }
 void retain_purged(size_t looked_at, size_t left) { (void)looked_at, (void)left; }
+
+_Atomic(uint8_t) prefault_verdict = PREFAULT_PAYS;
+
+void prefault(char *start, size_t size)
+{
+    for (char *block = start; block < start + size; block += size_at(start))
+        model_check(!content_of(block)->written, "what is made resident was not written to");
+}
+
+bool fill_look(char *start, size_t size) { return (void)start, (void)size, false; }
+void fill_note(unsigned kind, bool is_filled) { (void)kind, (void)is_filled; }
 
 static _Atomic(uint32_t) lock_word;
 

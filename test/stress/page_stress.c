@@ -88,7 +88,7 @@ static void give_back(struct self *self, uint64_t *random)
 static void make_large(void)
 {
     bool zeroed;
-    void *block = large_malloc(UNIT_SIZE, 1, &zeroed);
+    void *block = large_malloc(UNIT_SIZE, 1, 0, &zeroed);
     must(block, "large_malloc: no memory");
     large_free(block);
 }

@@ -69,7 +69,7 @@ static void expect_bytes(const char *block, size_t plus, size_t minus)
 static struct live *do_malloc(size_t size, size_t align)
 {
     bool zeroed = false;
-    char *block = large_malloc(size, align, &zeroed);
+    char *block = large_malloc(size, align, 0, &zeroed);
     must(block && (uintptr_t)block % align == 0 && (uintptr_t)block % UNIT_SIZE == 0, "large_malloc(%zu, %zu): saw %p", size,
          align, (void *)block);
     struct live *live = &g_live[g_count++];
@@ -220,9 +220,9 @@ static void test_too_much(void **state)
 {
     (void)state;
     bool zeroed;
-    assert_null(large_malloc(PTRDIFF_MAX, BLOCK_ALIGN, &zeroed));
-    assert_null(large_malloc((size_t)1 << 48, BLOCK_ALIGN, &zeroed));
-    assert_null(large_malloc(MIB, (size_t)1 << 62, &zeroed));
+    assert_null(large_malloc(PTRDIFF_MAX, BLOCK_ALIGN, 0, &zeroed));
+    assert_null(large_malloc((size_t)1 << 48, BLOCK_ALIGN, 0, &zeroed));
+    assert_null(large_malloc(MIB, (size_t)1 << 62, 0, &zeroed));
     stats_must_agree();
     struct live *live = do_malloc(40 * MIB, BLOCK_ALIGN);
     assert_false(large_resize(live->block, (size_t)1 << 48));
@@ -251,7 +251,7 @@ static void test_a_hopeless_request_unmaps_nothing(void **state)
     size_t before = mapped();
     assert_true(before >= 20 * MIB);
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
-        assert_null(large_malloc(sizes[i], BLOCK_ALIGN, &zeroed));
+        assert_null(large_malloc(sizes[i], BLOCK_ALIGN, 0, &zeroed));
         must(mapped() == before, "a request for %zu bytes: %zu bytes of superslabs became %zu", sizes[i], before,
              mapped());
     }

@@ -244,7 +244,8 @@ static void live_extend(struct live *live, size_t new_units)
               slab_base(n) == slab_base(live->run.slab->number) + ((size_t)(n - live->run.slab->number) << SUPERSLAB_SHIFT) &&
               !unit_is_used(live->run, i);
     }
-    bool done = span_extend(live->run, live->units, new_units);
+    size_t clean = 0;
+    bool done = span_extend(live->run, live->units, new_units, &clean);
     must(done == can, "span_extend from %zu to %zu: expected %d, saw %d", live->units, new_units, can, done);
     if (done)
         units_set(live->run, live->units, new_units, true);

@@ -1,0 +1,236 @@
+/* fill_test.c - of which sizes the program uses whole blocks: what is seen, what is expected then, and what is done about
+ * it with runs and with pages of blocks.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "class.h"
+#include "fill.h"
+#include "large.h"
+#include "lock.h"
+#include "map.h"
+#include "os.h"
+#include "page.h"
+#include "prefault.h"
+#include "purge.h"
+#include "span.h"
+
+enum { PAGES = 64 };
+
+static size_t memory_page(void) { return os_page_size(); }
+static void verdict_set(enum prefault_verdict verdict) { store_relaxed(&prefault_verdict, verdict); }
+
+/* Memory of so many pages, of which the first `used` were written to. */
+static bool looks_filled(size_t used, size_t pages)
+{
+    void *start;
+    must(os_map(pages * memory_page(), UNIT_SIZE, NULL, &start) == 0, "no memory");
+    for (size_t i = 0; i < used; i++)
+        ((char *)start)[i * memory_page()] = 1;
+    bool filled = fill_look(start, pages * memory_page());
+    os_unmap(start, pages * memory_page());
+    return filled;
+}
+
+static void test_look(void **state)
+{
+    (void)state;
+    assert_false(looks_filled(0, PAGES));
+    assert_false(looks_filled(PAGES / 2, PAGES));
+    assert_false(looks_filled(PAGES - PAGES / 8 - 1, PAGES));
+    assert_true(looks_filled(PAGES - PAGES / 8, PAGES));
+    assert_true(looks_filled(1, 1));
+    assert_true(looks_filled(16384, 16384));
+    assert_false(looks_filled(12000, 16384)); /* the places that are looked at are not the first */
+}
+
+static unsigned times_expected(unsigned kind, unsigned of)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < of; i++)
+        count += fill_is_expected(kind);
+    return count;
+}
+
+static void test_what_was_seen_twice_is_expected(void **state)
+{
+    (void)state;
+    unsigned c = class_of(100000);
+    assert_int_equal(times_expected(c, 20), 0);
+    fill_note(c, true);
+    assert_int_equal(times_expected(c, 20), 0);
+    fill_note(c, true);
+    assert_true(fill_is_known(c));
+    assert_int_equal(times_expected(c, 160), 150); /* the others are to be looked at again */
+    assert_int_equal(times_expected(c + 1, 20), 0);
+    fill_note(c, false);
+    assert_int_equal(times_expected(c, 20), 0);
+}
+
+/* Runs of one kind are like those of another of which nothing is known. */
+static void test_runs_of_new_sizes(void **state)
+{
+    (void)state;
+    unsigned kind = fill_kind_of_run(3 * MIB), other = fill_kind_of_run(8 * MIB);
+    assert_int_equal(kind, fill_kind_of_run(2 * MIB));
+    assert_int_not_equal(kind, fill_kind_of_run(4 * MIB));
+    fill_note(kind, true);
+    assert_int_equal(times_expected(other, 20), 0);
+    fill_note(kind, true);
+    assert_true(times_expected(kind, 20) > 0 && times_expected(other, 20) > 0);
+    fill_note(other, false);
+    assert_int_equal(times_expected(other, 20), 0);
+    assert_true(times_expected(kind, 20) > 0);
+    assert_int_equal(times_expected(fill_kind_of_run(32 * MIB), 20), 0);
+    fill_note(kind, false);
+    assert_int_equal(times_expected(kind, 20), 0);
+}
+
+/* ---- Pages of blocks --------------------------------------------------------------------------------------------- */
+
+static size_t resident_in(const struct page *page)
+{
+    return os_resident(page->start, (size_t)class_info[page->class_id].units << UNIT_SHIFT);
+}
+
+static void test_pages_are_looked_at_once(void **state)
+{
+    enum { SIZE = 65536 };
+    (void)state;
+    void *blocks[64];
+    verdict_set(PREFAULT_PAYS);
+    unsigned c = class_of(SIZE);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        struct page *page = page_make(c, 1, false, 0);
+        unsigned taken = page_take(page, blocks, COUNT_OF(blocks));
+        assert_int_equal(taken, class_info[c].blocks);
+        assert_int_equal(resident_in(page), 0);
+        assert_false(fill_is_known(c));
+        for (unsigned i = 0; i < taken; i++)
+            memset(blocks[i], 1, turn == 0 ? 1 : SIZE);
+        page_look(page);
+        os_purge(page->start, SIZE * taken);
+        page_look(page); /* what is resident now tells nothing */
+    }
+    assert_true(fill_is_known(c));
+    struct page *page = page_make(c, 1, false, 1);
+    page_take(page, blocks, 1);
+    assert_int_equal(resident_in(page), SIZE);
+    page_look(page); /* it was made resident, which tells nothing either */
+    assert_true(fill_is_known(c));
+}
+
+/* ---- Runs -------------------------------------------------------------------------------------------------------- */
+
+static char *large(size_t size, size_t written)
+{
+    bool zeroed;
+    char *block = large_malloc(size, BLOCK_ALIGN, written, &zeroed);
+    must(block && zeroed, "no fresh block of %zu bytes", size);
+    return block;
+}
+
+static void unmake(char *block, size_t used)
+{
+    memset(block, 1, used);
+    large_free(block);
+    purge_all(0);
+}
+
+static void forget_runs(void)
+{
+    for (unsigned kind = CLASS_SLOTS; kind < FILL_KINDS; kind++)
+        fill_note(kind, false);
+}
+
+static void test_runs(void **state)
+{
+    enum { SIZE = 1500 << 10, MORE = 1900 << 10 }; /* less than a superslab */
+    (void)state;
+    forget_runs();
+    verdict_set(PREFAULT_PAYS);
+    for (unsigned i = 0; i < 2; i++) {
+        char *block = large(SIZE - 100, 0);
+        assert_int_equal(os_resident(block, SIZE), 0);
+        unmake(block, SIZE - 100);
+    }
+    char *block = large(SIZE - 2 * memory_page() + 1, 0);
+    assert_int_equal(os_resident(block, SIZE), SIZE - memory_page());
+    for (size_t i = 0; i < SIZE - memory_page(); i++)
+        must(block[i] == 0, "a block that is said to read as zero does not");
+    must(large_resize(block, MORE), "a block with free memory behind it cannot grow");
+    size_t before = align_up(SIZE, UNIT_SIZE);
+    assert_int_equal(os_resident(block + before, MORE - before), MORE - before);
+    unmake(block, 1);
+
+    /* Until one that is looked at, one of sixteen, is hardly used. */
+    bool was_looked_at = false;
+    for (unsigned i = 0; i < 16 && !was_looked_at; i++) {
+        block = large(SIZE, 0);
+        was_looked_at = os_resident(block, SIZE) == 0;
+        unmake(block, 1);
+    }
+    assert_true(was_looked_at);
+    block = large(SIZE, 0);
+    assert_int_equal(os_resident(block, SIZE), 0);
+    unmake(block, 1);
+    block = large(SIZE, 100000); /* is going to be copied to */
+    assert_int_equal(os_resident(block, SIZE), align_up(100000, memory_page()));
+    unmake(block, 1);
+}
+
+/* The newest block shows what the next will be as soon as it is filled, and not before. */
+static void test_live_runs_show(void **state)
+{
+    enum { SIZE = 1 << 20, BLOCKS = 6 };
+    (void)state;
+    char *blocks[BLOCKS];
+    forget_runs();
+    verdict_set(PREFAULT_PAYS);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        blocks[i] = large(SIZE, 0);
+        must(i > 3 || os_resident(blocks[i], SIZE) == 0, "a block is resident before it is known that it will be filled");
+        if (i > 1)
+            memset(blocks[i], 1, SIZE);
+    }
+    assert_true(fill_is_known(fill_kind_of_run(SIZE)));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        large_free(blocks[i]);
+    purge_all(0);
+}
+
+/* Whole superslabs of a run that will be filled lie in huge pages, whatever the verdict is. */
+static void test_long_runs_are_in_huge_pages(void **state)
+{
+    enum { SLABS = 3 };
+    (void)state;
+    bool zeroed;
+    size_t size = SLABS * SUPERSLAB_SIZE + UNIT_SIZE;
+    verdict_set(PREFAULT_NEVER);
+    for (unsigned i = 0; i < 2; i++)
+        fill_note(fill_kind_of_run(size), true);
+    span_note_huge(0);
+    char *block = NULL;
+    for (unsigned i = 0; i < 2 && (!block || map_page(block)->slab->backing != BACKING_HUGE); i++)
+        block = large_malloc(size, BLOCK_ALIGN, 0, &zeroed); /* one of sixteen is to be looked at */
+    must(block != NULL, "no memory");
+    for (uint32_t i = 0; i < SLABS; i++)
+        assert_int_equal(slab_at(map_page(block)->slab->number + i)->backing, BACKING_HUGE);
+    assert_int_not_equal(slab_at(map_page(block)->slab->number + SLABS)->backing, BACKING_HUGE);
+    heap_must_be_valid("with a run in huge pages");
+    large_free(block);
+    heap_must_be_valid("after a run in huge pages");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_look),
+        cmocka_unit_test(test_what_was_seen_twice_is_expected),
+        cmocka_unit_test(test_runs_of_new_sizes),
+        cmocka_unit_test(test_pages_are_looked_at_once),
+        cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_live_runs_show),
+        cmocka_unit_test(test_long_runs_are_in_huge_pages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
