@@ -30,39 +30,50 @@ static size_t mapping_size(size_t size) { return align_up(size, os_page_size());
 
 /* ---- Of what sizes blocks are filled ----------------------------------------------------------------------------- */
 
-/* [lock] The newest block of a kind of which it is not known: by the time the next is made, it is in use. In the child of
- * a fork its memory may not be where it says; the system then says that nothing is resident. */
+/* [lock] The newest block of a kind of which it is not known: by the time the next is made, it is in use. */
 static struct page *newest;
+static unsigned looks_left; /* [lock] until it is given up */
 
 static void newest_forget(const struct page *large) { newest = newest == large ? NULL : newest; }
 
-/* A block whose memory was fresh and that is filled shows what others will be; one that is not may be so later. */
+/* A block whose memory was fresh and that is filled shows what others will be; one that is not may be so later, but
+ * after some looks that counts as an answer. */
+static void newest_look(void)
+{
+    bool is_filled = fill_look(newest->start, bytes_of(newest));
+    if (!is_filled && --looks_left > 0)
+        return;
+    fill_note(fill_kind_of_run(bytes_of(newest)), is_filled);
+    newest->zeroed = false;
+    newest = NULL;
+}
+
 static bool is_going_to_be_filled(size_t bytes)
 {
-    if (newest && fill_look(newest->start, bytes_of(newest))) {
-        fill_note(fill_kind_of_run(bytes_of(newest)), true);
-        newest->zeroed = false;
-        newest = NULL;
-    }
+    if (newest)
+        newest_look();
     return fill_is_expected(fill_kind_of_run(bytes));
 }
 
 static void newest_note(struct page *large)
 {
-    if (large->zeroed && !fill_is_known(fill_kind_of_run(bytes_of(large))))
-        newest = large;
+    enum { LOOKS = 4 };
+    if (!large->zeroed || !fill_is_open(fill_kind_of_run(bytes_of(large))))
+        return;
+    newest = large;
+    looks_left = LOOKS;
 }
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
 
 /* What there is to know of a large block's memory when it is made. */
 struct fresh {
-    bool zeroed;    /* reads as zero */
-    bool untouched; /* little of it is resident */
-    bool expected;  /* all of it is going to be used: to be made resident */
+    bool zeroed;     /* reads as zero */
+    bool clean;      /* none of it is resident */
+    bool shows;      /* what is resident of it later is what the program has used */
+    bool expected;   /* all of it is going to be used, and is to be made resident */
     struct run huge; /* opens a huge page, if there is any */
 };
-
 
 /* Fills in a descriptor and enters it in the page map. Under the lock. */
 static void large_enter(struct page *large, char *start, struct superslab *slab, size_t bytes, struct fresh fresh)
@@ -70,7 +81,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->start = start;
     large->slab = slab;
     large->class_id = 0;
-    large->zeroed = fresh.untouched && !fresh.expected;
+    large->zeroed = fresh.shows;
     store_relaxed(&large->bytes, bytes);
     store_relaxed(&large->state, PAGE_OWNED); /* never FULL: no late reader may list it */
     newest_note(large);
@@ -84,16 +95,20 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
 static bool run_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
 {
     size_t units = units_for(size);
+    unsigned kind = fill_kind_of_run(units << UNIT_SHIFT);
     bool expected = is_going_to_be_filled(units << UNIT_SHIFT), dense = expected && align <= UNIT_SIZE;
     struct run run = dense ? span_alloc_dense(units) : span_alloc(units, units_for(align));
     if (!run.slab)
         return false;
     *fresh = (struct fresh){
         .zeroed = run.zeroed,
-        .untouched = run.clean > units / 2,
+        .clean = run.clean == units,
+        .shows = run.clean == units && !expected,
         .expected = expected && run.clean > 0,
         .huge = run.opens_huge ? run : (struct run){.slab = NULL},
     };
+    if (fill_is_known(kind) && !expected && !fresh->shows)
+        fill_postpone(kind);
     large_enter(large, run_start(run), run.slab, units << UNIT_SHIFT, *fresh);
     return true;
 }
@@ -104,7 +119,8 @@ static bool mapping_make(struct page *large, size_t size, size_t align, struct f
     size_t bytes = mapping_size(size);
     if (!map_obtain(bytes, align, UNIT_SIZE, NULL, &start))
         return false;
-    *fresh = (struct fresh){.zeroed = true, .untouched = true, .expected = is_going_to_be_filled(bytes)};
+    bool expected = is_going_to_be_filled(bytes);
+    *fresh = (struct fresh){.zeroed = true, .clean = true, .shows = !expected, .expected = expected};
     large_enter(large, start, NULL, bytes, *fresh);
     return true;
 }
@@ -129,7 +145,7 @@ static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
     if (fresh.huge.slab)
         span_try_huge(fresh.huge);
     size_t soon = mapping_size(fresh.expected ? size : written);
-    if (fresh.zeroed)
+    if (fresh.clean)
         prefault(large->start, soon);
     else if (fresh.expected)
         prefault_rest(large->start, soon);
@@ -169,7 +185,7 @@ bool large_free(void *block)
     }
     struct superslab *slab = large->slab;
     size_t bytes = bytes_of(large);
-    if (large->zeroed)
+    if (large->zeroed && fill_wants_look(fill_kind_of_run(bytes)))
         fill_note(fill_kind_of_run(bytes), fill_look(block, bytes));
     newest_forget(large);
     map_set_large(block, NULL);
@@ -235,6 +251,8 @@ bool large_resize(void *block, size_t size)
         before = bytes_of(large);
         done = size <= RUN_MAX_SIZE && run_resize(large, size, &clean);
         expected = done && clean > 0 && fill_is_expected(fill_kind_of_run(size));
+        if (done && bytes_of(large) > before && (expected || clean < (bytes_of(large) - before) >> UNIT_SHIFT))
+            large->zeroed = false;
     } else if (large) {
         done = os_resize(block, bytes_of(large), mapping_size(size)) == 0;
         if (done)
@@ -278,6 +296,8 @@ COLD void *large_move(void *block, size_t size)
     lock_release();
     return moved;
 }
+
+COLD void large_after_fork(void) { newest = NULL; }
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 

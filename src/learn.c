@@ -1,5 +1,6 @@
 #include "learn.h"
 
+#include "fill.h"
 #include "lock.h"
 #include "options.h"
 #include "os.h"
@@ -659,6 +660,8 @@ COLD void learn_start(void)
 {
     bool learns = option(OPTION_LEARN) == LEARN_ON || option(OPTION_LEARN) == LEARN_SHADOW;
     store_relaxed(&learn_counts, learns && !option(OPTION_CHECK));
+    if (option(OPTION_LEARN) == LEARN_ON && !option(OPTION_CHECK))
+        fill_begin();
 }
 
 void learn_after_fork(bool self_counts)

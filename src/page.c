@@ -58,7 +58,7 @@ static unsigned listing_set(unsigned class_id, unsigned group)
 /* ---- Purged memory ----------------------------------------------------------------------------------------------- */
 
 /* For each unit of the page a mask of its pages of memory: bit set = purged, and no block in it handed out since.
- * Relaxed: a bit is written by whoever has all blocks of that page of memory in hand, and read for retention only. */
+ * Relaxed: a bit is written by whoever has all blocks of that page of memory in hand. */
 static _Atomic(uint16_t) *page_purged(const struct page *page)
 {
     return (_Atomic(uint16_t) *)&page->free[class_info[page->class_id].words];
@@ -183,8 +183,8 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
     page->checked = option(OPTION_CHECK);
-    page->ahead = (uint16_t)max_size((ahead + os_page_size() - 1) / os_page_size(), class_is_filled(class_id));
-    page->ready = 0;
+    page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
+    page->ready = run.clean > 0 ? 0 : (uint16_t)(info->units * (UNIT_SIZE / os_page_size()));
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
     store_relaxed(&page->has_purged, false);
     store_relaxed(&page->freed, 0);
@@ -744,6 +744,7 @@ static void page_adopt(struct page *page, void *argument)
     /* What a vanished thread took and wrote to may be marked as free and never touched: the copies are not of one
      * moment. */
     page->zeroed = false;
+    page->ahead = 0; /* nor is what is said to be purged */
     store_relaxed(&page->virgin, class_info[page->class_id].blocks);
     if (bitmap_is_empty(page->free, &class_info[page->class_id]))
         store_seq(&page->state, PAGE_FULL);

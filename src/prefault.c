@@ -2,8 +2,11 @@
 
 #include "os.h"
 
+#include <errno.h>
+
 enum {
-    MOST = 64 << 20, /* bytes at a time: of a mistake, more would hurt */
+    MOST = 64 << 20, /* bytes: of a mistake, more would hurt */
+    AT_ONCE = 1 << 20, /* of these in one call, for which other threads may have to wait */
     BATCH = 8,       /* pages of memory of which the time is taken, */
     TIMINGS = 2,     /* so often in each way; the fastest counts, for a thread may lose its processor any time */
     GAIN_LEAST = 115 /* hundredths of the time by call that touching has to take; larger batches gain more */
@@ -32,12 +35,15 @@ void prefault_note(enum prefault_way way, uint64_t nanoseconds)
     store_relaxed(&prefault_verdict, touch * 100 > call * GAIN_LEAST ? PREFAULT_PAYS : PREFAULT_NEVER);
 }
 
-/* False when the system does not know the call, or has no memory: the program will see. */
+/* False when the system does not know the call, or refuses it; where it has no memory, the program will see. */
 static bool populate(char *start, size_t size)
 {
-    if (os_populate(start, size)) {
-        store_relaxed(&prefault_verdict, PREFAULT_NEVER);
-        return false;
+    for (size_t done = 0; done < size; done += AT_ONCE) {
+        int error = os_populate(start + done, min_size(size - done, AT_ONCE));
+        if (error && error != ENOMEM)
+            store_relaxed(&prefault_verdict, PREFAULT_NEVER);
+        if (error)
+            return false;
     }
     fetch_add_relaxed(&timing.bytes, size);
     return true;

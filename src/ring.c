@@ -513,11 +513,15 @@ static bool blocks_are_filled(unsigned c) { return class_is_filled(c) || (policy
 
 static struct page *make_page_for(const struct cache *cache, unsigned c)
 {
-    enum { PART = 32 }; /* of what the thread has filled of such pages may be resident ahead of its use */
-    if (!blocks_are_filled(c))
+    enum {
+        PART = 32,  /* of what the thread has filled of such pages may be resident ahead of its use; */
+        FEW = 4     /* units: with fewer, what a refill takes would be most of what a thread has that then idles */
+    };
+    unsigned growth = cache->ring[c].growth * class_info[c].units;
+    if (!blocks_are_filled(c) || growth < FEW)
         return page_make(c, cache->id, false, 0);
-    size_t ahead = ((size_t)class_info[c].units << UNIT_SHIFT) * cache->ring[c].growth / PART;
-    return page_make(c, cache->id, grows_densely(cache, c), max_size(ahead, 1));
+    size_t ahead = ((size_t)growth << UNIT_SHIFT) / PART;
+    return page_make(c, cache->id, grows_densely(cache, c), ahead);
 }
 
 /* The cache's next page of the class, new; false when memory is out. No other page has a free block. */
@@ -545,7 +549,7 @@ static unsigned take_from_pages(struct cache *cache, unsigned c, size_t size, vo
             unsigned taken = page_take(page, out, count);
             if (taken > 0)
                 return taken;
-            if (policy_is_large(c))
+            if (policy_is_large(c) && fill_wants_look(c))
                 page_look(page);
             cache->page[c] = NULL;
             page_release(page);

@@ -25,6 +25,7 @@ static struct {
     size_t huge_slabs;            /* [lock] and is BACKING_HUGE */
     _Atomic(uint32_t) slow;       /* [atomic] huge pages that took the system long, */
     _Atomic(uint32_t) slow_row;   /* [atomic] of these in a row; 0 after one that did not */
+    _Atomic(bool) one_was_fast;   /* [atomic] a huge page did not take long */
     size_t dense_spared;          /* [lock] units of dense memory for which no huge page is to be asked, for now */
     struct superslab *open;       /* [lock] the one that dense memory is taken from; NULL: none */
     char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
@@ -354,6 +355,7 @@ void span_note_huge(uint64_t nanoseconds)
     bool is_slow = nanoseconds > max_size(LONG, instead + instead / 2);
     fetch_add_relaxed(&heap.slow, is_slow);
     store_relaxed(&heap.slow_row, is_slow ? load_relaxed(&heap.slow_row) + 1 : 0); /* relaxed: a matter of policy */
+    store_relaxed(&heap.one_was_fast, load_relaxed(&heap.one_was_fast) || !is_slow);
 }
 
 void span_try_huge(struct run run)
@@ -412,21 +414,27 @@ static COLD bool open_dense(size_t units)
     return true;
 }
 
-/* A run of whole superslabs, and maybe a part of one. */
+/* A run of whole superslabs, and maybe a part of one. Before it is known how long huge pages take, one is enough. */
 static struct run alloc_dense_slabs(size_t units)
 {
     struct run run = obtain_run(units, 1);
     if (!run.slab)
         return run;
-    bool opens = false;
-    for (size_t i = 0; i < units / SUPERSLAB_UNITS; i++) {
-        struct superslab *slab = slab_at(run.slab->number + (uint32_t)i);
-        bool dense = slab_is_untouched(slab) && slab_dense(slab, SUPERSLAB_UNITS);
-        opens |= dense && i == 0;
-    }
+    size_t most = load_relaxed(&heap.one_was_fast) ? units / SUPERSLAB_UNITS : 1, dense = 0;
+    while (dense < most && slab_is_untouched(slab_at(run.slab->number + (uint32_t)dense)) &&
+           slab_dense(slab_at(run.slab->number + (uint32_t)dense), SUPERSLAB_UNITS))
+        dense++;
     run = run_take(run, units);
-    run.opens_huge = opens;
+    run.zeroed = run.clean + dense * SUPERSLAB_UNITS == units;
+    run.opens_huge = dense > 0;
     return run;
+}
+
+/* Whether a run may begin another huge page: there is room for two such, or others have used what was left over so far. */
+static bool leaves_little_over(size_t units)
+{
+    enum { PART = 4 }; /* of what is in use */
+    return units <= SUPERSLAB_UNITS / 2 || heap.dirty_units <= heap.used_units / PART;
 }
 
 struct run span_alloc_dense(size_t units)
@@ -435,13 +443,13 @@ struct run span_alloc_dense(size_t units)
     if (units >= SUPERSLAB_UNITS)
         return alloc_dense_slabs(units);
     struct run run = find_resident(units);
-    bool opens = !run.slab && open_dense(units);
+    bool opens = !run.slab && leaves_little_over(units) && open_dense(units);
     if (opens)
         run = find_dirty_run(heap.open, units);
     if (!run.slab)
         return span_alloc(units, 1);
     run = run_take(run, units);
-    run.opens_huge = opens;
+    run.zeroed = run.opens_huge = opens;
     return run;
 }
 

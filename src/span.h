@@ -24,8 +24,8 @@
 struct run {
     struct superslab *slab; /* NULL: no run */
     uint32_t unit;          /* index of the first unit in it */
-    size_t clean;           /* units that are known not to be resident */
-    bool zeroed;            /* all are: the memory reads as zero */
+    size_t clean;           /* units that are known not to be resident, nor in a huge page that will make them so */
+    bool zeroed;            /* the memory reads as zero */
     bool opens_huge;        /* the first of a huge page that nobody has touched: span_try_huge is to be called */
 };
 

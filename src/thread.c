@@ -1,6 +1,7 @@
 #include "thread.h"
 
 #include "explain.h"
+#include "large.h"
 #include "learn.h"
 #include "lock.h"
 #include "meta.h"
@@ -344,6 +345,7 @@ COLD void thread_repair(void)
     meta_after_fork();
     span_after_fork();
     page_after_fork(self ? self->id : PAGE_HELD_BRIEFLY);
+    large_after_fork();
     remote_after_fork();
     purge_after_fork();
     learn_after_fork(self && self->tally);

@@ -23,7 +23,7 @@ static const struct refusal g_refusals[] = {
     {"mmap", {ENOMEM, EPERM, EAGAIN}, true},       {"munmap", {ENOMEM, EPERM, ENOSYS}, true},
     {"madvise", {ENOSYS, EPERM, ENOMEM}, true},    {"mprotect", {ENOMEM, EPERM, ENOSYS}, false},
     {"mremap", {ENOSYS, EPERM, ENOMEM}, true},     {"prctl", {ENOSYS, EPERM, EINVAL}, false},
-    {"getrandom", {ENOSYS, EPERM, EAGAIN}, false},
+    {"getrandom", {ENOSYS, EPERM, EAGAIN}, false}, {"mincore", {ENOSYS, EPERM, ENOMEM}, false},
 };
 
 static void refused_run(const struct refusal *refusal, int error, const char *first, const char *count,

@@ -20,7 +20,7 @@ static const struct {
     long number;
 } g_calls[] = {
     {"mmap", SYS_mmap},     {"munmap", SYS_munmap}, {"madvise", SYS_madvise},     {"mprotect", SYS_mprotect},
-    {"mremap", SYS_mremap}, {"prctl", SYS_prctl},   {"getrandom", SYS_getrandom},
+    {"mremap", SYS_mremap}, {"prctl", SYS_prctl},   {"getrandom", SYS_getrandom}, {"mincore", SYS_mincore},
 };
 
 static long call_number(const char *name)

@@ -40,6 +40,7 @@ static void test_look(void **state)
     assert_true(looks_filled(PAGES - PAGES / 8, PAGES));
     assert_true(looks_filled(1, 1));
     assert_true(looks_filled(16384, 16384));
+    assert_true(looks_filled(513, 513));
     assert_false(looks_filled(12000, 16384)); /* the places that are looked at are not the first */
 }
 
@@ -66,23 +67,56 @@ static void test_what_was_seen_twice_is_expected(void **state)
     assert_int_equal(times_expected(c, 20), 0);
 }
 
-/* Runs of one kind are like those of another of which nothing is known. */
+/* Runs of a kind that was never seen are like those of half the size, every other time, until they are seen. */
 static void test_runs_of_new_sizes(void **state)
 {
     (void)state;
-    unsigned kind = fill_kind_of_run(3 * MIB), other = fill_kind_of_run(8 * MIB);
+    unsigned kind = fill_kind_of_run(3 * MIB), twice = fill_kind_of_run(4 * MIB), more = fill_kind_of_run(8 * MIB);
     assert_int_equal(kind, fill_kind_of_run(2 * MIB));
-    assert_int_not_equal(kind, fill_kind_of_run(4 * MIB));
+    assert_int_equal(twice, kind + 1);
     fill_note(kind, true);
-    assert_int_equal(times_expected(other, 20), 0);
+    assert_int_equal(times_expected(twice, 20), 0);
     fill_note(kind, true);
-    assert_true(times_expected(kind, 20) > 0 && times_expected(other, 20) > 0);
-    fill_note(other, false);
-    assert_int_equal(times_expected(other, 20), 0);
+    assert_int_equal(times_expected(twice, 20), 10);
+    assert_int_equal(times_expected(more, 20), 0);
+    fill_note(twice, false);
+    assert_int_equal(times_expected(twice, 20), 0);
     assert_true(times_expected(kind, 20) > 0);
-    assert_int_equal(times_expected(fill_kind_of_run(32 * MIB), 20), 0);
     fill_note(kind, false);
     assert_int_equal(times_expected(kind, 20), 0);
+}
+
+/* The answer that is no so that somebody looks is kept for memory that shows something. */
+static void test_postponed_looks(void **state)
+{
+    (void)state;
+    unsigned c = class_of(200000);
+    fill_note(c, true);
+    fill_note(c, true);
+    unsigned calls = 0;
+    while (fill_is_expected(c) && calls < 100)
+        calls++;
+    assert_true(calls < 16);
+    for (unsigned i = 0; i < 3; i++) {
+        fill_postpone(c);
+        assert_false(fill_is_expected(c));
+    }
+    assert_int_equal(times_expected(c, 15), 15);
+}
+
+/* Where most is not used, one look in sixteen is enough. */
+static void test_looks_at_frees(void **state)
+{
+    (void)state;
+    unsigned c = class_of(300000), looks = 0;
+    assert_true(fill_wants_look(c) && fill_is_open(c));
+    fill_note(c, false);
+    assert_false(fill_is_open(c));
+    for (unsigned i = 0; i < 160; i++)
+        looks += fill_wants_look(c);
+    assert_int_equal(looks, 10);
+    fill_note(c, true);
+    assert_true(fill_wants_look(c) && fill_is_open(c));
 }
 
 /* ---- Pages of blocks --------------------------------------------------------------------------------------------- */
@@ -101,6 +135,7 @@ static void test_pages_are_looked_at_once(void **state)
     unsigned c = class_of(SIZE);
     for (unsigned turn = 0; turn < 3; turn++) {
         struct page *page = page_make(c, 1, false, 0);
+        assert_non_null(page);
         unsigned taken = page_take(page, blocks, COUNT_OF(blocks));
         assert_int_equal(taken, class_info[c].blocks);
         assert_int_equal(resident_in(page), 0);
@@ -146,7 +181,6 @@ static void test_runs(void **state)
 {
     enum { SIZE = 1500 << 10, MORE = 1900 << 10 }; /* less than a superslab */
     (void)state;
-    forget_runs();
     verdict_set(PREFAULT_PAYS);
     for (unsigned i = 0; i < 2; i++) {
         char *block = large(SIZE - 100, 0);
@@ -181,10 +215,9 @@ static void test_runs(void **state)
 /* The newest block shows what the next will be as soon as it is filled, and not before. */
 static void test_live_runs_show(void **state)
 {
-    enum { SIZE = 1 << 20, BLOCKS = 6 };
+    enum { SIZE = 300 << 10, BLOCKS = 6 };
     (void)state;
     char *blocks[BLOCKS];
-    forget_runs();
     verdict_set(PREFAULT_PAYS);
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = large(SIZE, 0);
@@ -198,6 +231,35 @@ static void test_live_runs_show(void **state)
     purge_all(0);
 }
 
+static void make_other(void)
+{
+    bool zeroed;
+    must(large_free(large_malloc(100000, BLOCK_ALIGN, 0, &zeroed)), "no memory");
+}
+
+/* A block that is not filled is not looked at for ever. */
+static void test_live_runs_are_given_up(void **state)
+{
+    enum { SIZE = 20 << 20, LOOKS = 4 };
+    (void)state;
+    unsigned kind = fill_kind_of_run(SIZE);
+    verdict_set(PREFAULT_PAYS);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        bool is_late = turn == 0;
+        forget_runs(); /* the others are of a kind that is not filled */
+        fill_note(kind, true);
+        assert_true(fill_is_open(kind));
+        char *block = large(SIZE, 0);
+        for (unsigned i = 0; i + !is_late < LOOKS; i++)
+            make_other();
+        memset(block, 1, SIZE);
+        make_other();
+        assert_int_equal(fill_is_known(kind), !is_late);
+        large_free(block);
+        purge_all(0);
+    }
+}
+
 /* Whole superslabs of a run that will be filled lie in huge pages, whatever the verdict is. */
 static void test_long_runs_are_in_huge_pages(void **state)
 {
@@ -209,10 +271,12 @@ static void test_long_runs_are_in_huge_pages(void **state)
     for (unsigned i = 0; i < 2; i++)
         fill_note(fill_kind_of_run(size), true);
     span_note_huge(0);
+    purge_all(0);
     char *block = NULL;
     for (unsigned i = 0; i < 2 && (!block || map_page(block)->slab->backing != BACKING_HUGE); i++)
         block = large_malloc(size, BLOCK_ALIGN, 0, &zeroed); /* one of sixteen is to be looked at */
     must(block != NULL, "no memory");
+    assert_true(zeroed); /* calloc need not clear it */
     for (uint32_t i = 0; i < SLABS; i++)
         assert_int_equal(slab_at(map_page(block)->slab->number + i)->backing, BACKING_HUGE);
     assert_int_not_equal(slab_at(map_page(block)->slab->number + SLABS)->backing, BACKING_HUGE);
@@ -223,13 +287,17 @@ static void test_long_runs_are_in_huge_pages(void **state)
 
 int main(void)
 {
+    fill_begin();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_look),
         cmocka_unit_test(test_what_was_seen_twice_is_expected),
         cmocka_unit_test(test_runs_of_new_sizes),
+        cmocka_unit_test(test_postponed_looks),
+        cmocka_unit_test(test_looks_at_frees),
         cmocka_unit_test(test_pages_are_looked_at_once),
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_live_runs_show),
+        cmocka_unit_test(test_live_runs_are_given_up),
         cmocka_unit_test(test_long_runs_are_in_huge_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
