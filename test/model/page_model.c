@@ -103,7 +103,8 @@ struct run span_alloc(size_t units, size_t align_units)
     for (uint32_t unit = 0; units == 1 && align_units == 1 && unit < UNITS && !out_of_units; unit++)
         if (!(slab->used >> unit & 1)) {
             slab->used |= (uint32_t)1 << unit;
-            return (struct run){.slab = slab, .unit = unit, .zeroed = !(dirty_units >> unit & 1)};
+            bool is_clean = !(dirty_units >> unit & 1);
+            return (struct run){.slab = slab, .unit = unit, .clean = is_clean, .zeroed = is_clean};
         }
     return (struct run){.slab = NULL};
 }
@@ -231,12 +232,19 @@ static void page_check_quiet(struct page *page, uint32_t unit)
     model_check(!listed || is_in_set, "the set of its class leads to a listed page");
 }
 
+/* As thread caches do, with memory that is made resident before its blocks are handed out. */
+static struct page *acquire(unsigned class_id, uint32_t holder)
+{
+    struct page *page = page_find(class_id, holder);
+    return page ? page : page_make(class_id, holder, false, 1);
+}
+
 /* Whoever asks gets every free block, except those of held pages, and none of them twice. */
 static void drain(unsigned class_id, unsigned free_blocks)
 {
     void *block;
     out_of_units = true;
-    for (struct page *page; (page = page_acquire(class_id, PAGE_HELD_BRIEFLY));) {
+    for (struct page *page; (page = acquire(class_id, PAGE_HELD_BRIEFLY));) {
         hold(page);
         while (page_take(page, &block, 1)) {
             block_use(block);
@@ -284,7 +292,7 @@ static struct page *page_at_start; /* held by setup, for one of the threads */
 /* A page of the class, held, of which the first blocks are in `blocks` from `first` on. */
 static struct page *page_begin(unsigned class_id, unsigned first, unsigned count)
 {
-    struct page *page = page_acquire(class_id, PAGE_HELD_BRIEFLY);
+    struct page *page = acquire(class_id, PAGE_HELD_BRIEFLY);
     hold(page);
     for (unsigned i = first; i < first + count; i++) {
         model_check(page_take(page, &blocks[i], 1) == 1, "the model begins");
@@ -315,7 +323,7 @@ static void take_and_release(void)
 static void claim(unsigned class_id, unsigned count)
 {
     void *taken[2];
-    struct page *page = page_acquire(class_id, model_self() + 1);
+    struct page *page = acquire(class_id, model_self() + 1);
     if (!page)
         return;
     hold(page);
