@@ -364,7 +364,7 @@ void page_look(struct page *page)
     if (!page->zeroed)
         return;
     page->zeroed = false; /* none of it is any more, and what is resident later shows nothing */
-    if (page->ahead == 0)
+    if (page->ahead == 0 && fill_wants_look(page->class_id))
         fill_note(page->class_id, fill_look(page->start, virgin_bytes(page) & ~(os_page_size() - 1)));
 }
 

@@ -549,7 +549,7 @@ static unsigned take_from_pages(struct cache *cache, unsigned c, size_t size, vo
             unsigned taken = page_take(page, out, count);
             if (taken > 0)
                 return taken;
-            if (policy_is_large(c) && fill_wants_look(c))
+            if (policy_is_large(c))
                 page_look(page);
             cache->page[c] = NULL;
             page_release(page);

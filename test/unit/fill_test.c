@@ -44,6 +44,19 @@ static void test_look(void **state)
     assert_false(looks_filled(12000, 16384)); /* the places that are looked at are not the first */
 }
 
+/* Without the learner nothing is noted and nobody looks. */
+static void test_nothing_before_the_start(void **state)
+{
+    (void)state;
+    unsigned c = class_of(100000);
+    for (unsigned i = 0; i < 3; i++)
+        fill_note(c + 1, true);
+    assert_false(fill_is_known(c + 1));
+    assert_false(fill_is_open(c) || fill_wants_look(c) || fill_wants_look(c + 1));
+    fill_begin();
+    assert_true(fill_is_open(c) && fill_wants_look(c));
+}
+
 static unsigned times_expected(unsigned kind, unsigned of)
 {
     unsigned count = 0;
@@ -133,7 +146,7 @@ static void test_pages_are_looked_at_once(void **state)
     void *blocks[64];
     verdict_set(PREFAULT_PAYS);
     unsigned c = class_of(SIZE);
-    for (unsigned turn = 0; turn < 3; turn++) {
+    for (unsigned turn = 0; turn < 2; turn++) {
         struct page *page = page_make(c, 1, false, 0);
         assert_non_null(page);
         unsigned taken = page_take(page, blocks, COUNT_OF(blocks));
@@ -141,12 +154,25 @@ static void test_pages_are_looked_at_once(void **state)
         assert_int_equal(resident_in(page), 0);
         assert_false(fill_is_known(c));
         for (unsigned i = 0; i < taken; i++)
-            memset(blocks[i], 1, turn == 0 ? 1 : SIZE);
+            memset(blocks[i], 1, SIZE);
         page_look(page);
         os_purge(page->start, SIZE * taken);
         page_look(page); /* what is resident now tells nothing */
     }
     assert_true(fill_is_known(c));
+    /* Where it is not wanted now, it shows nothing later either. */
+    unsigned other = class_of(SIZE + 1);
+    fill_note(other, false);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        struct page *drained = page_make(other, 1, false, 0);
+        unsigned taken = page_take(drained, blocks, COUNT_OF(blocks));
+        page_look(drained);
+        for (unsigned i = 0; i < taken; i++)
+            memset(blocks[i], 1, SIZE);
+        for (unsigned i = 0; i < 20; i++)
+            page_look(drained);
+    }
+    assert_false(fill_is_known(other) || fill_is_open(other));
     struct page *page = page_make(c, 1, false, 1);
     page_take(page, blocks, 1);
     assert_int_equal(resident_in(page), SIZE);
@@ -287,8 +313,8 @@ static void test_long_runs_are_in_huge_pages(void **state)
 
 int main(void)
 {
-    fill_begin();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_before_the_start), /* first: it begins */
         cmocka_unit_test(test_look),
         cmocka_unit_test(test_what_was_seen_twice_is_expected),
         cmocka_unit_test(test_runs_of_new_sizes),
