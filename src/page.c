@@ -184,7 +184,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     page->zeroed = run.zeroed;
     page->checked = option(OPTION_CHECK);
     page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
-    page->ready = run.clean > 0 ? 0 : (uint16_t)(info->units * (UNIT_SIZE / os_page_size()));
+    page->ready = (uint16_t)(run.clean > 0 ? 0 : info->units * (UNIT_SIZE / os_page_size()));
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
     store_relaxed(&page->has_purged, false);
     store_relaxed(&page->freed, 0);
