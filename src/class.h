@@ -71,13 +71,6 @@ INLINE bool class_shares_lines(unsigned class_id)
     return class_size(class_id) < LINE_BYTES;
 }
 
-/* Whether a program probably uses all of a block of the class: of a larger one it may never touch the most. */
-INLINE bool class_is_filled(unsigned class_id)
-{
-    enum { FILLED_MAX = 4096 };
-    return class_size(class_id) <= FILLED_MAX;
-}
-
 /* Number of the block that contains the byte at `offset` from its page's start. */
 INLINE uint32_t class_offset_index(const struct class_info *info, size_t offset)
 {

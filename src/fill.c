@@ -16,7 +16,7 @@ static struct {
     _Atomic(uint8_t) answers, frees; /* to count to LOOK_AGAIN */
 } kinds_seen[FILL_KINDS];
 
-static _Atomic(bool) is_on;
+static _Atomic(bool) is_on, is_trusted;
 
 static bool is_run(unsigned kind) { return kind >= CLASS_SLOTS; }
 
@@ -92,7 +92,9 @@ void fill_note(unsigned kind, bool is_filled)
 {
     uint8_t looks = load_relaxed(&kinds_seen[kind].filled);
     store_relaxed(&kinds_seen[kind].was_seen, true);
-    if (is_filled && looks == 0 && !system_is_honest())
-        store_relaxed(&is_on, false);
+    if (is_filled && !load_relaxed(&is_trusted)) { /* once in a process */
+        store_relaxed(&is_trusted, system_is_honest());
+        store_relaxed(&is_on, load_relaxed(&is_on) && load_relaxed(&is_trusted));
+    }
     store_relaxed(&kinds_seen[kind].filled, is_filled && load_relaxed(&is_on) ? (uint8_t)min_size(looks + 1u, KNOWN) : 0);
 }

@@ -70,7 +70,6 @@ static void newest_note(struct page *large)
 struct fresh {
     bool zeroed;     /* reads as zero */
     bool clean;      /* none of it is resident */
-    bool shows;      /* what is resident of it later is what the program has used */
     bool expected;   /* all of it is going to be used, and is to be made resident */
     struct run huge; /* opens a huge page, if there is any */
 };
@@ -81,7 +80,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->start = start;
     large->slab = slab;
     large->class_id = 0;
-    large->zeroed = fresh.shows;
+    large->zeroed = fresh.clean && !fresh.expected;
     store_relaxed(&large->bytes, bytes);
     store_relaxed(&large->state, PAGE_OWNED); /* never FULL: no late reader may list it */
     newest_note(large);
@@ -103,11 +102,10 @@ static bool run_make(struct page *large, size_t size, size_t align, struct fresh
     *fresh = (struct fresh){
         .zeroed = run.zeroed,
         .clean = run.clean == units,
-        .shows = run.clean == units && !expected,
         .expected = expected && run.clean > 0,
         .huge = run.opens_huge ? run : (struct run){.slab = NULL},
     };
-    if (fill_is_known(kind) && !expected && !fresh->shows)
+    if (fill_is_known(kind) && !expected && !fresh->clean)
         fill_postpone(kind);
     large_enter(large, run_start(run), run.slab, units << UNIT_SHIFT, *fresh);
     return true;
@@ -120,7 +118,7 @@ static bool mapping_make(struct page *large, size_t size, size_t align, struct f
     if (!map_obtain(bytes, align, UNIT_SIZE, NULL, &start))
         return false;
     bool expected = is_going_to_be_filled(bytes);
-    *fresh = (struct fresh){.zeroed = true, .clean = true, .shows = !expected, .expected = expected};
+    *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = expected};
     large_enter(large, start, NULL, bytes, *fresh);
     return true;
 }
@@ -230,6 +228,8 @@ static bool run_resize(struct page *large, size_t size, size_t *clean)
     struct run run = large_run(large);
     if (new_units > units && !span_extend(run, units, new_units, clean))
         return false;
+    if (new_units > units && *clean < new_units - units)
+        large->zeroed = false;
     if (new_units < units) {
         size_t end = run.unit + new_units;
         struct run rear = {.slab = slab_at(run.slab->number + (uint32_t)(end / SUPERSLAB_UNITS)),
@@ -250,9 +250,8 @@ bool large_resize(void *block, size_t size)
     if (large && large->slab) {
         before = bytes_of(large);
         done = size <= RUN_MAX_SIZE && run_resize(large, size, &clean);
-        expected = done && clean > 0 && fill_is_expected(fill_kind_of_run(size));
-        if (done && bytes_of(large) > before && (expected || clean < (bytes_of(large) - before) >> UNIT_SHIFT))
-            large->zeroed = false;
+        expected = done && clean > 0 && fill_is_expected(fill_kind_of_run(bytes_of(large)));
+        large->zeroed = large->zeroed && !expected;
     } else if (large) {
         done = os_resize(block, bytes_of(large), mapping_size(size)) == 0;
         if (done)

@@ -88,7 +88,7 @@ struct stretch {
 static void stretch_end(struct stretch *stretch, size_t next)
 {
     size_t size = stretch->end - stretch->begin;
-    if (size > 0 && stretch->page->ahead > 0 && prefault_is_worth_it())
+    if (size > 0 && stretch->page->ahead > 0)
         prefault(stretch->page->start + stretch->begin, size);
     *stretch = (struct stretch){.page = stretch->page, .begin = next, .end = next, .before = stretch->before + size};
 }

@@ -5,11 +5,11 @@
 #include <errno.h>
 
 enum {
-    MOST = 64 << 20, /* bytes: of a mistake, more would hurt */
+    MOST = 64 << 20,   /* bytes: of a mistake, more would hurt */
     AT_ONCE = 1 << 20, /* of these in one call, for which other threads may have to wait */
-    BATCH = 8,       /* pages of memory of which the time is taken, */
-    TIMINGS = 2,     /* so often in each way; the fastest counts, for a thread may lose its processor any time */
-    GAIN_LEAST = 115 /* hundredths of the time by call that touching has to take; larger batches gain more */
+    BATCH = 8,         /* pages of memory of which the time is taken, */
+    TIMINGS = 2,       /* so often in each way; the fastest counts, for a thread may lose its processor any time */
+    GAIN_LEAST = 115   /* hundredths of the time by call that touching has to take; larger batches gain more */
 };
 
 _Atomic(uint8_t) prefault_verdict;

@@ -21,9 +21,9 @@ enum {
     REFILL_BYTES = 4 << 10,     /* of blocks that a ring may hold which grows because refills are many */
     PASSING_SLOTS = 126,        /* capacity of a ring through which blocks only pass: two batches, */
     PASSING_BYTES = 512 << 10,  /* and at most so many bytes */
-    GROWTH_MAX = 32,            /* of `growth` */
-    GROWTH_DENSE = SUPERSLAB_UNITS,     /* units of full pages behind which the next will probably be full, too, */
-    GROWTH_KNOWN = SUPERSLAB_UNITS / 4, /* and of a class that is known for that */
+    GROWTH_MAX = 32,            /* pages: the most that is counted of `growth` */
+    GROWTH_DENSE = 32,          /* units of full pages, a huge page's, behind which the next will probably be full, too, */
+    GROWTH_KNOWN = 8,           /* and of a class that is known for that */
     DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring, */
     DEMAND_THRIFT = 256,        /* and one above POLICY_MID_MIN under thrift */
     TICKS = 64,                 /* slow calls between looks at the clock */
@@ -509,13 +509,17 @@ static bool grows_densely(const struct cache *cache, unsigned c)
 
 /* Whether the program uses all of the blocks of the class. It does of small ones; whether it does of large ones shows. In
  * between what it touches are a block's ends, as often as not, and that looks like all of it. */
-static bool blocks_are_filled(unsigned c) { return class_is_filled(c) || (policy_is_large(c) && fill_is_expected(c)); }
+static bool blocks_are_filled(unsigned c)
+{
+    enum { SMALL = 4096 };
+    return class_size(c) <= SMALL || (policy_is_large(c) && fill_is_expected(c));
+}
 
 static struct page *make_page_for(const struct cache *cache, unsigned c)
 {
     enum {
-        PART = 32,  /* of what the thread has filled of such pages may be resident ahead of its use; */
-        FEW = 4     /* units: with fewer, what a refill takes would be most of what a thread has that then idles */
+        PART = 32, /* of what the thread has filled of such pages may be resident ahead of its use; */
+        FEW = 4    /* units: with fewer, what a refill takes would be most of what a thread has that then idles */
     };
     unsigned growth = cache->ring[c].growth * class_info[c].units;
     if (!blocks_are_filled(c) || growth < FEW)

@@ -355,7 +355,8 @@ void span_note_huge(uint64_t nanoseconds)
     bool is_slow = nanoseconds > max_size(LONG, instead + instead / 2);
     fetch_add_relaxed(&heap.slow, is_slow);
     store_relaxed(&heap.slow_row, is_slow ? load_relaxed(&heap.slow_row) + 1 : 0); /* relaxed: a matter of policy */
-    store_relaxed(&heap.one_was_fast, load_relaxed(&heap.one_was_fast) || !is_slow);
+    if (!is_slow)
+        store_relaxed(&heap.one_was_fast, true);
 }
 
 void span_try_huge(struct run run)

@@ -19,6 +19,7 @@
 enum { PAGES = 64 };
 
 static size_t memory_page(void) { return os_page_size(); }
+
 /* Linux before 5.14 does not know the call. */
 static bool is_refused(void) { return load_relaxed(&prefault_verdict) == PREFAULT_NEVER; }
 
@@ -139,11 +140,6 @@ static void test_looks_at_frees(void **state)
 
 /* ---- Pages of blocks --------------------------------------------------------------------------------------------- */
 
-static size_t resident_in(const struct page *page)
-{
-    return os_resident(page->start, (size_t)class_info[page->class_id].units << UNIT_SHIFT);
-}
-
 static void test_pages_are_looked_at_once(void **state)
 {
     enum { SIZE = 65536 };
@@ -156,7 +152,7 @@ static void test_pages_are_looked_at_once(void **state)
         assert_non_null(page);
         unsigned taken = page_take(page, blocks, COUNT_OF(blocks));
         assert_int_equal(taken, class_info[c].blocks);
-        assert_int_equal(resident_in(page), 0);
+        assert_int_equal(page_resident(page), 0);
         assert_false(fill_is_known(c));
         for (unsigned i = 0; i < taken; i++)
             memset(blocks[i], 1, SIZE);
@@ -182,7 +178,7 @@ static void test_pages_are_looked_at_once(void **state)
     page_take(page, blocks, 1);
     if (is_refused())
         skip();
-    assert_int_equal(resident_in(page), SIZE);
+    assert_int_equal(page_resident(page), SIZE);
     page_look(page); /* it was made resident, which tells nothing either */
     assert_true(fill_is_known(c));
 }

@@ -124,11 +124,6 @@ static void test_no_memory(void **state)
 
 /* ---- Pages of blocks --------------------------------------------------------------------------------------------- */
 
-static size_t resident_in(const struct page *page)
-{
-    return os_resident(page->start, (size_t)class_info[page->class_id].units << UNIT_SHIFT) / memory_page();
-}
-
 static void test_fresh_blocks_are_resident(void **state)
 {
     enum { SIZE = 1024, AT_ONCE = 4 }; /* pages of memory */
@@ -138,21 +133,21 @@ static void test_fresh_blocks_are_resident(void **state)
     unsigned c = class_of(SIZE), in_memory_page = (unsigned)(memory_page() / SIZE);
     struct page *page = page_make(c, 1, false, AT_ONCE * memory_page()), *other = page_make(c, 1, false, 0);
     must(page && page->zeroed && other, "no fresh page");
-    assert_int_equal(resident_in(page), 0);
+    assert_int_equal(page_resident(page) / memory_page(), 0);
     assert_int_equal(page_take(page, blocks, 1), 1);
     if (load_relaxed(&prefault_verdict) == PREFAULT_NEVER)
         skip(); /* Linux before 5.14 */
     size_t expected = min_size(AT_ONCE, UNIT_SIZE / memory_page());
-    assert_int_equal(resident_in(page), expected);
+    assert_int_equal(page_resident(page) / memory_page(), expected);
     must(page_take_zeroed(page) != NULL, "no block that reads as zero");
     assert_int_equal(page_take(page, blocks, in_memory_page), in_memory_page);
-    assert_int_equal(resident_in(page), expected);
+    assert_int_equal(page_resident(page) / memory_page(), expected);
     assert_true(page_is_valid(page));
     page_take(other, blocks, in_memory_page);
-    assert_int_equal(resident_in(other), 0); /* nothing is known of the class */
+    assert_int_equal(page_resident(other) / memory_page(), 0); /* nothing is known of the class */
     verdict_set(PREFAULT_NEVER);
     page_take(page, blocks, UNIT_SIZE / SIZE / 2);
-    assert_int_equal(resident_in(page), expected);
+    assert_int_equal(page_resident(page) / memory_page(), expected);
 }
 
 /* What was made resident and never handed out is dirty all the same when the page is gone. */
@@ -168,7 +163,7 @@ static void test_gone_pages_leave_dirty_memory(void **state)
     page_take(page, &block, 1);
     if (load_relaxed(&prefault_verdict) == PREFAULT_NEVER)
         skip(); /* Linux before 5.14 */
-    assert_int_equal(resident_in(page) * memory_page(), size);
+    assert_int_equal(page_resident(page), size);
     page_return(&block, 1, "free");
     heap_lock();
     span_stats(&before);

@@ -432,6 +432,15 @@ static void test_untouched_units_stay_clean(void **state)
     lock_release();
 }
 
+/* One in which a huge page is small, where a superslab is one. */
+static void begin_with_large_heap(void)
+{
+    if (sysconf(_SC_PAGESIZE) != 4096)
+        skip();
+    unmap_free();
+    live_alloc(1024, 1, 1);
+}
+
 /* Dense memory fills one superslab after the other, each in a huge page; the part of the last that nobody uses yet is
  * dirty and stays, until everything is to go. */
 static void test_dense_memory_is_in_huge_pages(void **state)
@@ -467,10 +476,7 @@ static void test_dense_memory_is_in_huge_pages(void **state)
 static void test_dense_memory_beside_what_is_dirty(void **state)
 {
     (void)state;
-    if (sysconf(_SC_PAGESIZE) != 4096)
-        skip();
-    unmap_free();
-    live_alloc(1024, 1, 1);
+    begin_with_large_heap();
     live_alloc(4, 1, 2);
     unmap_free();
     live_shrink(&g_live[1], 0);
@@ -486,10 +492,7 @@ static void test_dense_memory_leaves_little_over(void **state)
     enum { DENSE_RUNS = 40 };
     (void)state;
     struct span_stats stats;
-    if (sysconf(_SC_PAGESIZE) != 4096)
-        skip();
-    unmap_free();
-    live_alloc(1024, 1, 1);
+    begin_with_large_heap();
     unsigned huge = 0;
     for (unsigned i = 0; i < DENSE_RUNS; i++)
         huge += live_alloc_dense(17, i).slab->backing == BACKING_HUGE;
@@ -509,10 +512,7 @@ static void test_slow_huge_pages_are_seldom_tried(void **state)
     (void)state;
     enum { MILLISECOND = 1000000 };
     struct span_stats before, after;
-    if (sysconf(_SC_PAGESIZE) != 4096)
-        skip();
-    unmap_free();
-    live_alloc(1024, 1, 1);
+    begin_with_large_heap();
     heap_lock();
     span_stats(&before);
     lock_release();
@@ -543,10 +543,7 @@ static void test_backing_changes_with_its_use(void **state)
 {
     (void)state;
     struct span_stats stats;
-    if (sysconf(_SC_PAGESIZE) != 4096)
-        skip();
-    unmap_free();
-    live_alloc(1024, 1, 1);
+    begin_with_large_heap();
     struct superslab *slab = live_alloc_dense(32, 2).slab;
     assert_int_equal(slab->backing, BACKING_HUGE);
     for (unsigned round = 0; round < 3; round++) {

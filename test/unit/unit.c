@@ -145,6 +145,11 @@ void sleep_milliseconds(unsigned milliseconds)
 
 /* ---- The heap ---------------------------------------------------------------------------------------------------- */
 
+size_t page_resident(const struct page *page)
+{
+    return os_resident(page->start, (size_t)class_info[page->class_id].units << UNIT_SHIFT);
+}
+
 void heap_lock(void) { must(lock_acquire(), "the lock is held by this thread already"); }
 
 void heap_each_page(void (*visit)(struct page *, void *), void *argument)

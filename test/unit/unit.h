@@ -68,6 +68,9 @@ void sleep_milliseconds(unsigned milliseconds);
 
 /* ---- The heap ---------------------------------------------------------------------------------------------------- */
 
+/* Bytes that are resident of a page of blocks. */
+size_t page_resident(const struct page *page);
+
 /* Takes the address-space lock, which nobody may hold. */
 void heap_lock(void);
 
