@@ -3,6 +3,7 @@
 #define HAK_ATOMIC_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #define load_relaxed(p) atomic_load_explicit(p, memory_order_relaxed)
 #define load_acquire(p) atomic_load_explicit(p, memory_order_acquire)
@@ -28,5 +29,21 @@
 #define counter_add(p, v) store_relaxed(p, load_relaxed(p) + (v))
 /* Keeps the compiler, but not the processor, from moving memory accesses: order seen by a signal handler. */
 #define signal_fence() atomic_signal_fence(memory_order_seq_cst)
+
+/* Puts `to` into a pointer that only the calling thread uses, and returns what it replaced: in one instruction as far as
+ * this thread's signal handlers see. On x86 without the lock prefix, which would cost four times as much. */
+static inline void **exchange_in_thread(void ***pointer, void **to)
+{
+#if defined(__x86_64__)
+    void **from = *pointer;
+    bool done;
+    do
+        __asm__ volatile("cmpxchg %3, %1" : "+a"(from), "+m"(*pointer), "=@ccz"(done) : "r"(to) : "memory");
+    while (!done);
+    return from;
+#else
+    return __atomic_exchange_n(pointer, to, __ATOMIC_RELAXED);
+#endif
+}
 
 #endif

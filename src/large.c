@@ -172,16 +172,12 @@ static void unmap_or_purge(char *start, size_t size)
         os_purge(start, size);
 }
 
-bool large_free(void *block)
+/* Takes the block out of the page map. Returns the bytes of a mapping, which the caller has to unmap without the lock;
+ * 0 for a run, which is free already. Under the lock. */
+static size_t large_unmake(struct page *large)
 {
-    if (!lock_acquire())
-        return false;
-    struct page *large = large_at(block);
-    if (!large) {
-        lock_release();
-        return false;
-    }
     struct superslab *slab = large->slab;
+    char *block = large->start;
     size_t bytes = bytes_of(large);
     if (large->zeroed && fill_wants_look(fill_kind_of_run(bytes)))
         fill_note(fill_kind_of_run(bytes), fill_look(block, bytes));
@@ -196,9 +192,49 @@ bool large_free(void *block)
     tally.mapped_bytes -= slab ? 0 : bytes;
     tally.frees++;
     meta_free(META_PAGE, large, sizeof *large);
+    return slab ? 0 : bytes;
+}
+
+/* [lock] Blocks that signal handlers have freed which interrupted the lock's holder. The first word of each is the next. */
+static void **put_off;
+
+/* In a signal handler, which holds back whoever has the lock: the next large_free will free the block. */
+static COLD bool free_later(void **block)
+{
+    if (!large_at(block))
+        return false;
+    for (void **other = put_off; other; other = *other)
+        if (other == block)
+            return false;
+    void **next = exchange_in_thread(&put_off, block); /* a handler may interrupt this one, too */
+    *block = next;
+    return true;
+}
+
+static COLD void free_put_off(void **block)
+{
+    while (block) {
+        void **next = *block;
+        large_free(block);
+        block = next;
+    }
+}
+
+bool large_free(void *block)
+{
+    if (!lock_acquire())
+        return free_later(block);
+    struct page *large = large_at(block);
+    size_t mapped = large ? large_unmake(large) : 0;
+    void **late = put_off;
+    put_off = NULL;
     lock_release();
-    if (!slab)
-        unmap_or_purge(block, bytes);
+    if (mapped > 0)
+        unmap_or_purge(block, mapped);
+    if (UNLIKELY(late))
+        free_put_off(late);
+    if (!large)
+        return false;
     retain_tick(os_milliseconds()); /* a program may use nothing but large blocks */
     purge_if_due();
     return true;

@@ -61,15 +61,14 @@ static void **ring_top(const struct cache *cache, unsigned c)
 }
 
 /* Takes the ring out of the fast path's sight while a slow path works on it: a signal handler that calls malloc or free
- * meanwhile takes the slow path too, and finds the cache busy. The fences keep the order that it needs. */
+ * meanwhile takes the slow path too, and finds the cache busy. Until then it may still pop. */
 static void ring_hide(struct cache *cache, unsigned c)
 {
     if (!cache->ring[c].slot || ring_is_hidden(cache, c))
         return;
-    cache->ring[c].held_top = cache->top[c];
     cache->limit[c] = NO_ROOM;
     signal_fence();
-    cache->top[c] = CLOSED;
+    cache->ring[c].held_top = exchange_in_thread(&cache->top[c], CLOSED);
     signal_fence();
 }
 
@@ -269,12 +268,15 @@ static void ring_halve(struct cache *cache, unsigned c)
 static void ring_rest(struct cache *cache, unsigned c)
 {
     const struct policy *policy = policy_now();
-    if (*ring_top(cache, c) != NULL)
-        return;
-    if (demand_needed(policy, c) > 0)
+    ring_hide(cache, c);
+    if (*cache->ring[c].held_top != NULL)
+        ring_show(cache, c);
+    else if (demand_needed(policy, c) > 0)
         ring_close(cache, c);
     else if (policy->rests && cache->ring[c].capacity > policy->class[c].first)
         ring_shrink(cache, c, policy->class[c].first);
+    else
+        ring_show(cache, c);
 }
 
 /* A class without a ring may have a page. */
@@ -487,7 +489,8 @@ static void *substitute(struct cache *cache, unsigned c, size_t size)
     if (other == 0)
         return NULL;
     ring_hide(cache, other);
-    void *block = *cache->ring[other].held_top--;
+    void *block = *cache->ring[other].held_top;
+    cache->ring[other].held_top -= block != NULL; /* a signal handler may have been faster */
     ring_publish(cache, other);
     ring_show(cache, other);
     if (cache->tally)
@@ -804,15 +807,22 @@ INLINE bool has_neighbours_of_others(const struct cache *cache, const struct pag
 INLINE bool watched_push(struct cache *cache, const struct page *page, void *block, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
-    void **top = cache->top[c];
-    bool is_shown = top != CLOSED && !cache->busy;
-    if (!is_shown || ring->probation <= 1 || top == ring->slot + ring->capacity || has_neighbours_of_others(cache, page, c))
+    bool is_watched = cache->top[c] != CLOSED && !cache->busy && ring->probation > 1;
+    if (!is_watched || has_neighbours_of_others(cache, page, c))
         return false;
-    block_check(page, block, c, ring, top, call);
-    ring->probation--;
-    top[1] = block;
-    cache->top[c] = top + 1;
-    return true;
+    cache->busy = true;
+    signal_fence(); /* as in cache_enter */
+    ring_hide(cache, c);
+    bool has_room = ring->held_top != ring->slot + ring->capacity;
+    if (LIKELY(has_room)) {
+        block_check(page, block, c, ring, ring->held_top, call);
+        ring->probation--;
+        *++ring->held_top = block;
+    }
+    ring_show(cache, c);
+    signal_fence(); /* as in cache_leave */
+    cache->busy = false;
+    return has_room;
 }
 
 /* A free into a ring that is open, closed or full, or that needs more than a look. */

@@ -1,9 +1,11 @@
 /* step_test.c - the process is copied between two instructions of the allocator, in turn at all of them: whatever one
- * thread was in the middle of, the child can check, free and allocate.
+ * thread was in the middle of, the child can check, free and allocate. And a signal handler that comes in between can.
  *
  * A thread runs an operation in single steps (the processor's trap flag); in the signal of a step the process is
  * copied, either by another thread, so that the child does not have the one that was interrupted, or by the handler
- * itself, whose child then finishes the operation first. Links the separate files, with every invariant checked.
+ * itself, whose child then finishes the operation first. Or else the handler allocates and frees, which is allowed by no
+ * standard, and done by many a crash reporter: unless it interrupts the few instructions of the fast path, it must not
+ * harm. Links the separate files, with every invariant checked.
  *
  *   step_test [test [distance]]    distance between the instructions that are tried in one run of an operation; 1: all
  *
@@ -22,11 +24,12 @@
 #include <unistd.h>
 
 #include "hakmem.h"
+#include "lock.h"
 #include "ring.h"
 #include "span.h"
 #include "thread.h"
 
-enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 30, KEPT = 60, BLOCKS = 200 };
+enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 30, CALLS = 5000, KEPT = 60, BLOCKS = 200 };
 
 /* ---- Blocks that are there throughout ---------------------------------------------------------------------------- */
 
@@ -123,13 +126,14 @@ static void child_work(uint64_t seed)
 
 #define TRAP_FLAG 0x100
 
-enum copier { BY_OTHER, BY_HANDLER };
+enum interruption { COPIED_BY_OTHER, COPIED_BY_HANDLER, CALLED_BY_HANDLER };
+static const char *const g_interruptions[] = {"copied by another thread", "copied by the handler", "called by the handler"};
 
 static struct {
-    enum copier copier;
-    unsigned long distance, next; /* steps between copies; the step of the next one */
+    enum interruption interruption;
+    unsigned long distance, next; /* steps between interruptions; the step of the next one */
     unsigned long steps;          /* of the operation so far */
-    unsigned long copies;
+    unsigned long interruptions;
     volatile sig_atomic_t is_child; /* of the handler: it has to finish the operation */
     int ask[2], answer[2];          /* pipes between the stepping thread and the one that copies: the address; anything */
     atomic_bool ended;
@@ -159,6 +163,39 @@ static void child_result_check(pid_t child, uintptr_t address)
          (size_t)(address - (uintptr_t)__executable_start), child_ending(&result));
 }
 
+/* ---- The handler's own calls ------------------------------------------------------------------------------------- */
+
+static struct block g_handlers[40];
+
+static bool is_on_slow_path(void) { return cache_self->busy || lock_is_held(); }
+
+static void handlers_block_end(struct block *block)
+{
+    if (block->start)
+        block_end(block, block->size);
+}
+
+/* Blocks of all sizes, of the operation's too, that live from one signal to others: rings and pages change meanwhile. It
+ * may be refused memory. */
+static void handler_calls(void)
+{
+    static uint64_t random = 7;
+    for (unsigned i = 0; i < 4; i++) {
+        struct block *block = &g_handlers[random_next(&random) % COUNT_OF(g_handlers)];
+        handlers_block_end(block);
+        block->size = random_size(&random, i == 0 ? 500000 : 5000);
+        block->start = hak_malloc(block->size);
+        if (block->start)
+            pattern_fill(block->start, block->size < 512 ? block->size : 512, block->size);
+    }
+}
+
+static void handlers_blocks_end(void)
+{
+    for (size_t i = 0; i < COUNT_OF(g_handlers); i++)
+        handlers_block_end(&g_handlers[i]);
+}
+
 static void on_step(int number, siginfo_t *info, void *data)
 {
     ucontext_t *context = data;
@@ -168,8 +205,15 @@ static void on_step(int number, siginfo_t *info, void *data)
     if (++g_step.steps < g_step.next)
         return;
     g_step.next += g_step.distance;
-    g_step.copies++;
-    if (g_step.copier == BY_OTHER) {
+    if (g_step.interruption == CALLED_BY_HANDLER && !is_on_slow_path())
+        return;
+    g_step.interruptions++;
+    if (g_step.interruption == CALLED_BY_HANDLER) {
+        handler_calls();
+        errno = saved;
+        return;
+    }
+    if (g_step.interruption == COPIED_BY_OTHER) {
         char answer;
         must(write(g_step.ask[1], &address, sizeof address) == sizeof address, "write: %s", strerror(errno));
         must(read(g_step.answer[0], &answer, 1) == 1, "read: %s", strerror(errno));
@@ -337,6 +381,7 @@ static void *run_to_end(void *argument)
     must(pthread_create(&thread, NULL, stepped, argument) == 0, "pthread_create failed");
     pthread_join(thread, NULL);
     blocks_end();
+    handlers_blocks_end();
     kept_end(1);
     must(write(g_step.ask[1], &none, sizeof none) == sizeof none, "write: %s", strerror(errno));
     return NULL;
@@ -354,24 +399,24 @@ static void run_once(const struct operation *operation)
     heap_must_be_valid("in the parent");
 }
 
-static unsigned long g_distance; /* 0: COPIES or somewhat fewer in a run */
+static unsigned long g_distance; /* 0: COPIES or CALLS or somewhat fewer in a run */
 
-static void copy_everywhere(void *operation)
+static void interrupt_everywhere(void *operation)
 {
     hak_free(hak_malloc(1)); /* the allocator's key is made */
     must(pthread_key_create(&g_last_key, at_exit) == 0, "pthread_key_create failed");
-    for (enum copier copier = BY_OTHER; copier <= BY_HANDLER; copier++) {
-        g_step.copier = copier;
+    for (enum interruption how = COPIED_BY_OTHER; how <= CALLED_BY_HANDLER; how++) {
+        g_step.interruption = how;
         g_step.next = ULONG_MAX;
         run_once(operation); /* counts */
         unsigned long steps = g_step.steps;
-        g_step.distance = g_distance ? g_distance : steps / COPIES + 1;
+        g_step.distance = g_distance ? g_distance : steps / (how == CALLED_BY_HANDLER ? CALLS : COPIES) + 1;
         g_step.next = 1 + (unsigned long)getpid() % g_step.distance; /* others each time */
         run_once(operation);
-        must(g_step.copies > 0, "an operation of %lu steps was not interrupted", g_step.steps);
-        printf("%s: %lu steps, %lu apart, %lu copies\n", copier == BY_OTHER ? "by another thread" : "by the handler", steps,
-               g_step.distance, g_step.copies);
-        g_step.copies = 0;
+        must(g_step.interruptions > 0, "an operation of %lu steps was not interrupted", g_step.steps);
+        printf("%s: %lu steps, %lu apart, %lu interruptions\n", g_interruptions[how], steps, g_step.distance,
+               g_step.interruptions);
+        g_step.interruptions = 0;
     }
     fflush(stdout); /* the child of child_run ends by _exit */
 }
@@ -383,7 +428,7 @@ static void test_operation(const struct operation *operation)
     skip();
 #endif
     struct child_result result;
-    child_run(copy_everywhere, (void *)(uintptr_t)operation, TEST_SECONDS, &result);
+    child_run(interrupt_everywhere, (void *)(uintptr_t)operation, TEST_SECONDS, &result);
     must_end_well(&result, "a thread in single steps");
     printf("%s", result.out);
 }

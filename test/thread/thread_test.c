@@ -9,13 +9,11 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -531,53 +529,6 @@ static void test_main_leaves_by_pthread_exit(void **state)
     }
 }
 
-/* ---- Signals ----------------------------------------------------------------------------------------------------- */
-
-static atomic_uint g_signals;
-
-/* Allocates and frees what it allocated: allowed by no standard, and done by many a crash reporter. It may be refused
- * memory in the middle of another call, but it must not hang or harm. */
-static void allocating_handler(int number)
-{
-    static uint64_t random = 3;
-    int saved = errno;
-    size_t size = random_size(&random, number % 2 == 0 ? 200000 : 5000);
-    char *block = malloc(size);
-    if (block != NULL) {
-        pattern_fill(block, size, size);
-        must(pattern_check(block, size, size) == size, "a block of %zu bytes in a signal handler has other contents",
-             size);
-    }
-    free(block);
-    atomic_fetch_add(&g_signals, 1);
-    errno = saved;
-}
-
-static void signals_body(void *argument)
-{
-    (void)argument;
-    struct churn churn;
-    struct sigaction action = {.sa_handler = allocating_handler, .sa_flags = SA_RESTART};
-    struct itimerval timer = {{0, 150}, {0, 150}};
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &timer, NULL);
-    churn_begin(&churn, 21, 300000);
-    while (atomic_load(&g_signals) < 3000) {
-        churn_steps(&churn, 50);
-    }
-    timer = (struct itimerval){{0, 0}, {0, 0}};
-    setitimer(ITIMER_REAL, &timer, NULL);
-    churn_end(&churn);
-}
-
-static void test_signal_handlers_that_allocate(void **state)
-{
-    (void)state;
-    struct child_result result;
-    child_run(signals_body, NULL, 30, &result);
-    must_end_well(&result, "3000 signals whose handler allocates and frees");
-}
-
 /* ---- Small stacks ------------------------------------------------------------------------------------------------ */
 
 /* Every slow path that one call can reach: fresh sizes, refills, large blocks, aligned ones, resizing, trimming. */
@@ -662,7 +613,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cancelled_threads),
         cmocka_unit_test(test_threads_run_during_exit),
         cmocka_unit_test(test_main_leaves_by_pthread_exit),
-        cmocka_unit_test(test_signal_handlers_that_allocate),
         cmocka_unit_test(test_threads_with_the_smallest_stack),
         cmocka_unit_test(test_stack_use_is_small),
     };
