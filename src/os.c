@@ -15,8 +15,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/uio.h>
 #include <time.h>
 
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -111,6 +115,26 @@ int os_purge(void *address, size_t size)
 {
     /* Not MADV_FREE: it leaves the memory in RSS until the system is short, which users see as a leak. */
     return call4(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0);
+}
+
+_Static_assert(sizeof(struct os_range) == sizeof(struct iovec) &&
+                   offsetof(struct os_range, size) == offsetof(struct iovec, iov_len),
+               "the system reads struct os_range");
+
+unsigned os_purge_all(const struct os_range *ranges, unsigned count)
+{
+    enum { SELF = -10000 };          /* PIDFD_SELF */
+    static _Atomic(bool) is_unknown; /* Relaxed: a matter of time */
+    unsigned done = 0;
+    if (count > 1 && !load_relaxed(&is_unknown)) {
+        long bytes = system_call(SYS_process_madvise, SELF, (long)ranges, count, MADV_DONTNEED, 0, 0);
+        store_relaxed(&is_unknown, bytes < 0);
+        for (; done < count && bytes >= (long)ranges[done].size; done++)
+            bytes -= (long)ranges[done].size;
+    }
+    while (done < count && os_purge(ranges[done].start, ranges[done].size) == 0)
+        done++;
+    return done;
 }
 
 int os_populate(void *address, size_t size)

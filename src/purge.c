@@ -9,8 +9,18 @@
 /* Free blocks in hand while the memory under them is purged. */
 struct hole {
     struct page *page;
-    uint32_t first, last; /* numbers of the blocks that the hole is made of */
-    uint64_t taken[PAGE_MAX_BLOCKS / 64];
+    uint32_t place;       /* number of the unit where the page begins: its superslab's times SUPERSLAB_UNITS, and more */
+    uint16_t first, last; /* numbers of the blocks that the hole is made of */
+};
+_Static_assert(PAGE_MAX_BLOCKS <= UINT16_MAX, "a block's number fits a hole");
+
+/* Holes of several pages, for one call: the system forgets many small ranges that lie far apart for little more than it
+ * takes for one (os_purge_all). */
+struct holes {
+    unsigned count;
+    size_t bytes; /* of pages of memory that were not purged yet */
+    struct hole hole[OS_RANGES_MAX];
+    struct os_range memory[OS_RANGES_MAX];
 };
 
 /* The first block from `from` on, before `end`, that is free, or that is not; `end` when there is none. */
@@ -26,90 +36,121 @@ static uint32_t next_block(const struct page *page, uint32_t from, uint32_t end,
     return end;
 }
 
-/* Looks for a stretch of free blocks that covers whole pages of memory, at or behind block `from`. */
-static bool hole_find(struct hole *hole, struct page *page, uint32_t from, size_t memory_page)
+/* The whole pages of memory under the hole, from the first to the last that was not purged yet. Returns the bytes of
+ * these; exact when the blocks are in hand. */
+static size_t hole_memory(const struct hole *hole, struct os_range *memory)
 {
-    size_t size = class_size(page->class_id);
-    uint32_t end = load_relaxed(&page->virgin); /* nothing behind it was ever touched */
-    for (uint32_t first = next_block(page, from, end, true), stop; first < end;
-         first = next_block(page, stop, end, true)) {
-        stop = next_block(page, first, end, false);
-        if (align_up(first * size, memory_page) + memory_page <= stop * size) {
-            *hole = (struct hole){.page = page, .first = first, .last = stop - 1};
-            return true;
+    const struct page *page = hole->page;
+    size_t size = class_size(page->class_id), memory_page = os_page_size(), bytes = 0, first = 0, end = 0;
+    for (size_t at = align_up(hole->first * size, memory_page); at + memory_page <= (hole->last + 1u) * size;
+         at += memory_page)
+        if (!page_memory_is_purged(page, at)) {
+            first = bytes == 0 ? at : first;
+            end = at + memory_page;
+            bytes += memory_page;
         }
+    *memory = (struct os_range){.start = page->start + first, .size = end - first};
+    return bytes;
+}
+
+/* Looks for a stretch of free blocks with memory to purge, at or behind block `from`. */
+static bool hole_find(struct hole *hole, uint32_t from)
+{
+    const struct page *page = hole->page;
+    struct os_range memory;
+    uint32_t end = load_relaxed(&page->virgin); /* nothing behind it was ever touched */
+    for (uint32_t first = next_block(page, from, end, true), stop; first < end; first = next_block(page, stop, end, true)) {
+        stop = next_block(page, first, end, false);
+        hole->first = (uint16_t)first;
+        hole->last = (uint16_t)(stop - 1);
+        if (stop > first && hole_memory(hole, &memory) > 0) /* block `first` may be taken meanwhile */
+            return true;
     }
     return false;
 }
 
-/* Takes the blocks out of the bitmap, so that nobody else gets them; false when some were taken meanwhile. */
+/* The bits of its blocks in a word of the bitmap. */
+static uint64_t hole_mask(const struct hole *hole, uint32_t word)
+{
+    uint64_t mask = low_mask64((unsigned)min_size(64, hole->last + 1u - word * 64));
+    return word == hole->first / 64u ? mask & ~low_mask64(hole->first % 64) : mask;
+}
+
+/* Takes the blocks out of the bitmap, so that nobody else gets them; if some were taken meanwhile, only those before.
+ * False when that is none. */
 static bool hole_take(struct hole *hole)
 {
-    bool all = true;
-    for (uint32_t word = hole->first / 64; word <= hole->last / 64; word++) {
-        uint64_t mask = low_mask64((unsigned)min_size(64, hole->last + 1 - word * 64));
-        if (word == hole->first / 64)
-            mask &= ~low_mask64(hole->first % 64);
-        hole->taken[word] = fetch_and_acquire(&hole->page->free[word], ~mask) & mask; /* pairs with page_put */
-        all &= hole->taken[word] == mask;
+    for (uint32_t word = hole->first / 64u; word <= hole->last / 64u; word++) {
+        _Atomic(uint64_t) *free = &hole->page->free[word];
+        uint64_t mask = hole_mask(hole, word), bits = load_relaxed(free);
+        do {
+            if ((bits & mask) != mask) {
+                hole->last = (uint16_t)(word * 64 - 1);
+                return word > hole->first / 64u;
+            }
+        } while (!cas_acquire(free, &bits, bits & ~mask)); /* pairs with page_put */
     }
-    return all;
+    return true;
 }
 
 static void hole_put(const struct hole *hole)
 {
-    for (uint32_t word = hole->first / 64; word <= hole->last / 64; word++)
-        if (hole->taken[word])
-            page_put_back(hole->page, word, hole->taken[word]);
+    for (uint32_t word = hole->first / 64u; word <= hole->last / 64u; word++)
+        page_put_back(hole->page, word, hole_mask(hole, word));
 }
 
-/* Purges the pages of memory in [begin, end) of the page that were not purged yet; bytes. Their blocks are in hand. */
-static size_t range_purge(struct page *page, size_t begin, size_t end, size_t memory_page)
+/* Takes the holes of the page that begins at the unit, at or behind block *from. False when it had room for all. */
+static COLD bool holes_fill(struct holes *holes, struct superslab *slab, uint32_t unit, uint32_t *from)
 {
-    size_t purged = 0;
-    while (begin < end) {
-        size_t stop = begin;
-        while (stop < end && !page_memory_is_purged(page, stop))
-            stop += memory_page;
-        if (stop > begin && os_purge(page->start + begin, stop - begin) == 0) {
-            page_memory_note_purged(page, begin, stop);
-            purged += stop - begin;
-        }
-        begin = stop + memory_page;
-    }
-    return purged;
-}
-
-static size_t hole_purge(const struct hole *hole, size_t memory_page)
-{
-    size_t size = class_size(hole->page->class_id);
-    return range_purge(hole->page, align_up(hole->first * size, memory_page),
-                       (hole->last + 1) * size & ~(memory_page - 1), memory_page);
-}
-
-/* Purges the next hole, at or behind block *from, of the page that begins at the unit, if there is one. */
-static COLD bool unit_purge_hole(struct superslab *slab, uint32_t unit, uint32_t *from, size_t *bytes)
-{
-    size_t memory_page = os_page_size();
-    struct hole hole;
     if (!lock_acquire())
         return false;
     /* Under the lock a page cannot be unmade, and then the blocks in hand keep it. */
-    struct page *page = page_at(slab, unit);
-    bool found = page && hole_find(&hole, page, *from, memory_page);
-    bool taken = found && hole_take(&hole);
-    if (taken)
+    struct hole hole = {.page = page_at(slab, unit), .place = slab->number * SUPERSLAB_UNITS + unit};
+    unsigned before = holes->count;
+    while (holes->count < OS_RANGES_MAX && hole.page && hole_find(&hole, *from)) {
+        *from = hole.last + 1u;
+        if (!hole_take(&hole))
+            continue;
+        holes->bytes += hole_memory(&hole, &holes->memory[holes->count]);
+        holes->hole[holes->count++] = hole;
+    }
+    if (holes->count > before)
         span_split(slab);
-    if (page && !found)
-        page_settle(page);
+    else if (hole.page)
+        page_settle(hole.page);
     lock_release();
-    if (!found)
-        return false;
-    if (taken)
-        *bytes += hole_purge(&hole, memory_page);
-    hole_put(&hole);
-    *from = hole.last + 1;
-    return true;
+    return holes->count == OS_RANGES_MAX;
+}
+
+static void holes_settle(const struct holes *holes)
+{
+    const struct hole *last = NULL;
+    if (holes->count == 0 || !lock_acquire())
+        return;
+    for (const struct hole *hole = holes->hole; hole < holes->hole + holes->count; last = hole++) {
+        struct page *page = page_at(slab_at(hole->place / SUPERSLAB_UNITS), hole->place % SUPERSLAB_UNITS);
+        if (page && (!last || last->page != hole->page))
+            page_settle(page);
+    }
+    lock_release();
+}
+
+/* Purges what is in hand and gives it back; bytes. */
+static COLD size_t holes_purge(struct holes *holes)
+{
+    size_t bytes = holes->bytes;
+    unsigned purged = os_purge_all(holes->memory, holes->count);
+    for (unsigned i = 0; i < holes->count; i++) {
+        const struct hole *hole = &holes->hole[i];
+        size_t begin = (size_t)((char *)holes->memory[i].start - hole->page->start);
+        if (i < purged)
+            page_memory_note_purged(hole->page, begin, begin + holes->memory[i].size);
+        hole_put(hole);
+    }
+    holes_settle(holes);
+    holes->count = 0;
+    holes->bytes = 0;
+    return purged > 0 ? bytes : 0;
 }
 
 /* Whether a look for holes is worth it: enough was freed in the page since the last one, in relation to what is still
@@ -152,10 +193,14 @@ static COLD uint32_t slab_choose(struct superslab *slab, bool all, struct sweep 
 static COLD size_t purge_holes(size_t bytes)
 {
     struct sweep sweep = {.purged = 0};
-    for (uint32_t n = span_slab_count(); n-- > 0 && sweep.purged < bytes;)
+    struct holes holes;
+    holes.count = 0;
+    holes.bytes = 0;
+    for (uint32_t n = span_slab_count(); n-- > 0 && sweep.purged + holes.bytes < bytes;)
         for (uint32_t chosen = slab_choose(slab_at(n), bytes == SIZE_MAX, &sweep); chosen; chosen &= chosen - 1)
-            for (uint32_t from = 0; unit_purge_hole(slab_at(n), lowest_bit(chosen), &from, &sweep.purged);)
-                continue;
+            for (uint32_t from = 0; holes_fill(&holes, slab_at(n), lowest_bit(chosen), &from);)
+                sweep.purged += holes_purge(&holes);
+    sweep.purged += holes_purge(&holes);
     retain_purged(sweep.looked_at, sweep.purged < bytes ? sweep.left : LEFT_UNKNOWN);
     return sweep.purged;
 }

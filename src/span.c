@@ -509,53 +509,101 @@ static struct superslab *find_dirty(uint32_t below, enum purge_stage stage)
     return NULL;
 }
 
-/* Purges a superslab's dirty units piece by piece. They count as used meanwhile, so the lock is free during the
- * call. */
-static size_t slab_purge(struct superslab *slab)
+/* The next units to purge in one call, which costs less than several: from the lowest dirty one on as far as units are
+ * free, to the last dirty one. All if all are free: then the system gives up the page table, too, and only without
+ * that the superslab can be a huge page again (Linux 6.14). */
+static uint32_t next_part(const struct superslab *slab)
 {
-    size_t purged = 0;
+    if (slab->used == 0)
+        return unit_mask(0, SUPERSLAB_UNITS);
+    unsigned first = lowest_bit(slab->dirty);
+    unsigned length = lowest_bit(~((uint64_t)(uint32_t)~slab->used >> first));
+    unsigned last = highest_bit(slab->dirty & unit_mask(first, length));
+    return unit_mask(first, last - first + 1);
+}
+
+/* Units that are being purged; they count as used meanwhile, so the lock is free during the call. */
+struct part {
+    uint32_t slab;                /* number */
+    uint32_t mask, dirty, purged; /* which, and which of these are what when the call fails */
+};
+
+struct parts {
+    unsigned count;
+    struct part part[OS_RANGES_MAX];
+    struct os_range memory[OS_RANGES_MAX];
+};
+
+/* Takes a superslab's parts, as long as there is room. Bytes. */
+static size_t parts_take(struct parts *parts, struct superslab *slab)
+{
+    size_t bytes = 0;
     if (slab->used != 0)
         span_split(slab);
     else if (heap.open == slab)
         heap.open = NULL;
-    while (slab->dirty != 0) {
-        uint32_t unit = lowest_bit(slab->dirty);
-        unsigned units = lowest_bit(~((uint64_t)slab->dirty >> unit));
-        uint32_t mask = unit_mask(unit, units);
+    while (slab->dirty != 0 && parts->count < OS_RANGES_MAX) {
+        uint32_t mask = next_part(slab), dirty = slab->dirty & mask;
+        parts->part[parts->count] =
+            (struct part){.slab = slab->number, .mask = mask, .dirty = dirty, .purged = slab->purged & mask};
+        parts->memory[parts->count++] = (struct os_range){.start = slab_unit_start(slab, lowest_bit(mask)),
+                                                          .size = (size_t)count_bits(mask) << UNIT_SHIFT};
         slab_take(slab, mask);
-        char *start = run_start((struct run){.slab = slab, .unit = unit});
-        lock_release();
-        int error = os_purge(start, (size_t)units << UNIT_SHIFT);
-        if (!lock_acquire())
-            return purged;
-        slab_put(slab, mask, error ? mask : 0, error ? 0 : mask);
-        if (error)
-            break;
-        purged += (size_t)units << UNIT_SHIFT;
+        bytes += (size_t)count_bits(dirty) << UNIT_SHIFT;
     }
-    return purged;
+    return bytes;
+}
+
+/* Gives them back, the first `purged` of them purged. Bytes of these. */
+static size_t parts_put(const struct parts *parts, unsigned purged)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < parts->count; i++) {
+        const struct part *part = &parts->part[i];
+        bool gone = i < purged;
+        slab_put(slab_at(part->slab), part->mask, gone ? 0 : part->dirty, part->purged | (gone ? part->dirty : 0));
+        bytes += gone ? (size_t)count_bits(part->dirty) << UNIT_SHIFT : 0;
+    }
+    return bytes;
+}
+
+/* Takes parts while more than `keep_units` are dirty, and until they have `most_bytes`. */
+static void parts_choose(struct parts *parts, size_t keep_units, size_t most_bytes, enum purge_stage last)
+{
+    size_t bytes = 0;
+    parts->count = 0;
+    for (enum purge_stage stage = PURGE_WHOLE; stage <= last; stage++)
+        for (uint32_t below = load_relaxed(&heap.slab_count);
+             heap.dirty_units > keep_units && bytes < most_bytes && parts->count < OS_RANGES_MAX;) {
+            struct superslab *slab = find_dirty(below, stage);
+            if (!slab)
+                break;
+            below = slab->number;
+            bytes += parts_take(parts, slab);
+        }
 }
 
 /* Purges while more than `keep_units` are dirty and less than `most_bytes` went. */
 static COLD size_t purge(size_t keep_units, size_t most_bytes)
 {
-    size_t purged = 0;
+    enum purge_stage last = most_bytes == SIZE_MAX ? PURGE_OPEN : PURGE_PARTS;
+    struct parts parts;
+    size_t bytes = 0;
     if (!lock_acquire())
         return 0;
-    enum purge_stage last = most_bytes == SIZE_MAX ? PURGE_OPEN : PURGE_PARTS;
-    for (enum purge_stage stage = PURGE_WHOLE; stage <= last; stage++) {
-        uint32_t below = load_relaxed(&heap.slab_count);
-        while (heap.dirty_units > keep_units && purged < most_bytes) {
-            struct superslab *slab = find_dirty(below, stage);
-            if (!slab)
-                break;
-            below = slab->number;
-            purged += slab_purge(slab);
-        }
+    for (parts_choose(&parts, keep_units, most_bytes, last); parts.count > 0;
+         parts_choose(&parts, keep_units, most_bytes - bytes, last)) {
+        lock_release();
+        unsigned purged = os_purge_all(parts.memory, parts.count);
+        if (!lock_acquire())
+            return bytes;
+        bytes += parts_put(&parts, purged);
+        if (purged < parts.count || bytes >= most_bytes)
+            break;
     }
     heap_publish();
     lock_release();
-    return purged;
+    return bytes;
 }
 
 size_t span_purge_some(size_t bytes) { return purge(0, bytes); }

@@ -1,4 +1,4 @@
-/* refuse_test.c - refused system calls: each of seven, from the start, after some use, from the Nth call on, and only
+/* refuse_test.c - refused system calls: each of nine, from the start, after some use, from the Nth call on, and only
  * the Nth.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
@@ -24,6 +24,7 @@ static const struct refusal g_refusals[] = {
     {"madvise", {ENOSYS, EPERM, ENOMEM}, true},    {"mprotect", {ENOMEM, EPERM, ENOSYS}, false},
     {"mremap", {ENOSYS, EPERM, ENOMEM}, true},     {"prctl", {ENOSYS, EPERM, EINVAL}, false},
     {"getrandom", {ENOSYS, EPERM, EAGAIN}, false}, {"mincore", {ENOSYS, EPERM, ENOMEM}, false},
+    {"process_madvise", {ENOSYS, EPERM, EINVAL}, false},
 };
 
 static void refused_run(const struct refusal *refusal, int error, const char *first, const char *count,

@@ -21,6 +21,7 @@ static const struct {
 } g_calls[] = {
     {"mmap", SYS_mmap},     {"munmap", SYS_munmap}, {"madvise", SYS_madvise},     {"mprotect", SYS_mprotect},
     {"mremap", SYS_mremap}, {"prctl", SYS_prctl},   {"getrandom", SYS_getrandom}, {"mincore", SYS_mincore},
+    {"process_madvise", SYS_process_madvise},
 };
 
 static long call_number(const char *name)
@@ -90,13 +91,14 @@ static void resize_very_large(void)
 }
 
 /* What free and malloc_trim could not give back must be zero all the same when calloc hands it out. Of the largest
- * blocks only the beginning is written and looked at. */
+ * blocks only the beginning is written and looked at. One range goes back by another call than many. */
 static void zero_after_purge(void)
 {
     static void *blocks[64];
     static const struct {
         size_t size, count, looked_at;
-    } rows[] = {{3000, 64, 3000}, {30000, 64, 30000}, {200000, 8, 200000}, {3000000, 2, 300000}, {40000000, 1, 100000}};
+    } rows[] = {{3000, 64, 3000},      {30000, 64, 30000},     {200000, 8, 200000},
+                {1000000, 1, 1000000}, {3000000, 2, 300000}, {40000000, 1, 100000}};
     for (size_t r = 0; r < COUNT_OF(rows); r++) {
         size_t size = rows[r].size;
         for (size_t i = 0; i < rows[r].count; i++) {
@@ -122,6 +124,7 @@ static void zero_after_purge(void)
         for (size_t i = 0; i < rows[r].count; i++) {
             free(blocks[i]);
         }
+        malloc_trim(0);
     }
 }
 

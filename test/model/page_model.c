@@ -188,13 +188,14 @@ int os_unmap(void *address, size_t size)
     model_fail("nothing is unmapped");
 }
 
-int os_purge(void *address, size_t size)
+unsigned os_purge_all(const struct os_range *ranges, unsigned count)
 {
-    for (char *block = address; block < (char *)address + size; block += size_at(address)) {
-        model_check(content_of(block)->status == FREE, "no block is purged while it is used");
-        content_of(block)->written = false;
-    }
-    return 0;
+    for (const struct os_range *range = ranges; range < ranges + count; range++)
+        for (char *block = range->start; block < (char *)range->start + range->size; block += size_at(block)) {
+            model_check(content_of(block)->status == FREE, "no block is purged while it is used");
+            content_of(block)->written = false;
+        }
+    return count;
 }
 
 void error_fatal(enum error_id id, const char *call, const void *address, size_t block_size)

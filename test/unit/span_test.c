@@ -3,7 +3,10 @@
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "lock.h"
@@ -566,6 +569,54 @@ static void test_backing_changes_with_its_use(void **state)
     unmap_free();
 }
 
+static size_t faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_minflt;
+}
+
+/* Linux 6.14 and later free an empty page table, if all that it stands for is purged in one call. */
+static bool page_tables_go(void)
+{
+    struct utsname system;
+    unsigned major = 0, minor = 0;
+    uname(&system);
+    sscanf(system.release, "%u.%u", &major, &minor);
+    return (major > 6 || (major == 6 && minor >= 14)) && sysconf(_SC_PAGESIZE) == 4096 &&
+           access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) == 0;
+}
+
+/* A superslab that was purged in parts can be a huge page again: in one of a few attempts, for the system may have none. */
+static void test_a_huge_page_after_purges_of_parts(void **state)
+{
+    enum { PAGES = SUPERSLAB_SIZE / 4096, ATTEMPTS = 8 };
+    (void)state;
+    size_t fewest = SIZE_MAX;
+    if (UNDER_SHADOW || !page_tables_go())
+        skip();
+    begin_with_large_heap();
+    for (unsigned i = 0; i < ATTEMPTS && fewest > PAGES / 4; i++) {
+        live_alloc(16, 1, 2);
+        live_alloc(16, 1, 3);
+        struct superslab *slab = g_live[1].run.slab;
+        assert_ptr_equal(g_live[2].run.slab, slab);
+        live_shrink(&g_live[1], 0);
+        purge_to(0);
+        live_shrink(&g_live[1], 0);
+        purge_to(0);
+        size_t before = faults();
+        assert_ptr_equal(live_alloc_dense(32, 4).slab, slab);
+        fewest = min_size(fewest, faults() - before);
+        live_shrink(&g_live[1], 0);
+        purge_to(0);
+    }
+    must(fewest <= PAGES / 4, "%zu page faults in 2 MiB that were to be a huge page", fewest);
+    free_everything();
+    purge_to(0);
+    unmap_free();
+}
+
 /* The truth is the used masks: all else can be thrown away. */
 static void test_after_fork(void **state)
 {
@@ -615,6 +666,7 @@ int main(void)
         cmocka_unit_test(test_dense_memory_is_in_huge_pages),
         cmocka_unit_test(test_dense_memory_beside_what_is_dirty),
         cmocka_unit_test(test_dense_memory_leaves_little_over),
+        cmocka_unit_test(test_a_huge_page_after_purges_of_parts),
         cmocka_unit_test(test_slow_huge_pages_are_seldom_tried),
         cmocka_unit_test(test_backing_changes_with_its_use),
         cmocka_unit_test(test_after_fork),
