@@ -30,19 +30,16 @@
 /* Keeps the compiler, but not the processor, from moving memory accesses: order seen by a signal handler. */
 #define signal_fence() atomic_signal_fence(memory_order_seq_cst)
 
-/* Puts `to` into a pointer that only the calling thread uses, and returns what it replaced: in one instruction as far as
- * this thread's signal handlers see. On x86 without the lock prefix, which would cost four times as much. */
-static inline void **exchange_in_thread(void ***pointer, void **to)
+/* Compare and swap of a pointer that only the calling thread uses: one instruction, as far as this thread's signal
+ * handlers see. On x86 without the lock prefix, which would cost four times as much. */
+static inline bool cas_in_thread(void ***pointer, void **from, void **to)
 {
 #if defined(__x86_64__)
-    void **from = *pointer;
     bool done;
-    do
-        __asm__ volatile("cmpxchg %3, %1" : "+a"(from), "+m"(*pointer), "=@ccz"(done) : "r"(to) : "memory");
-    while (!done);
-    return from;
+    __asm__ volatile("cmpxchg %3, %1" : "+a"(from), "+m"(*pointer), "=@ccz"(done) : "r"(to) : "memory");
+    return done;
 #else
-    return __atomic_exchange_n(pointer, to, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(pointer, &from, to, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 #endif
 }
 

@@ -14,7 +14,7 @@ static struct large_stats tally; /* [lock] */
 static struct page *large_at(const void *block)
 {
     struct page *page = map_page(block);
-    return page && page->class_id == 0 && page->start == block ? page : NULL;
+    return page && page->class_id == 0 && page->start == block && !load_relaxed(&page->late) ? page : NULL;
 }
 
 static struct run large_run(const struct page *large)
@@ -82,6 +82,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->class_id = 0;
     large->zeroed = fresh.clean && !fresh.expected;
     store_relaxed(&large->bytes, bytes);
+    store_relaxed(&large->late, NULL);
     store_relaxed(&large->state, PAGE_OWNED); /* never FULL: no late reader may list it */
     newest_note(large);
     map_set_large(start, large);
@@ -195,46 +196,59 @@ static size_t large_unmake(struct page *large)
     return slab ? 0 : bytes;
 }
 
-/* [lock] Blocks that signal handlers have freed which interrupted the lock's holder. The first word of each is the next. */
-static void **put_off;
+/* [lock] Blocks that signal handlers have freed which interrupted the lock's holder, linked by `late`; the last one's
+ * points to itself. Atomic, since one handler may interrupt another here. */
+static struct page *_Atomic put_off;
 
-/* In a signal handler, which holds back whoever has the lock: the next large_free will free the block. */
-static COLD bool free_later(void **block)
+/* In a signal handler, which holds back whoever has the lock: another large_free will free the block. */
+static COLD bool put_off_add(void *block)
 {
-    if (!large_at(block))
+    struct page *large = large_at(block), *next = load_relaxed(&put_off);
+    if (!large)
         return false;
-    for (void **other = put_off; other; other = *other)
-        if (other == block)
-            return false;
-    void **next = exchange_in_thread(&put_off, block); /* a handler may interrupt this one, too */
-    *block = next;
+    do
+        store_relaxed(&large->late, next ? next : large);
+    while (!cas_seq(&put_off, &next, large)); /* pairs with put_off_take */
     return true;
 }
 
-static COLD void free_put_off(void **block)
+/* Such a block, which is as it was before; NULL when there is none. */
+static COLD void *put_off_take(void)
 {
-    while (block) {
-        void **next = *block;
-        large_free(block);
-        block = next;
-    }
+    if (!lock_acquire())
+        return NULL;
+    struct page *large = load_relaxed(&put_off), *next;
+    do
+        next = large ? load_relaxed(&large->late) : NULL;
+    while (large && !cas_seq(&put_off, &large, next == large ? NULL : next)); /* pairs with put_off_add */
+    if (large)
+        store_relaxed(&large->late, NULL);
+    lock_release();
+    return large ? large->start : NULL;
+}
+
+static bool free_or_put_off(void *block)
+{
+    if (!lock_acquire())
+        return put_off_add(block);
+    struct page *large = large_at(block);
+    size_t mapped = large ? large_unmake(large) : 0;
+    lock_release();
+    if (mapped > 0)
+        unmap_or_purge(block, mapped);
+    return large != NULL;
 }
 
 bool large_free(void *block)
 {
-    if (!lock_acquire())
-        return free_later(block);
-    struct page *large = large_at(block);
-    size_t mapped = large ? large_unmake(large) : 0;
-    void **late = put_off;
-    put_off = NULL;
-    lock_release();
-    if (mapped > 0)
-        unmap_or_purge(block, mapped);
-    if (UNLIKELY(late))
-        free_put_off(late);
-    if (!large)
+    if (!free_or_put_off(block))
         return false;
+    while (UNLIKELY(load_relaxed(&put_off) != NULL)) { /* relaxed: a hint */
+        void *late = put_off_take();
+        if (!late)
+            break;
+        free_or_put_off(late);
+    }
     retain_tick(os_milliseconds()); /* a program may use nothing but large blocks */
     purge_if_due();
     return true;
@@ -332,7 +346,12 @@ COLD void *large_move(void *block, size_t size)
     return moved;
 }
 
-COLD void large_after_fork(void) { newest = NULL; }
+/* What others had put off is lost to the child. */
+COLD void large_after_fork(void)
+{
+    newest = NULL;
+    store_relaxed(&put_off, NULL); /* relaxed: the only thread */
+}
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 

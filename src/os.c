@@ -121,20 +121,24 @@ _Static_assert(sizeof(struct os_range) == sizeof(struct iovec) &&
                    offsetof(struct os_range, size) == offsetof(struct iovec, iov_len),
                "the system reads struct os_range");
 
-unsigned os_purge_all(const struct os_range *ranges, unsigned count)
+uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
 {
     enum { SELF = -10000 };          /* PIDFD_SELF */
-    static _Atomic(bool) is_unknown; /* Relaxed: a matter of time */
+    static _Atomic(bool) is_refused; /* Relaxed: a matter of time */
+    uint32_t purged = 0;
     unsigned done = 0;
-    if (count > 1 && !load_relaxed(&is_unknown)) {
+    if (count > 1 && !load_relaxed(&is_refused)) {
         long bytes = system_call(SYS_process_madvise, SELF, (long)ranges, count, MADV_DONTNEED, 0, 0);
-        store_relaxed(&is_unknown, bytes < 0);
-        for (; done < count && bytes >= (long)ranges[done].size; done++)
+        if (bytes == -ENOSYS || bytes == -EBADF || bytes == -EPERM)
+            store_relaxed(&is_refused, true);
+        for (; done < count && bytes >= (long)ranges[done].size; done++) {
             bytes -= (long)ranges[done].size;
+            purged |= (uint32_t)1 << done;
+        }
     }
-    while (done < count && os_purge(ranges[done].start, ranges[done].size) == 0)
-        done++;
-    return done;
+    for (; done < count; done++) /* one that is locked into memory stops the call, but not us */
+        purged |= (uint32_t)(os_purge(ranges[done].start, ranges[done].size) == 0) << done;
+    return purged;
 }
 
 int os_populate(void *address, size_t size)

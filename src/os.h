@@ -29,15 +29,15 @@ int os_unmap(void *address, size_t size);
 int os_purge(void *address, size_t size);
 
 /* The same for several ranges, which do not overlap, in one call where the system can do that for the process itself
- * (Linux 6.15). Of up to 33 pages of memory the processor forgets the address of each, which costs microseconds where a
- * host intercepts that; of more, and of ranges that lie farther apart, all at once (Linux 6.16). Returns how many of them,
- * from the first on, were purged. */
-enum { OS_RANGES_MAX = 32 };
+ * (Linux 6.15). Up to 33 pages of memory are flushed from the TLB one by one, by an instruction that costs microseconds
+ * where a host intercepts it; for more, or for ranges that lie farther apart (Linux 6.16), all of it is flushed at
+ * once. Returns a bit for each range that was purged. */
+enum { OS_RANGES_MAX = 32 }; /* bits of a uint32_t */
 struct os_range {
     void *start;
     size_t size; /* may be 0 */
 };
-unsigned os_purge_all(const struct os_range *ranges, unsigned count);
+uint32_t os_purge_all(const struct os_range *ranges, unsigned count);
 
 /* Makes a range resident and writable, as if each page of it were written to; what it contains stays. EINVAL where the
  * system does not know how (Linux before 5.14). */

@@ -56,7 +56,10 @@ struct page {
     uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none */
     uint16_t ready;            /* [holder] so many from the start on were */
     union {
-        _Atomic(size_t) bytes;     /* [lock to write, relaxed] of a large block: usable size */
+        struct {
+            _Atomic(size_t) bytes; /* [lock to write, relaxed] of a large block: usable size */
+            struct page *_Atomic late; /* [lock] of a large block that a signal handler has freed: the next such, or itself */
+        };
         _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
     };
     /* Behind the words, for each unit of the page: page_purged. */

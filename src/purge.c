@@ -9,16 +9,17 @@
 /* Free blocks in hand while the memory under them is purged. */
 struct hole {
     struct page *page;
-    uint32_t place;       /* number of the unit where the page begins: its superslab's times SUPERSLAB_UNITS, and more */
+    uint32_t unit;        /* where the page begins: its superslab's number times SUPERSLAB_UNITS, plus the unit in it */
+    uint32_t bytes;       /* of pages of memory that were not purged yet */
     uint16_t first, last; /* numbers of the blocks that the hole is made of */
 };
 _Static_assert(PAGE_MAX_BLOCKS <= UINT16_MAX, "a block's number fits a hole");
 
-/* Holes of several pages, for one call: the system forgets many small ranges that lie far apart for little more than it
- * takes for one (os_purge_all). */
+/* Holes of several pages, for one call: many small ranges that lie far apart take little longer than one
+ * (os_purge_all). */
 struct holes {
     unsigned count;
-    size_t bytes; /* of pages of memory that were not purged yet */
+    size_t bytes; /* of all holes */
     struct hole hole[OS_RANGES_MAX];
     struct os_range memory[OS_RANGES_MAX];
 };
@@ -85,8 +86,10 @@ static bool hole_take(struct hole *hole)
         uint64_t mask = hole_mask(hole, word), bits = load_relaxed(free);
         do {
             if ((bits & mask) != mask) {
+                if (word == hole->first / 64u)
+                    return false;
                 hole->last = (uint16_t)(word * 64 - 1);
-                return word > hole->first / 64u;
+                return true;
             }
         } while (!cas_acquire(free, &bits, bits & ~mask)); /* pairs with page_put */
     }
@@ -105,13 +108,14 @@ static COLD bool holes_fill(struct holes *holes, struct superslab *slab, uint32_
     if (!lock_acquire())
         return false;
     /* Under the lock a page cannot be unmade, and then the blocks in hand keep it. */
-    struct hole hole = {.page = page_at(slab, unit), .place = slab->number * SUPERSLAB_UNITS + unit};
+    struct hole hole = {.page = page_at(slab, unit), .unit = slab->number * SUPERSLAB_UNITS + unit};
     unsigned before = holes->count;
     while (holes->count < OS_RANGES_MAX && hole.page && hole_find(&hole, *from)) {
         *from = hole.last + 1u;
         if (!hole_take(&hole))
             continue;
-        holes->bytes += hole_memory(&hole, &holes->memory[holes->count]);
+        hole.bytes = (uint32_t)hole_memory(&hole, &holes->memory[holes->count]);
+        holes->bytes += hole.bytes;
         holes->hole[holes->count++] = hole;
     }
     if (holes->count > before)
@@ -128,7 +132,7 @@ static void holes_settle(const struct holes *holes)
     if (holes->count == 0 || !lock_acquire())
         return;
     for (const struct hole *hole = holes->hole; hole < holes->hole + holes->count; last = hole++) {
-        struct page *page = page_at(slab_at(hole->place / SUPERSLAB_UNITS), hole->place % SUPERSLAB_UNITS);
+        struct page *page = page_at(slab_at(hole->unit / SUPERSLAB_UNITS), hole->unit % SUPERSLAB_UNITS);
         if (page && (!last || last->page != hole->page))
             page_settle(page);
     }
@@ -138,19 +142,21 @@ static void holes_settle(const struct holes *holes)
 /* Purges what is in hand and gives it back; bytes. */
 static COLD size_t holes_purge(struct holes *holes)
 {
-    size_t bytes = holes->bytes;
-    unsigned purged = os_purge_all(holes->memory, holes->count);
+    size_t bytes = 0;
+    uint32_t purged = os_purge_all(holes->memory, holes->count);
     for (unsigned i = 0; i < holes->count; i++) {
         const struct hole *hole = &holes->hole[i];
         size_t begin = (size_t)((char *)holes->memory[i].start - hole->page->start);
-        if (i < purged)
+        if (purged >> i & 1) {
             page_memory_note_purged(hole->page, begin, begin + holes->memory[i].size);
+            bytes += hole->bytes;
+        }
         hole_put(hole);
     }
     holes_settle(holes);
     holes->count = 0;
     holes->bytes = 0;
-    return purged > 0 ? bytes : 0;
+    return bytes;
 }
 
 /* Whether a look for holes is worth it: enough was freed in the page since the last one, in relation to what is still

@@ -64,11 +64,15 @@ static void **ring_top(const struct cache *cache, unsigned c)
  * meanwhile takes the slow path too, and finds the cache busy. Until then it may still pop. */
 static void ring_hide(struct cache *cache, unsigned c)
 {
-    if (!cache->ring[c].slot || ring_is_hidden(cache, c))
+    struct ring *ring = &cache->ring[c];
+    if (!ring->slot || ring_is_hidden(cache, c))
         return;
     cache->limit[c] = NO_ROOM;
-    signal_fence();
-    cache->ring[c].held_top = exchange_in_thread(&cache->top[c], CLOSED);
+    do {
+        signal_fence();
+        ring->held_top = cache->top[c];
+        signal_fence();
+    } while (!cas_in_thread(&cache->top[c], ring->held_top, CLOSED));
     signal_fence();
 }
 
@@ -789,7 +793,7 @@ void ring_check_live(const void *block, unsigned c, const char *call)
 {
     const struct ring *ring = &cache_self->ring[c];
     static const struct ring none = {.slot = CLOSED};
-    bool has_ring = ring->slot != NULL;
+    bool has_ring = ring->slot && !cache_self->busy; /* else it may be changing under a signal handler */
     void *const *top = has_ring ? ring_top(cache_self, c) : CLOSED;
     thread_close_parked();
     block_check(page_of(block, call), block, c, has_ring ? ring : &none, top, call);
@@ -807,13 +811,13 @@ INLINE bool has_neighbours_of_others(const struct cache *cache, const struct pag
 INLINE bool watched_push(struct cache *cache, const struct page *page, void *block, unsigned c, const char *call)
 {
     struct ring *ring = &cache->ring[c];
-    bool is_watched = cache->top[c] != CLOSED && !cache->busy && ring->probation > 1;
-    if (!is_watched || has_neighbours_of_others(cache, page, c))
+    if (cache->busy || ring->probation <= 1 || cache->top[c] == CLOSED || has_neighbours_of_others(cache, page, c))
         return false;
     cache->busy = true;
     signal_fence(); /* as in cache_enter */
     ring_hide(cache, c);
-    bool has_room = ring->held_top != ring->slot + ring->capacity;
+    /* A signal handler may have been here after the first look. */
+    bool has_room = ring->slot && ring->probation > 1 && ring->held_top != ring->slot + ring->capacity;
     if (LIKELY(has_room)) {
         block_check(page, block, c, ring, ring->held_top, call);
         ring->probation--;

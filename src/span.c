@@ -511,7 +511,7 @@ static struct superslab *find_dirty(uint32_t below, enum purge_stage stage)
 
 /* The next units to purge in one call, which costs less than several: from the lowest dirty one on as far as units are
  * free, to the last dirty one. All if all are free: then the system gives up the page table, too, and only without
- * that the superslab can be a huge page again (Linux 6.14). */
+ * that the superslab can be a huge page again (Linux 6.14, x86). */
 static uint32_t next_part(const struct superslab *slab)
 {
     if (slab->used == 0)
@@ -554,52 +554,60 @@ static size_t parts_take(struct parts *parts, struct superslab *slab)
     return bytes;
 }
 
-/* Gives them back, the first `purged` of them purged. Bytes of these. */
-static size_t parts_put(const struct parts *parts, unsigned purged)
+/* Gives them back; `purged`: bit for each that was purged. Bytes of these. */
+static size_t parts_put(const struct parts *parts, uint32_t purged)
 {
     size_t bytes = 0;
     for (unsigned i = 0; i < parts->count; i++) {
         const struct part *part = &parts->part[i];
-        bool gone = i < purged;
+        bool gone = purged >> i & 1;
         slab_put(slab_at(part->slab), part->mask, gone ? 0 : part->dirty, part->purged | (gone ? part->dirty : 0));
         bytes += gone ? (size_t)count_bits(part->dirty) << UNIT_SHIFT : 0;
     }
     return bytes;
 }
 
-/* Takes parts while more than `keep_units` are dirty, and until they have `most_bytes`. */
-static void parts_choose(struct parts *parts, size_t keep_units, size_t most_bytes, enum purge_stage last)
+/* Where to look next. It only goes on, whatever others free meanwhile. */
+struct purge_place {
+    enum purge_stage stage;
+    uint32_t below; /* number of a superslab */
+};
+
+/* Takes parts from there on while more than `keep_units` are dirty, and until they have `most_bytes`. */
+static void parts_choose(struct parts *parts, struct purge_place *place, enum purge_stage last, size_t keep_units,
+                         size_t most_bytes)
 {
     size_t bytes = 0;
     parts->count = 0;
-    for (enum purge_stage stage = PURGE_WHOLE; stage <= last; stage++)
-        for (uint32_t below = load_relaxed(&heap.slab_count);
-             heap.dirty_units > keep_units && bytes < most_bytes && parts->count < OS_RANGES_MAX;) {
-            struct superslab *slab = find_dirty(below, stage);
-            if (!slab)
-                break;
-            below = slab->number;
+    while (place->stage <= last && heap.dirty_units > keep_units && bytes < most_bytes && parts->count < OS_RANGES_MAX) {
+        struct superslab *slab = find_dirty(place->below, place->stage);
+        if (slab) {
             bytes += parts_take(parts, slab);
+            place->below = slab->number + (slab->dirty != 0);
+        } else {
+            place->stage++;
+            place->below = load_relaxed(&heap.slab_count);
         }
+    }
 }
 
 /* Purges while more than `keep_units` are dirty and less than `most_bytes` went. */
 static COLD size_t purge(size_t keep_units, size_t most_bytes)
 {
+    enum { IN_HAND = 2 * SUPERSLAB_SIZE }; /* others have to go without these meanwhile */
     enum purge_stage last = most_bytes == SIZE_MAX ? PURGE_OPEN : PURGE_PARTS;
+    struct purge_place place = {.stage = PURGE_WHOLE};
     struct parts parts;
     size_t bytes = 0;
     if (!lock_acquire())
         return 0;
-    for (parts_choose(&parts, keep_units, most_bytes, last); parts.count > 0;
-         parts_choose(&parts, keep_units, most_bytes - bytes, last)) {
+    place.below = load_relaxed(&heap.slab_count);
+    while (parts_choose(&parts, &place, last, keep_units, min_size(most_bytes - bytes, IN_HAND)), parts.count > 0) {
         lock_release();
-        unsigned purged = os_purge_all(parts.memory, parts.count);
+        uint32_t purged = os_purge_all(parts.memory, parts.count);
         if (!lock_acquire())
             return bytes;
         bytes += parts_put(&parts, purged);
-        if (purged < parts.count || bytes >= most_bytes)
-            break;
     }
     heap_publish();
     lock_release();

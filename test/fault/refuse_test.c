@@ -24,7 +24,7 @@ static const struct refusal g_refusals[] = {
     {"madvise", {ENOSYS, EPERM, ENOMEM}, true},    {"mprotect", {ENOMEM, EPERM, ENOSYS}, false},
     {"mremap", {ENOSYS, EPERM, ENOMEM}, true},     {"prctl", {ENOSYS, EPERM, EINVAL}, false},
     {"getrandom", {ENOSYS, EPERM, EAGAIN}, false}, {"mincore", {ENOSYS, EPERM, ENOMEM}, false},
-    {"process_madvise", {ENOSYS, EPERM, EINVAL}, false},
+    {"process_madvise", {ENOSYS, EPERM, EINVAL}, true},
 };
 
 static void refused_run(const struct refusal *refusal, int error, const char *first, const char *count,

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "hakmem.h"
+#include "large.h"
 #include "lock.h"
 #include "ring.h"
 #include "span.h"
@@ -194,6 +195,17 @@ static void handlers_blocks_end(void)
 {
     for (size_t i = 0; i < COUNT_OF(g_handlers); i++)
         handlers_block_end(&g_handlers[i]);
+}
+
+/* After a call that frees those that handlers could not. */
+static size_t large_block_count(void)
+{
+    struct large_stats stats;
+    hak_free(hak_malloc(3 * MIB));
+    heap_lock();
+    large_stats(&stats);
+    lock_release();
+    return stats.blocks;
 }
 
 static void on_step(int number, siginfo_t *info, void *data)
@@ -412,7 +424,9 @@ static void interrupt_everywhere(void *operation)
         unsigned long steps = g_step.steps;
         g_step.distance = g_distance ? g_distance : steps / (how == CALLED_BY_HANDLER ? CALLS : COPIES) + 1;
         g_step.next = 1 + (unsigned long)getpid() % g_step.distance; /* others each time */
+        size_t large_blocks = large_block_count();
         run_once(operation);
+        must(large_block_count() == large_blocks, "%zu large blocks before, %zu after", large_blocks, large_block_count());
         must(g_step.interruptions > 0, "an operation of %lu steps was not interrupted", g_step.steps);
         printf("%s: %lu steps, %lu apart, %lu interruptions\n", g_interruptions[how], steps, g_step.distance,
                g_step.interruptions);

@@ -9,11 +9,13 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -529,6 +531,63 @@ static void test_main_leaves_by_pthread_exit(void **state)
     }
 }
 
+/* ---- Signals ----------------------------------------------------------------------------------------------------- */
+
+enum { SIGNALS = 3000, KEPT_BLOCKS = 8 };
+static atomic_uint g_signals;
+
+/* Blocks that live from one signal to others, and are large: with those there is no fast path, in which a handler must not
+ * allocate. It may be refused memory in the middle of another call, but it must not hang or harm. */
+static void allocating_handler(int number)
+{
+    static uint64_t random = 3;
+    static struct {
+        char *start;
+        size_t size;
+    } kept[KEPT_BLOCKS], *block;
+    int saved = errno;
+    (void)number;
+    block = &kept[random_next(&random) % KEPT_BLOCKS];
+    if (block->start != NULL) {
+        must(pattern_check(block->start, 100, block->size) == 100, "a block of %zu bytes in a signal handler has other contents",
+             block->size);
+    }
+    free(block->start);
+    block->size = 1100 * KIB + random_next(&random) % MIB;
+    block->start = malloc(block->size);
+    if (block->start != NULL) {
+        pattern_fill(block->start, 100, block->size);
+    }
+    atomic_fetch_add(&g_signals, 1);
+    errno = saved;
+}
+
+static void signals_body(void *argument)
+{
+    (void)argument;
+    char *blocks[KEPT_BLOCKS] = {NULL};
+    uint64_t random = 4;
+    struct sigaction action = {.sa_handler = allocating_handler, .sa_flags = SA_RESTART};
+    struct itimerval timer = {{0, 150}, {0, 150}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    for (size_t i = 0; atomic_load(&g_signals) < SIGNALS; i = (i + 1) % KEPT_BLOCKS) {
+        must(blocks[i] == NULL || pattern_check(blocks[i], 100, i) == 100, "a block has other contents");
+        free(blocks[i]);
+        blocks[i] = malloc(1100 * KIB + random_next(&random) % MIB);
+        must(blocks[i] != NULL, "malloc: NULL");
+        pattern_fill(blocks[i], 100, i);
+    }
+}
+
+static void test_signal_handlers_that_allocate(void **state)
+{
+    (void)state;
+    struct child_result result;
+    child_run(signals_body, NULL, 30, &result);
+    must_end_well(&result, "signals whose handler allocates and frees");
+}
+
 /* ---- Small stacks ------------------------------------------------------------------------------------------------ */
 
 /* Every slow path that one call can reach: fresh sizes, refills, large blocks, aligned ones, resizing, trimming. */
@@ -613,6 +672,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_cancelled_threads),
         cmocka_unit_test(test_threads_run_during_exit),
         cmocka_unit_test(test_main_leaves_by_pthread_exit),
+        cmocka_unit_test(test_signal_handlers_that_allocate),
         cmocka_unit_test(test_threads_with_the_smallest_stack),
         cmocka_unit_test(test_stack_use_is_small),
     };
