@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -569,6 +570,32 @@ static void test_backing_changes_with_its_use(void **state)
     unmap_free();
 }
 
+/* A run that the program has locked into memory and not unlocked cannot be purged, by whatever call; the others can. */
+static void test_locked_memory_holds_up_no_other(void **state)
+{
+    enum { RUNS_MADE = 4, LOCKED = RUNS_MADE - 1, SIZE = 20 }; /* each in a superslab of its own, the last purged first */
+    (void)state;
+    struct span_stats stats;
+    unmap_free();
+    for (unsigned i = 0; i < RUNS_MADE; i++)
+        live_alloc(SIZE, 1, i);
+    char *locked = run_start(g_live[LOCKED].run);
+    bool is_locked = mlock(locked, 4096) == 0;
+    while (g_count > 0)
+        live_shrink(&g_live[g_count - 1], 0);
+    for (unsigned round = 0; round < 2 && is_locked; round++) {
+        span_purge(0);
+        lock_and_check("after a purge of locked memory");
+        span_stats(&stats);
+        lock_release();
+        assert_int_equal(stats.dirty >> UNIT_SHIFT, SIZE);
+    }
+    munlock(locked, 4096);
+    purge_to(0);
+    if (!is_locked)
+        skip();
+}
+
 static size_t faults(void)
 {
     struct rusage usage;
@@ -677,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_dense_memory_is_in_huge_pages),
         cmocka_unit_test(test_dense_memory_beside_what_is_dirty),
         cmocka_unit_test(test_dense_memory_leaves_little_over),
+        cmocka_unit_test(test_locked_memory_holds_up_no_other),
         cmocka_unit_test(test_a_huge_page_after_purges_of_parts),
         cmocka_unit_test(test_slow_huge_pages_are_seldom_tried),
         cmocka_unit_test(test_backing_changes_with_its_use),
