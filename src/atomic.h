@@ -31,7 +31,7 @@
 #define signal_fence() atomic_signal_fence(memory_order_seq_cst)
 
 /* Compare and swap of a pointer that only the calling thread uses: one instruction, as far as this thread's signal
- * handlers see. On x86 without the lock prefix, which would cost four times as much. */
+ * handlers see: on x86 without the lock prefix. */
 static inline bool cas_in_thread(void ***pointer, void **from, void **to)
 {
 #if defined(__x86_64__)

@@ -573,8 +573,9 @@ struct purge_place {
     uint32_t below; /* number of a superslab */
 };
 
-/* Takes parts from there on while more than `keep_units` are dirty, and until they have `most_bytes`. */
-static void parts_choose(struct parts *parts, struct purge_place *place, enum purge_stage last, size_t keep_units,
+/* Takes parts from there on while more than `keep_units` are dirty, and until they have `most_bytes`; false when there are
+ * none. */
+static bool parts_choose(struct parts *parts, struct purge_place *place, enum purge_stage last, size_t keep_units,
                          size_t most_bytes)
 {
     size_t bytes = 0;
@@ -589,6 +590,7 @@ static void parts_choose(struct parts *parts, struct purge_place *place, enum pu
             place->below = load_relaxed(&heap.slab_count);
         }
     }
+    return parts->count > 0;
 }
 
 /* Purges while more than `keep_units` are dirty and less than `most_bytes` went. */
@@ -602,7 +604,7 @@ static COLD size_t purge(size_t keep_units, size_t most_bytes)
     if (!lock_acquire())
         return 0;
     place.below = load_relaxed(&heap.slab_count);
-    while (parts_choose(&parts, &place, last, keep_units, min_size(most_bytes - bytes, IN_HAND)), parts.count > 0) {
+    while (bytes < most_bytes && parts_choose(&parts, &place, last, keep_units, min_size(most_bytes - bytes, IN_HAND))) {
         lock_release();
         uint32_t purged = os_purge_all(parts.memory, parts.count);
         if (!lock_acquire())

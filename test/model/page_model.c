@@ -188,14 +188,14 @@ int os_unmap(void *address, size_t size)
     model_fail("nothing is unmapped");
 }
 
-unsigned os_purge_all(const struct os_range *ranges, unsigned count)
+uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
 {
     for (const struct os_range *range = ranges; range < ranges + count; range++)
         for (char *block = range->start; block < (char *)range->start + range->size; block += size_at(block)) {
             model_check(content_of(block)->status == FREE, "no block is purged while it is used");
             content_of(block)->written = false;
         }
-    return count;
+    return low_mask32(count);
 }
 
 void error_fatal(enum error_id id, const char *call, const void *address, size_t block_size)

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -237,6 +238,13 @@ static size_t rollup_read(const char *name)
 size_t process_rss(void) { return rollup_read("\nRss:"); }
 
 size_t process_anonymous(void) { return rollup_read("\nAnonymous:"); }
+
+size_t process_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_minflt;
+}
 
 static size_t count_in_file(const char *path, char wanted)
 {

@@ -85,6 +85,8 @@ char **environment_with(const char *const changes[]);
 
 /* Resident memory, exact (from smaps_rollup, not from the kernel's approximate counters). */
 size_t process_rss(void);
+/* Minor page faults of this process so far. */
+size_t process_faults(void);
 /* Anonymous resident memory: what an allocator's pages are. */
 size_t process_anonymous(void);
 /* Lines of /proc/self/maps. */

@@ -4,7 +4,6 @@
 #include "unit.h"
 
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "hakmem.h"
@@ -19,13 +18,6 @@
 enum { BLOCKS = 100000 };
 
 static void *g_blocks[BLOCKS];
-
-static size_t faults(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (size_t)usage.ru_minflt;
-}
 
 /* 512 B to 2 KiB, 125 MB in all; every byte written. */
 static void build(void)
@@ -188,10 +180,10 @@ static void cycles(size_t survivors)
 {
     size_t last = 0;
     for (unsigned i = 0; i < 6; i++) {
-        size_t before = faults();
+        size_t before = process_faults();
         build();
         drop(survivors, true);
-        last = faults() - before;
+        last = process_faults() - before;
     }
     must(last * 4096 < 6 * MIB, "the sixth cycle still costs %zu page faults", last);
     end();

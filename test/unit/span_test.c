@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -570,6 +569,26 @@ static void test_backing_changes_with_its_use(void **state)
     unmap_free();
 }
 
+/* No more goes than was asked for, but for the rest of a superslab. */
+static void test_some_is_purged(void **state)
+{
+    enum { RUNS_MADE = 6, SIZE = 20 };
+    (void)state;
+    struct span_stats stats;
+    unmap_free();
+    for (unsigned i = 0; i < RUNS_MADE; i++)
+        live_alloc(SIZE, 1, i);
+    while (g_count > 0)
+        live_shrink(&g_live[g_count - 1], 0);
+    for (unsigned left = RUNS_MADE; left > 0; left--) {
+        assert_int_equal(span_purge_some(UNIT_SIZE) >> UNIT_SHIFT, SIZE);
+        lock_and_check("after span_purge_some");
+        span_stats(&stats);
+        lock_release();
+        assert_int_equal(stats.dirty >> UNIT_SHIFT, (left - 1) * SIZE);
+    }
+}
+
 /* A run that the program has locked into memory and not unlocked cannot be purged, by whatever call; the others can. */
 static void test_locked_memory_holds_up_no_other(void **state)
 {
@@ -596,13 +615,6 @@ static void test_locked_memory_holds_up_no_other(void **state)
         skip();
 }
 
-static size_t faults(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (size_t)usage.ru_minflt;
-}
-
 /* Linux 6.14 and later free an empty page table, if all that it stands for is purged in one call. */
 static bool page_tables_go(void)
 {
@@ -616,9 +628,9 @@ static bool page_tables_go(void)
 /* Page faults of a run of 2 MiB that is dense. */
 static size_t faults_of_dense_superslab(void)
 {
-    size_t before = faults();
+    size_t before = process_faults();
     live_alloc_dense(SUPERSLAB_UNITS, 4);
-    return faults() - before;
+    return process_faults() - before;
 }
 
 /* A superslab that was purged in parts can be a huge page again, if the system has any. */
@@ -704,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_dense_memory_is_in_huge_pages),
         cmocka_unit_test(test_dense_memory_beside_what_is_dirty),
         cmocka_unit_test(test_dense_memory_leaves_little_over),
+        cmocka_unit_test(test_some_is_purged),
         cmocka_unit_test(test_locked_memory_holds_up_no_other),
         cmocka_unit_test(test_a_huge_page_after_purges_of_parts),
         cmocka_unit_test(test_slow_huge_pages_are_seldom_tried),
