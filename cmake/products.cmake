@@ -1,7 +1,7 @@
 # What is built to be used: the shared and the static library, the single file, the tool and the manual pages, and where
 # `install` puts them. Included by CMakeLists.txt, which has read the table of symbols.
 
-# ---- The library: one object, linked in two ways ---------------------------------------------------------------------
+# ---- The library: one object, linked in two ways (the shared one has dlopen.c, too) ---------------------------------------------------------------------
 
 add_library(hakmem_object OBJECT src/all.c)
 set_target_properties(hakmem_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -9,10 +9,12 @@ target_link_libraries(hakmem_object PRIVATE hakmem_codegen)
 
 # Names without a version: a preloaded malloc has to match references to every version and to none.
 set(exports ${PROJECT_BINARY_DIR}/exports.map)
-list(JOIN symbols ";\n    " symbol_lines)
+set(exported ${symbols} ${shared_symbols})
+list(JOIN exported ";\n    " symbol_lines)
 file(CONFIGURE OUTPUT ${exports} CONTENT "{\nglobal:\n    ${symbol_lines};\nlocal:\n    *;\n};\n")
 
-add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object>)
+add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object> src/dlopen.c)
+target_link_libraries(hakmem PRIVATE hakmem_codegen)
 set_target_properties(hakmem PROPERTIES
     LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${exports})
 # noseparate-code: about four pages of memory fewer in every process. gc-sections: internal functions that are inlined

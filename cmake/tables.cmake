@@ -26,6 +26,15 @@ function(hak_table_cells row)
     endforeach()
 endfunction()
 
+# The names of src/symbols.def: the library's, and of these what only the shared one has.
+function(hak_table_symbols variable shared_variable)
+    hak_table_read(rows src/symbols.def X)
+    list(TRANSFORM rows REPLACE ",.*" "")
+    hak_table_read(shared_rows src/symbols.def S)
+    set(${variable} ${rows} PARENT_SCOPE)
+    set(${shared_variable} ${shared_rows} PARENT_SCOPE)
+endfunction()
+
 # One option as mdoc text, appended to a variable. Bounds are given where they are whole numbers.
 function(hak_manual_option variable row)
     hak_table_cells("${row}" id name kind default min max doc)
@@ -38,7 +47,8 @@ endfunction()
 
 # The lists of the manual pages, as mdoc text: MAN_SYMBOLS, MAN_OPTIONS, MAN_EXPERTS, MAN_STATS, MAN_ERRORS and MAN_WARNINGS.
 function(hak_manual_lists)
-    hak_table_read(symbols src/symbols.def X)
+    hak_table_symbols(symbols shared_symbols)
+    list(APPEND symbols ${shared_symbols})
     list(JOIN symbols ",\n" symbol_text)
 
     set(option_text "")

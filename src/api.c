@@ -8,6 +8,7 @@
 #include "page.h"
 #include "purge.h"
 #include "remote.h"
+#include "replace.h"
 #include "ring.h"
 #include "site.h"
 #include "slow.h"
@@ -118,9 +119,20 @@ void hak_stats_print(int fd) { stats_print(fd); }
 
 /* ---- C and POSIX ------------------------------------------------------------------------------------------------- */
 
-HAK_PUBLIC void *reallocarray(void *block, size_t count, size_t size) { return hak_reallocarray(block, count, size); }
+HAK_PUBLIC void *reallocarray(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+    bool is_small = !__builtin_mul_overflow(count, size, &bytes);
+    return is_small && is_replaced(realloc) ? process_realloc(block, bytes) : hak_reallocarray(block, count, size);
+}
 HAK_PUBLIC void *aligned_alloc(size_t align, size_t size) { return aligned_at(align, size, CALLER); }
-HAK_PUBLIC size_t malloc_usable_size(void *block) { return hak_usable_size(block); }
+
+/* 0 for a block of the program's own malloc, where it does not say. */
+HAK_PUBLIC size_t malloc_usable_size(void *block)
+{
+    bool is_foreign = UNLIKELY(replace_c()) && block && !replace_owns(block);
+    return is_foreign ? 0 : hak_usable_size(block);
+}
 
 HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
 {
@@ -200,6 +212,20 @@ HAK_PUBLIC struct mallinfo mallinfo(void)
     };
 }
 
+/* ---- glibc's own names ------------------------------------------------------------------------------------------- */
+
+/* Weak: other libcs use them inside, for their own. */
+#define LIBC_NAME(result, name, parameters, function, arguments) \
+    HAK_PUBLIC __attribute__((weak)) result name parameters { return function arguments; }
+LIBC_NAME(void *, __libc_malloc, (size_t size), hak_malloc, (size))
+LIBC_NAME(void *, __libc_calloc, (size_t count, size_t size), hak_calloc, (count, size))
+LIBC_NAME(void *, __libc_realloc, (void *block, size_t size), hak_realloc, (block, size))
+LIBC_NAME(void *, __libc_memalign, (size_t align, size_t size), memalign, (align, size))
+LIBC_NAME(void *, __libc_valloc, (size_t size), valloc, (size))
+LIBC_NAME(void *, __libc_pvalloc, (size_t size), pvalloc, (size))
+HAK_PUBLIC __attribute__((weak)) void __libc_free(void *block) { hak_free(block); }
+#undef LIBC_NAME
+
 HAK_PUBLIC void malloc_stats(void) { stats_print(2); }
 
 HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
@@ -214,49 +240,6 @@ HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
 #include "stats.def"
 #undef X
     return fputs("</malloc>\n", stream) < 0 ? -1 : 0;
-}
-
-/* ---- C++: aligned operator new and delete ------------------------------------------------------------------------ */
-
-static void *new_aligned(size_t size, size_t align, bool throws, uintptr_t site)
-{
-    void *block = aligned_at(align, size, site);
-    return block ? block : new_failed(size, align, throws);
-}
-
-HAK_PUBLIC void *_ZnwmSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true, CALLER); }
-HAK_PUBLIC void *_ZnamSt11align_val_t(size_t size, size_t align) { return new_aligned(size, align, true, CALLER); }
-
-HAK_PUBLIC void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
-{
-    (void)tag;
-    return new_aligned(size, align, false, CALLER);
-}
-HAK_PUBLIC void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
-{
-    (void)tag;
-    return new_aligned(size, align, false, CALLER);
-}
-
-#define X(name, ...) HAK_PUBLIC void name(void *block, __VA_ARGS__) { hak_free(block); }
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-X(_ZdlPvSt11align_val_t, size_t align)
-X(_ZdaPvSt11align_val_t, size_t align)
-X(_ZdlPvSt11align_val_tRKSt9nothrow_t, size_t align, const void *tag)
-X(_ZdaPvSt11align_val_tRKSt9nothrow_t, size_t align, const void *tag)
-#pragma GCC diagnostic pop
-#undef X
-
-HAK_PUBLIC void _ZdlPvmSt11align_val_t(void *block, size_t size, size_t align)
-{
-    (void)align;
-    hak_free_sized(block, size);
-}
-HAK_PUBLIC void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t align)
-{
-    (void)align;
-    hak_free_sized(block, size);
 }
 
 #endif

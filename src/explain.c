@@ -4,13 +4,21 @@
 #include "options.h"
 #include "text.h"
 
-static const struct rule_words {
+struct rule_words {
     const char *name, *what, *reason, *unit_a, *unit_b, *measure;
-} words[] = {
-#define X(id, name, judged, what, reason, unit_a, unit_b, measure) {name, what, reason, unit_a, unit_b, measure},
+};
+
+/* By code, not a table, whose pointers every process would have to relocate at its start. */
+static struct rule_words explain_words(unsigned rule)
+{
+    switch (rule) {
+#define X(id, name, judged, what, reason, unit_a, unit_b, measure) \
+    case RULE_##id: return (struct rule_words){name, what, reason, unit_a, unit_b, measure};
 #include "policy.def"
 #undef X
-};
+    default: return (struct rule_words){"", "", "", "", "", ""};
+    }
+}
 
 static const char *const modes[] = {
     [LEARN_OFF] = "off", [LEARN_ON] = "on", [LEARN_FREEZE] = "freeze", [LEARN_SHADOW] = "shadow"};
@@ -110,7 +118,7 @@ static void print_policy(struct text *text, const struct policy *policy)
 static void print_effect(struct text *text, const struct decision *d)
 {
     text_string(text, "           effect: ");
-    text_string(text, words[d->rule].measure);
+    text_string(text, explain_words(d->rule).measure);
     text_string(text, " ");
     text_decimal(text, d->before);
     if (d->outcome == OUTCOME_KEPT || d->outcome == OUTCOME_TAKEN_BACK) {
@@ -124,11 +132,11 @@ static void print_effect(struct text *text, const struct decision *d)
 
 static void print_decision(struct text *text, const struct decision *d)
 {
-    const struct rule_words *rule = &words[d->rule];
+    const struct rule_words rule = explain_words(d->rule);
     text_string(text, "  ");
     print_seconds(text, d->milliseconds, 4);
     text_string(text, " s  ");
-    text_string(text, rule->name);
+    text_string(text, rule.name);
     if (d->class_id > 0) {
         text_string(text, ", size class ");
         text_decimal(text, class_size(d->class_id));
@@ -139,13 +147,13 @@ static void print_decision(struct text *text, const struct decision *d)
     text_string(text, " -> ");
     text_decimal(text, d->to);
     text_string(text, "\n           ");
-    text_string(text, rule->what);
+    text_string(text, rule.what);
     text_string(text, ": ");
-    text_string(text, rule->reason);
+    text_string(text, rule.reason);
     text_string(text, " (");
-    print_number(text, d->a, rule->unit_a);
+    print_number(text, d->a, rule.unit_a);
     text_string(text, ", ");
-    print_number(text, d->b, rule->unit_b);
+    print_number(text, d->b, rule.unit_b);
     text_string(text, ")\n");
     print_effect(text, d);
 }
@@ -241,17 +249,17 @@ static void json_policy(struct text *text, const struct policy *policy)
 
 static void json_decision(struct text *text, const struct decision *d, bool is_first)
 {
-    const struct rule_words *rule = &words[d->rule];
+    const struct rule_words rule = explain_words(d->rule);
     json_number(text, is_first ? "{" : ", {", "milliseconds", d->milliseconds);
-    json_string(text, ", ", "rule", rule->name);
+    json_string(text, ", ", "rule", rule.name);
     json_number(text, ", ", "size_class", d->class_id ? class_size(d->class_id) : 0);
     json_number(text, ", ", "from", d->from);
     json_number(text, ", ", "to", d->to);
-    json_string(text, ", ", "what", rule->what);
-    json_string(text, ", ", "reason", rule->reason);
-    json_number(text, ", \"numbers\": {", rule->unit_a, d->a);
-    json_number(text, ", ", rule->unit_b, d->b);
-    json_string(text, "}, ", "measure", rule->measure);
+    json_string(text, ", ", "what", rule.what);
+    json_string(text, ", ", "reason", rule.reason);
+    json_number(text, ", \"numbers\": {", rule.unit_a, d->a);
+    json_number(text, ", ", rule.unit_b, d->b);
+    json_string(text, "}, ", "measure", rule.measure);
     json_number(text, ", ", "before", d->before);
     if (d->outcome == OUTCOME_KEPT || d->outcome == OUTCOME_TAKEN_BACK)
         json_number(text, ", ", "after", d->after);

@@ -8,10 +8,14 @@
  *     it. Not: ring_free (ring.c), which passes the ring's older half on, to the depot or to its pages' bitmaps.
  *     Class 0, whose ring is always closed, stands for NULL, large blocks and whatever is not a block.
  *
+ * What is derived from functions that the program may have replaced (replace.h) does the same with the eyes of its view:
+ * where something was replaced it sees no block and no size, and so takes its slow path (derived.c).
+ *
  * Nothing here is atomic (the page map's byte is a plain load), nothing is locked, hashed, counted or initialised:
  * what a thread that has no cache yet sees is a cache whose rings are all closed. */
 #include "hakmem.h"
 
+#include "derived.h"
 #include "map.h"
 #include "ring.h"
 #include "slow.h"
@@ -47,6 +51,12 @@ INLINE bool block_push(size_t class_id, void *block)
     return true;
 }
 
+/* Whether a ring may serve the size: of the functions that nobody can replace a constant of the code, without a load. */
+INLINE bool size_is_seen(enum map_view view, size_t size)
+{
+    return view == VIEW_OWN ? size <= CLASS_TABLE_MAX : size < map_window[view].size_end;
+}
+
 static NOINLINE void *malloc_medium(size_t size)
 {
     void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of_medium(size)) : NULL;
@@ -62,13 +72,15 @@ INLINE void *malloc_fast(size_t size)
 }
 
 /* As malloc, with the size rounded up to one whose class is aligned; that class_fit made may be of any size. */
-INLINE void *aligned_fast(size_t align, size_t size, uintptr_t site)
+INLINE void *aligned_fast(enum map_view view, size_t align, size_t size, uintptr_t site)
 {
-    if (UNLIKELY(!is_power_of_two(align) || align > CLASS_TABLE_MAX || size > CLASS_TABLE_MAX - align))
-        return aligned_slow(align, size, site);
-    size_t class_id = class_fast(class_aligned_size(size, align));
-    void *block = LIKELY(class_id != CLASS_FITTED) ? block_pop(class_id) : NULL;
-    return LIKELY(block) ? block : aligned_slow(align, size, site);
+    if (LIKELY(is_power_of_two(align) && size_is_seen(view, align) && size <= CLASS_TABLE_MAX - align)) {
+        size_t class_id = class_fast(class_aligned_size(size, align));
+        void *block = LIKELY(class_id != CLASS_FITTED) ? block_pop(class_id) : NULL;
+        if (LIKELY(block))
+            return block;
+    }
+    return view == VIEW_OWN ? aligned_slow(align, size, site) : derived_aligned(align, size, site);
 }
 
 void *malloc_at_hand(size_t size) { return block_pop(class_fast(size)); }
@@ -79,104 +91,116 @@ void *malloc_at(size_t size, uintptr_t site)
     return LIKELY(block) ? block : malloc_slow_at(size, site);
 }
 
-void *aligned_at(size_t align, size_t size, uintptr_t site)
-{
-    return aligned_fast(align, size, site);
-}
+void *aligned_at(size_t align, size_t size, uintptr_t site) { return aligned_fast(VIEW_C, align, size, site); }
 
-INLINE void free_fast(void *block)
+/* `slow`: where to go when the ring cannot take the block. Always inlined, so that it is one jump. */
+INLINE void free_fast(enum map_view view, void *block, void (*slow)(void *))
 {
-    if (UNLIKELY(!block_push(map_class(block), block)))
-        free_slow(block);
+    if (UNLIKELY(!block_push(map_class_seen(view, block), block)))
+        slow(block);
 }
 
 /* The size says nothing that the page map does not; HAKMEM_CHECK compares the two. */
-INLINE void free_sized_fast(void *block, size_t size)
+INLINE void free_sized_fast(enum map_view view, void *block, size_t size, void (*slow)(void *, size_t))
 {
-    if (UNLIKELY(!block_push(map_class(block), block)))
-        free_sized_slow(block, size);
+    if (UNLIKELY(!block_push(map_class_seen(view, block), block)))
+        slow(block, size);
 }
 
-INLINE void *calloc_fast(size_t count, size_t size)
+INLINE void *calloc_fast(enum map_view view, size_t count, size_t size, void *(*slow)(size_t, size_t))
 {
     size_t bytes;
-    if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || bytes > CLASS_TABLE_MAX))
-        return calloc_slow(count, size);
+    if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || !size_is_seen(view, bytes)))
+        return slow(count, size);
     void *block = block_pop(class_fast(bytes));
-    return LIKELY(block) ? __builtin_memset(block, 0, bytes) : calloc_slow(count, size);
+    return LIKELY(block) ? __builtin_memset(block, 0, bytes) : slow(count, size);
 }
 
 /* A new size that the block's own class serves, or that leaves less than half of it unused, needs no other block.
  * NULL comes first: Lua, among others, allocates in no other way. */
-INLINE void *realloc_fast(void *block, size_t size)
+INLINE void *realloc_fast(enum map_view view, void *block, size_t size, void *(*slow)(void *, size_t))
 {
-    if (!block)
+    if (!block && (view == VIEW_OWN || size_is_seen(view, size)))
         return malloc_fast(size);
-    unsigned class_id = map_class(block);
+    unsigned class_id = map_class_seen(view, block);
     size_t have = class_size(class_id); /* 0 when it is no page's */
-    return LIKELY(size <= have && size > have / 2) ? realloc_stay(block, size) : realloc_slow(block, size);
+    return LIKELY(size <= have && size > have / 2) ? realloc_stay(block, size) : slow(block, size);
 }
 
 /* ---- The native names -------------------------------------------------------------------------------------------- */
 
 void *hak_malloc(size_t size) { return malloc_fast(size); }
-void hak_free(void *block) { free_fast(block); }
-void hak_free_sized(void *block, size_t size) { free_sized_fast(block, size); }
-void *hak_aligned_alloc(size_t align, size_t size) { return aligned_fast(align, size, CALLER); }
-void *hak_calloc(size_t count, size_t size) { return calloc_fast(count, size); }
-void *hak_realloc(void *block, size_t size) { return realloc_fast(block, size); }
+void hak_free(void *block) { free_fast(VIEW_OWN, block, free_slow); }
+void hak_free_sized(void *block, size_t size) { free_sized_fast(VIEW_OWN, block, size, free_sized_slow); }
+void *hak_aligned_alloc(size_t align, size_t size) { return aligned_fast(VIEW_OWN, align, size, CALLER); }
+void *hak_calloc(size_t count, size_t size) { return calloc_fast(VIEW_OWN, count, size, calloc_slow); }
+void *hak_realloc(void *block, size_t size) { return realloc_fast(VIEW_OWN, block, size, realloc_slow); }
 
 #ifndef HAK_NO_OVERRIDE
 
 /* ---- The C names ------------------------------------------------------------------------------------------------- */
 
 HAK_PUBLIC void *malloc(size_t size) { return malloc_fast(size); }
-HAK_PUBLIC void free(void *block) { free_fast(block); }
-HAK_PUBLIC void cfree(void *block) { free_fast(block); }
-HAK_PUBLIC void free_sized(void *block, size_t size) { free_sized_fast(block, size); }
+HAK_PUBLIC void free(void *block) { free_fast(VIEW_OWN, block, free_slow); }
+HAK_PUBLIC void cfree(void *block) { free_fast(VIEW_C, block, free_slow); }
+HAK_PUBLIC void free_sized(void *block, size_t size) { free_sized_fast(VIEW_C, block, size, free_sized_slow); }
 HAK_PUBLIC void free_aligned_sized(void *block, size_t align, size_t size)
 {
     (void)align;
-    free_sized_fast(block, size);
+    free_sized_fast(VIEW_C, block, size, free_sized_slow);
 }
-HAK_PUBLIC void *calloc(size_t count, size_t size) { return calloc_fast(count, size); }
-HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(block, size); }
+HAK_PUBLIC void *calloc(size_t count, size_t size) { return calloc_fast(VIEW_C, count, size, derived_calloc); }
+HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(VIEW_C, block, size, derived_realloc); }
 
-/* ---- C++: operator new and delete, by their names in the Itanium ABI --------------------------------------------- */
+/* ---- C++: operator new and delete, by their names in the Itanium ABI ---------------------------------------------
+ * Weak, so that a program that is linked with the archive may replace each of them, as it may where this is a shared
+ * library. */
 
-static NOINLINE void *new_medium(size_t size, bool throws)
+INLINE void *new_medium(size_t size, void *(*slow)(size_t))
 {
-    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of_medium(size)) : NULL;
-    if (LIKELY(block))
-        return block;
-    return throws ? new_slow(size) : new_nothrow_slow(size);
+    bool is_seen = size <= CLASS_MAX_SIZE && map_window[VIEW_CXX].size_end != 0;
+    void *block = is_seen ? block_pop(class_of_medium(size)) : NULL;
+    return LIKELY(block) ? block : slow(size);
 }
 
-INLINE void *new_fast(size_t size)
+INLINE void *new_fast(size_t size, void *(*medium)(size_t), void *(*slow)(size_t))
 {
-    if (UNLIKELY(size > CLASS_TABLE_MAX))
-        return new_medium(size, true);
+    if (UNLIKELY(!size_is_seen(VIEW_CXX, size)))
+        return medium(size);
     void *block = block_pop(class_fast(size));
-    return LIKELY(block) ? block : new_slow(size);
+    return LIKELY(block) ? block : slow(size);
 }
 
-INLINE void *new_nothrow_fast(size_t size)
+#define NEW(name, slow)                                                                     \
+    static NOINLINE void *name##_medium(size_t size) { return new_medium(size, slow); }     \
+    HAK_OPERATOR void *name
+NEW(_Znwm, derived_new)(size_t size) { return new_fast(size, _Znwm_medium, derived_new); }
+NEW(_Znam, derived_new_array)(size_t size) { return new_fast(size, _Znam_medium, derived_new_array); }
+NEW(_ZnwmRKSt9nothrow_t, derived_new_nothrow)(size_t size, const void *tag)
 {
-    if (UNLIKELY(size > CLASS_TABLE_MAX))
-        return new_medium(size, false);
-    void *block = block_pop(class_fast(size));
-    return LIKELY(block) ? block : new_nothrow_slow(size);
+    (void)tag;
+    return new_fast(size, _ZnwmRKSt9nothrow_t_medium, derived_new_nothrow);
 }
+NEW(_ZnamRKSt9nothrow_t, derived_new_array_nothrow)(size_t size, const void *tag)
+{
+    (void)tag;
+    return new_fast(size, _ZnamRKSt9nothrow_t_medium, derived_new_array_nothrow);
+}
+#undef NEW
 
-HAK_PUBLIC void *_Znwm(size_t size) { return new_fast(size); }
-HAK_PUBLIC void *_Znam(size_t size) { return new_fast(size); }
-HAK_PUBLIC void *_ZnwmRKSt9nothrow_t(size_t size, const void *tag) { (void)tag; return new_nothrow_fast(size); }
-HAK_PUBLIC void *_ZnamRKSt9nothrow_t(size_t size, const void *tag) { (void)tag; return new_nothrow_fast(size); }
-HAK_PUBLIC void _ZdlPv(void *block) { free_fast(block); }
-HAK_PUBLIC void _ZdaPv(void *block) { free_fast(block); }
-HAK_PUBLIC void _ZdlPvm(void *block, size_t size) { free_sized_fast(block, size); }
-HAK_PUBLIC void _ZdaPvm(void *block, size_t size) { free_sized_fast(block, size); }
-HAK_PUBLIC void _ZdlPvRKSt9nothrow_t(void *block, const void *tag) { (void)tag; free_fast(block); }
-HAK_PUBLIC void _ZdaPvRKSt9nothrow_t(void *block, const void *tag) { (void)tag; free_fast(block); }
+HAK_OPERATOR void _ZdlPv(void *block) { free_fast(VIEW_CXX, block, free_slow); }
+HAK_OPERATOR void _ZdaPv(void *block) { free_fast(VIEW_CXX, block, derived_delete_array); }
+HAK_OPERATOR void _ZdlPvm(void *block, size_t size) { free_sized_fast(VIEW_CXX, block, size, derived_delete_sized); }
+HAK_OPERATOR void _ZdaPvm(void *block, size_t size) { free_sized_fast(VIEW_CXX, block, size, derived_delete_array_sized); }
+HAK_OPERATOR void _ZdlPvRKSt9nothrow_t(void *block, const void *tag)
+{
+    (void)tag;
+    free_fast(VIEW_CXX, block, derived_delete_array);
+}
+HAK_OPERATOR void _ZdaPvRKSt9nothrow_t(void *block, const void *tag)
+{
+    (void)tag;
+    free_fast(VIEW_CXX, block, derived_delete_array_nothrow);
+}
 
 #endif

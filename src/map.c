@@ -2,13 +2,15 @@
 
 #include "lock.h"
 #include "os.h"
+#include "replace.h"
 
 #define WINDOW_MIN ((size_t)1 << 38) /* bytes; its table takes 4 MiB of address space */
 #define WINDOW_MAX ((size_t)1 << 40)
 #define WINDOW_PER_MEMORY 8
 
 static _Atomic(uint8_t) no_classes;
-struct map_window map_window = {.classes = &no_classes, .unit_mask = 0};
+#define EMPTY {.classes = &no_classes, .unit_mask = 0, .size_end = 0}
+struct map_window map_window[VIEW_COUNT] = {EMPTY, EMPTY, EMPTY};
 
 SPARSE struct map_leaf *_Atomic map_root[MAP_ROOTS];
 
@@ -41,7 +43,7 @@ static bool entries_claim(const char *start, size_t entries)
 
 static COLD bool window_make(void)
 {
-    if (map_window.unit_mask != 0)
+    if (map_window[VIEW_OWN].unit_mask != 0)
         return true;
     size_t window = WINDOW_MIN;
     while (window < WINDOW_MAX && window / WINDOW_PER_MEMORY < os_memory_size())
@@ -49,7 +51,11 @@ static COLD bool window_make(void)
     void *table;
     if (os_map(window >> UNIT_SHIFT, 1, NULL, &table))
         return false;
-    map_window = (struct map_window){.classes = table, .unit_mask = (window >> UNIT_SHIFT) - 1};
+    /* In the order of the views: who replaces the C functions replaces what the operators are derived from. */
+    unsigned open = replace_c() ? VIEW_C : replace_operators() ? VIEW_CXX : VIEW_COUNT;
+    for (unsigned view = 0; view < open; view++)
+        map_window[view] = (struct map_window){
+            .classes = table, .unit_mask = (window >> UNIT_SHIFT) - 1, .size_end = CLASS_TABLE_MAX + 1};
     store_relaxed(map_class_entry(NULL), CLASS_RESERVED); /* NULL is never taken for a block, wherever the heap lies */
     return true;
 }

@@ -28,21 +28,29 @@ struct page;
  * entry, so that the hot path leaves such blocks to the slow path. */
 #define CLASS_GROUPED (CLASS_LAST + 1u)
 
+/* Who looks. Functions that are derived from ones that the program has replaced (replace.h) may serve nothing by
+ * themselves: they see a heap without blocks, and no size that is small enough, so that every call takes the slow path,
+ * which asks whose it is. */
+enum map_view { VIEW_OWN, VIEW_C, VIEW_CXX, VIEW_COUNT };
+
 /* Written once, under the lock, before the first block exists and so before other threads can have one. */
 extern struct map_window {
     _Atomic(uint8_t) *classes; /* a byte for each unit */
     size_t unit_mask;          /* units of the window, minus 1 */
-} map_window;
+    size_t size_end;           /* requests below it may be served by a ring; CLASS_TABLE_MAX + 1, or 0 */
+} map_window[VIEW_COUNT];
 
-INLINE _Atomic(uint8_t) *map_class_entry(const void *address)
+INLINE _Atomic(uint8_t) *map_class_entry_seen(enum map_view view, const void *address)
 {
-    return &map_window.classes[(uintptr_t)address >> UNIT_SHIFT & map_window.unit_mask];
+    return &map_window[view].classes[(uintptr_t)address >> UNIT_SHIFT & map_window[view].unit_mask];
 }
+INLINE _Atomic(uint8_t) *map_class_entry(const void *address) { return map_class_entry_seen(VIEW_OWN, address); }
 
-INLINE unsigned map_class(const void *address)
+INLINE unsigned map_class_seen(enum map_view view, const void *address)
 {
-    return load_relaxed(map_class_entry(address)); /* relaxed: see above */
+    return load_relaxed(map_class_entry_seen(view, address)); /* relaxed: see above */
 }
+INLINE unsigned map_class(const void *address) { return map_class_seen(VIEW_OWN, address); }
 
 /* Whether the entry is that of a page of blocks: a class, or CLASS_GROUPED. */
 INLINE bool class_is_paged(unsigned entry) { return entry - 1u < CLASS_GROUPED; }

@@ -1,26 +1,38 @@
-/* new.c - what operator new does when memory is out, without linking the C++ runtime.
+/* The slow side of C++'s operators, without linking the C++ runtime, and the aligned ones whole.
  * Compiled with -fexceptions: what a new_handler throws passes through. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
+#include "derived.h"
+
 #include "error.h"
+#include "replace.h"
 #include "slow.h"
 
 #include "hakmem.h"
 
 #include <dlfcn.h>
+#include <unwind.h>
+
+#ifndef HAK_NO_OVERRIDE
+
+/* ---- The C++ runtime --------------------------------------------------------------------------------------------- */
 
 typedef void (*new_handler)(void);
 
-/* std::get_new_handler() and std::__throw_bad_alloc(): there when a C++ runtime is linked to the program, else NULL. */
+/* There when a C++ runtime is linked to the program, else NULL: std::get_new_handler(), std::__throw_bad_alloc(), and
+ * what a catch clause calls. */
 __attribute__((weak)) new_handler _ZSt15get_new_handlerv(void);
 __attribute__((weak)) void _ZSt17__throw_bad_allocv(void);
+__attribute__((weak)) void *__cxa_begin_catch(void *exception);
+__attribute__((weak)) void __cxa_end_catch(void);
+#pragma weak _Unwind_SetIP
 /* NULL where it is not in libc. */
 __attribute__((weak)) void *dlsym(void *handle, const char *name);
 
 /* A function of the C++ runtime; also of one that came later, with an object that a program in C has loaded. */
-static void *runtime_function(void *linked, const char *name)
+static COLD void *runtime_function(void *linked, const char *name)
 {
     /* By its name, since to name dlopen is an error in static programs; these have no runtime that came later. */
     void *(*open)(const char *, int) =
@@ -28,38 +40,222 @@ static void *runtime_function(void *linked, const char *name)
     void *runtime = open ? open("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD) : NULL;
     return runtime ? dlsym(runtime, name) : linked;
 }
+#define RUNTIME_FUNCTION(name) ((__typeof__(&name))runtime_function((void *)(uintptr_t)name, #name))
 
-void *new_slow(size_t size)
+/* ---- A catch clause ---------------------------------------------------------------------------------------------- */
+
+/* C has none, so call_catching has a personality routine of its own (Itanium C++ ABI, exception handling, 2.5.2):
+ * whatever is thrown through it lands behind the call. */
+static const void *landing; /* the place in call_catching; the same whoever stores it */
+static __thread void *caught __attribute__((tls_model("initial-exec"))); /* the exception that is about to land */
+
+__attribute__((used)) static _Unwind_Reason_Code catch_all(int version, _Unwind_Action actions, uint64_t kind,
+                                                           struct _Unwind_Exception *exception,
+                                                           struct _Unwind_Context *context) __asm__("hak_catch_all");
+static _Unwind_Reason_Code catch_all(int version, _Unwind_Action actions, uint64_t kind,
+                                     struct _Unwind_Exception *exception, struct _Unwind_Context *context)
 {
-    void *block = malloc_slow_at(size, CALLER);
-    return block ? block : new_failed(size, BLOCK_ALIGN, true);
+    (void)version, (void)kind;
+    if ((actions & _UA_FORCE_UNWIND) || !_Unwind_SetIP) /* a thread is cancelled: that is nobody's to stop */
+        return _URC_CONTINUE_UNWIND;
+    if (actions & _UA_SEARCH_PHASE)
+        return _URC_HANDLER_FOUND;
+    caught = exception;
+    _Unwind_SetIP(context, (uintptr_t)landing);
+    return _URC_INSTALL_CONTEXT;
 }
 
-void *new_nothrow_slow(size_t size)
+static COLD void *catch_end(void)
 {
-    void *block = malloc_slow_at(size, CALLER);
-    return block ? block : new_failed(size, BLOCK_ALIGN, false);
+    void *(*begin_catch)(void *) = RUNTIME_FUNCTION(__cxa_begin_catch);
+    void (*end_catch)(void) = RUNTIME_FUNCTION(__cxa_end_catch);
+    if (begin_catch && end_catch) { /* the exception's memory is the runtime's */
+        begin_catch(caught);
+        end_catch();
+    }
+    return NULL;
 }
 
-void *new_failed(size_t size, size_t align, bool throws)
+/* allocate(size, align); NULL when that throws. */
+static COLD void *call_catching(void *(*allocate)(size_t, size_t), size_t size, size_t align)
 {
-    new_handler (*handler_get)(void) =
-        (new_handler(*)(void))runtime_function((void *)_ZSt15get_new_handlerv, "_ZSt15get_new_handlerv");
+    /* 0x1b: an offset of four bytes from where it stands. */
+    __asm__ volatile(".cfi_personality 0x1b, hak_catch_all");
+    landing = &&landed;
+    void *block = allocate(size, align);
+    /* Tells the compiler that control may go there from here; nothing but the stack frame is needed there. */
+    __asm__ goto("" : : : "memory" : landed);
+    return block;
+landed:
+    return catch_end();
+}
+
+/* ---- operator new ------------------------------------------------------------------------------------------------ */
+
+/* Without memory: runs the new_handler and asks again, until there is memory, or no handler, or the handler throws. */
+static COLD void *retry(size_t size, size_t align)
+{
+    new_handler (*handler_get)(void) = RUNTIME_FUNCTION(_ZSt15get_new_handlerv);
     for (;;) {
         new_handler handler = handler_get ? handler_get() : NULL;
         if (!handler)
-            break;
+            return NULL;
         handler();
-        void *block = aligned_slow(align, size, CALLER);
+        void *block = derived_aligned(align, size, CALLER);
         if (block)
             return block;
     }
-    if (!throws)
-        return NULL;
-    void (*throw_bad_alloc)(void) =
-        (void (*)(void))runtime_function((void *)_ZSt17__throw_bad_allocv, "_ZSt17__throw_bad_allocv");
+}
+
+static COLD void *retry_or_throw(size_t size, size_t align)
+{
+    void *block = retry(size, align);
+    if (block)
+        return block;
+    void (*throw_bad_alloc)(void) = RUNTIME_FUNCTION(_ZSt17__throw_bad_allocv);
     if (!throw_bad_alloc)
         error_fatal(ERROR_NEW_FAILED, "operator new", (void *)size, 0);
     throw_bad_alloc();
     __builtin_unreachable();
 }
+
+static void *new_or_throw(size_t size, uintptr_t site)
+{
+    void *block = derived_aligned(BLOCK_ALIGN, size, site);
+    return LIKELY(block) ? block : retry_or_throw(size, BLOCK_ALIGN);
+}
+
+static void *new_or_null(size_t size, uintptr_t site)
+{
+    void *block = derived_aligned(BLOCK_ALIGN, size, site);
+    return LIKELY(block) ? block : call_catching(retry, size, BLOCK_ALIGN);
+}
+
+/* For call_catching. */
+static void *process_new(size_t size, size_t align) { return (void)align, process__Znwm(size); }
+static void *process_new_array(size_t size, size_t align) { return (void)align, process__Znam(size); }
+
+void *derived_new(size_t size) { return new_or_throw(size, CALLER); }
+
+void *derived_new_array(size_t size) { return is_replaced(_Znwm) ? process__Znwm(size) : new_or_throw(size, CALLER); }
+
+void *derived_new_nothrow(size_t size)
+{
+    return is_replaced(_Znwm) ? call_catching(process_new, size, 0) : new_or_null(size, CALLER);
+}
+
+void *derived_new_array_nothrow(size_t size)
+{
+    bool is_other = is_replaced(_Znam) || is_replaced(_Znwm); /* hakmem's new[] goes to the program's new */
+    return is_other ? call_catching(process_new_array, size, 0) : new_or_null(size, CALLER);
+}
+
+HAK_OPERATOR void *_ZnwmSt11align_val_t(size_t size, size_t align)
+{
+    void *block = aligned_at(align, size, CALLER);
+    return LIKELY(block) ? block : retry_or_throw(size, align);
+}
+
+HAK_OPERATOR void *_ZnamSt11align_val_t(size_t size, size_t align)
+{
+    if (UNLIKELY(is_replaced(_ZnwmSt11align_val_t)))
+        return process__ZnwmSt11align_val_t(size, align);
+    void *block = aligned_at(align, size, CALLER);
+    return LIKELY(block) ? block : retry_or_throw(size, align);
+}
+
+HAK_OPERATOR void *_ZnwmSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
+{
+    (void)tag;
+    if (UNLIKELY(is_replaced(_ZnwmSt11align_val_t)))
+        return call_catching(process__ZnwmSt11align_val_t, size, align);
+    void *block = aligned_at(align, size, CALLER);
+    return LIKELY(block) ? block : call_catching(retry, size, align);
+}
+
+HAK_OPERATOR void *_ZnamSt11align_val_tRKSt9nothrow_t(size_t size, size_t align, const void *tag)
+{
+    (void)tag;
+    if (UNLIKELY(is_replaced(_ZnamSt11align_val_t) || is_replaced(_ZnwmSt11align_val_t)))
+        return call_catching(process__ZnamSt11align_val_t, size, align);
+    void *block = aligned_at(align, size, CALLER);
+    return LIKELY(block) ? block : call_catching(retry, size, align);
+}
+
+/* ---- operator delete --------------------------------------------------------------------------------------------- */
+
+void derived_delete_array(void *block)
+{
+    if (is_replaced(_ZdlPv))
+        process__ZdlPv(block);
+    else
+        free_slow(block);
+}
+
+void derived_delete_array_nothrow(void *block)
+{
+    if (is_replaced(_ZdaPv))
+        process__ZdaPv(block);
+    else
+        derived_delete_array(block);
+}
+
+void derived_delete_sized(void *block, size_t size)
+{
+    if (is_replaced(_ZdlPv))
+        process__ZdlPv(block);
+    else
+        free_sized_slow(block, size);
+}
+
+void derived_delete_array_sized(void *block, size_t size)
+{
+    if (is_replaced(_ZdaPv))
+        process__ZdaPv(block);
+    else
+        derived_delete_sized(block, size);
+}
+
+HAK_OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t align)
+{
+    (void)align;
+    hak_free(block);
+}
+
+HAK_OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t align)
+{
+    if (UNLIKELY(is_replaced(_ZdlPvSt11align_val_t)))
+        process__ZdlPvSt11align_val_t(block, align);
+    else
+        hak_free(block);
+}
+
+HAK_OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *block, size_t align, const void *tag)
+{
+    (void)tag;
+    process__ZdlPvSt11align_val_t(block, align);
+}
+
+HAK_OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *block, size_t align, const void *tag)
+{
+    (void)tag;
+    process__ZdaPvSt11align_val_t(block, align);
+}
+
+HAK_OPERATOR void _ZdlPvmSt11align_val_t(void *block, size_t size, size_t align)
+{
+    if (UNLIKELY(is_replaced(_ZdlPvSt11align_val_t)))
+        process__ZdlPvSt11align_val_t(block, align);
+    else
+        hak_free_sized(block, size);
+}
+
+HAK_OPERATOR void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t align)
+{
+    if (UNLIKELY(is_replaced(_ZdaPvSt11align_val_t)))
+        process__ZdaPvSt11align_val_t(block, align);
+    else
+        _ZdlPvmSt11align_val_t(block, size, align);
+}
+
+#endif

@@ -8,6 +8,7 @@
 #include "options.h"
 #include "page.h"
 #include "remote.h"
+#include "replace.h"
 #include "ring.h"
 #include "site.h"
 #include "thread.h"
@@ -158,13 +159,13 @@ void free_slow(void *block)
     thread_check_fork();
     if (site_is_on())
         site_forget(block);
-    if (UNLIKELY(!large_free(block)))
+    if (UNLIKELY(!large_free(block)) && !replace_free(block))
         error_fatal(large_explain(block), "free", block, 0);
 }
 
 void free_sized_slow(void *block, size_t size)
 {
-    if (block && checking()) {
+    if (checking() && block && replace_owns(block)) {
         size_t have = block_size(block, "free_sized");
         bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
         if (size > have || (exact && size < have))

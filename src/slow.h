@@ -37,10 +37,8 @@ size_t block_size(const void *block, const char *call) NOINLINE;
  * miss. In a page of one unit, where blocks begin is known without it. */
 size_t block_size_fast(const void *block, const char *call);
 
-/* operator new when a ring is empty, and when memory is out: runs the new_handler until there is memory or the
- * handler throws. */
-void *new_slow(size_t size) COLD;
-void *new_nothrow_slow(size_t size) COLD;
-void *new_failed(size_t size, size_t align, bool throws) COLD;
+/* A C++ operator. Weak, so that a program that is linked with the archive may replace each of them, as it may where this
+ * is a shared library. */
+#define HAK_OPERATOR HAK_PUBLIC __attribute__((weak))
 
 #endif

@@ -15,10 +15,10 @@ import sys
 # thread.c, which starts and ends threads and processes, sits on top of all that these paths use.
 LAYERS = [
     ["base", "atomic", "word"],
-    ["os", "class"],
+    ["os", "class", "replace.h"],
     ["text", "lock", "slabset", "retain", "prefault", "fill", "maps"],
     ["error", "map", "meta"],
-    ["options", "span"],
+    ["options", "span", "replace.c"],
     ["page", "policy"],
     ["purge"],
     ["remote", "group", "learn", "large", "check", "thread.h"],
@@ -26,13 +26,15 @@ LAYERS = [
     ["ring"],
     ["site"],
     ["slow", "stats"],
-    ["malloc", "new", "thread.c"],
+    ["derived"],
+    ["malloc", "new", "thread.c", "dlopen"],
     ["api"],
 ]
 
 # System headers that declare no system call are for everyone; all others for os.c alone, or for the files named.
 PURE_HEADERS = {"errno.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h"}
-OTHER_HEADERS = {"dlfcn.h": ["new.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c"], "stdio.h": ["api.c"]}
+OTHER_HEADERS = {"dlfcn.h": ["new.c", "dlopen.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c"], "stdio.h": ["api.c"],
+                 "unwind.h": ["new.c"]}
 SYSTEM_FILE = "os.c"
 
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')

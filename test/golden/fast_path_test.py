@@ -96,7 +96,7 @@ def is_x86(library):
 
 def function_addresses(library):
     listing = subprocess.run(["nm", "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
-    return {name: int(address, 16) for address, name in re.findall(r"^([0-9a-f]+) T (\S+)$", listing, re.MULTILINE)}
+    return {name: int(address, 16) for address, name in re.findall(r"^([0-9a-f]+) [TW] (\S+)$", listing, re.MULTILINE)}
 
 
 def fast_path(instructions, start, kinds_of):

@@ -18,7 +18,7 @@ static struct page g_page, g_other;
 static char *g_base;
 static size_t g_windows;
 
-static size_t window(void) { return (map_window.unit_mask + 1) << UNIT_SHIFT; }
+static size_t window(void) { return (map_window[VIEW_OWN].unit_mask + 1) << UNIT_SHIFT; }
 
 /* Looks for it, a little longer than so many windows. Without libc's mmap, which a sanitizer has its own idea of. */
 static bool base_find(size_t windows)
@@ -88,7 +88,7 @@ static int unlocked(void **state)
 static void must_be_foreign(const void *address)
 {
     /* With a window, NULL's entry stands for no class that a block could have, also to addresses that share it. */
-    bool is_null_entry = map_window.unit_mask != 0 && map_class_entry(address) == map_class_entry(NULL);
+    bool is_null_entry = map_window[VIEW_OWN].unit_mask != 0 && map_class_entry(address) == map_class_entry(NULL);
     must(map_page(address) == NULL, "%p leads to a page", address);
     must(map_class(address) == (is_null_entry ? CLASS_RESERVED : 0), "%p has class %u", address, map_class(address));
 }

@@ -1,0 +1,81 @@
+/* replace.h - which of the functions that hakmem exports are somebody else's in this process.
+ *
+ * A program (or a library that comes before this one) may define malloc and free itself, or some of C++'s operators. The
+ * loader then gives those to everybody, and hakmem's for what is missing: what is derived from them (the second column
+ * of symbols.def) has to call them, or blocks would cross from one allocator to another. `process_<name>` is the
+ * function that the process calls by the name; `is_replaced(name)` tells whether it is another than hakmem's.
+ *
+ * All of it is settled by the loader before the first call, so nothing here changes, and any thread may ask. */
+#ifndef HAK_REPLACE_H
+#define HAK_REPLACE_H
+
+#include "base.h"
+
+#ifndef HAK_NO_OVERRIDE
+
+/* Without the compiler's knowledge that they are defined here, so that the address is the loader's choice. */
+#define PROCESS_FUNCTION(result, name, ...) \
+    extern result process_##name(__VA_ARGS__) __asm__(#name) __attribute__((visibility("default")))
+
+PROCESS_FUNCTION(void *, malloc, size_t size);
+PROCESS_FUNCTION(void, free, void *block);
+PROCESS_FUNCTION(void *, realloc, void *block, size_t size);
+PROCESS_FUNCTION(void *, aligned_alloc, size_t align, size_t size);
+PROCESS_FUNCTION(void *, memalign, size_t align, size_t size);
+PROCESS_FUNCTION(int, posix_memalign, void **out, size_t align, size_t size);
+PROCESS_FUNCTION(size_t, malloc_usable_size, void *block);
+PROCESS_FUNCTION(void *, _Znwm, size_t size);
+PROCESS_FUNCTION(void *, _Znam, size_t size);
+PROCESS_FUNCTION(void *, _ZnwmRKSt9nothrow_t, size_t size, const void *tag);
+PROCESS_FUNCTION(void *, _ZnamRKSt9nothrow_t, size_t size, const void *tag);
+PROCESS_FUNCTION(void *, _ZnwmSt11align_val_t, size_t size, size_t align);
+PROCESS_FUNCTION(void *, _ZnamSt11align_val_t, size_t size, size_t align);
+PROCESS_FUNCTION(void, _ZdlPv, void *block);
+PROCESS_FUNCTION(void, _ZdaPv, void *block);
+PROCESS_FUNCTION(void, _ZdlPvm, void *block, size_t size);
+PROCESS_FUNCTION(void, _ZdaPvm, void *block, size_t size);
+PROCESS_FUNCTION(void, _ZdlPvSt11align_val_t, void *block, size_t align);
+PROCESS_FUNCTION(void, _ZdaPvSt11align_val_t, void *block, size_t align);
+
+/* hakmem's own function of each name, whoever else defines one: a second symbol for the same code. */
+#define X(name, base)                                                         \
+    __asm__(".hidden hak_own_" #name "\n\t.set hak_own_" #name ", " #name);    \
+    extern const char hak_own_##name[] __attribute__((visibility("hidden")));
+#define S(name)
+#include "symbols.def"
+#undef X
+#undef S
+
+/* Hidden from the compiler, which takes two names for two addresses. */
+INLINE bool replace_differ(const void *process, const void *own)
+{
+    FORGET_ORIGIN(process);
+    FORGET_ORIGIN(own);
+    return process != own;
+}
+#define is_replaced(name) replace_differ((const void *)(uintptr_t)process_##name, hak_own_##name)
+
+/* Whether the C functions that others are derived from are not all hakmem's; the same of the operators. */
+INLINE bool replace_c(void) { return is_replaced(malloc) || is_replaced(free) || is_replaced(realloc); }
+INLINE bool replace_operators(void)
+{
+    return is_replaced(_Znwm) || is_replaced(_Znam) || is_replaced(_ZdlPv) || is_replaced(_ZdaPv) ||
+           is_replaced(_ZnwmRKSt9nothrow_t) || is_replaced(_ZnamRKSt9nothrow_t) || is_replaced(_ZdlPvm) ||
+           is_replaced(_ZdaPvm) || is_replaced(_ZnwmSt11align_val_t) || is_replaced(_ZnamSt11align_val_t) ||
+           is_replaced(_ZdlPvSt11align_val_t) || is_replaced(_ZdaPvSt11align_val_t);
+}
+
+#else
+
+INLINE bool replace_c(void) { return false; }
+INLINE bool replace_operators(void) { return false; }
+
+#endif
+
+/* Whether the block (or what is taken for one) is hakmem's: an exact look into the page map. */
+bool replace_owns(const void *block);
+
+/* Gives a block that is not hakmem's to the program's own free; false when there is none, or it came from there. */
+bool replace_free(void *block) __attribute__((cold));
+
+#endif
