@@ -1,7 +1,7 @@
 # What is built to be used: the shared and the static library, the single file, the tool and the manual pages, and where
 # `install` puts them. Included by CMakeLists.txt, which has read the table of symbols.
 
-# ---- The library: one object, linked in two ways (the shared one has dlopen.c, too) ---------------------------------------------------------------------
+# ---- The library: one object, linked in two ways (the shared one has front.c, too) ---------------------------------------------------------------------
 
 add_library(hakmem_object OBJECT src/all.c)
 set_target_properties(hakmem_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -13,7 +13,7 @@ set(exported ${symbols} ${shared_symbols})
 list(JOIN exported ";\n    " symbol_lines)
 file(CONFIGURE OUTPUT ${exports} CONTENT "{\nglobal:\n    ${symbol_lines};\nlocal:\n    *;\n};\n")
 
-add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object> src/dlopen.c)
+add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object> src/front.c)
 target_link_libraries(hakmem PRIVATE hakmem_codegen)
 set_target_properties(hakmem PROPERTIES
     LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${exports})

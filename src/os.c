@@ -56,6 +56,11 @@ static long system_call(long number, long a, long b, long c, long d, long e, lon
 #endif
 }
 
+long os_call(long number, long a, long b, long c, long d, long e, long f)
+{
+    return system_call(number, a, b, c, d, e, f);
+}
+
 static int error_of(long result) { return result < 0 && result > -4096 ? (int)-result : 0; }
 
 static int call4(long number, long a, long b, long c, long d)
@@ -65,12 +70,136 @@ static int call4(long number, long a, long b, long c, long d)
 
 size_t os_page_size(void) { return getauxval(AT_PAGESZ); }
 
+/* ---- Calls that others watch ------------------------------------------------------------------------------------- */
+
+/* Who has registered memory with a network card or an accelerator (MPI, UCX, libfabric, CUDA) has to hear when it goes, so
+ * it puts code of its own at the start of these functions of libc, or in everybody's references to them, while the
+ * program runs. Where that has happened the function is called, as libc's malloc would; else the system itself. */
+#define WATCHED(X) X(munmap) X(madvise) X(mremap)
+
+enum watched {
+#define X(name) WATCHED_##name,
+    WATCHED(X)
+#undef X
+    WATCHED_COUNT
+};
+
+static struct {
+    const void *function;
+    uint64_t code;
+} as_at_start[WATCHED_COUNT];
+
+static const void *watched_function(enum watched which)
+{
+    switch (which) {
+#define X(name) case WATCHED_##name: return (const void *)(uintptr_t)name;
+        WATCHED(X)
+#undef X
+    default: return NULL;
+    }
+}
+
+static uint64_t first_code(const void *function)
+{
+    uint64_t code;
+    __builtin_memcpy(&code, function, sizeof code);
+    return code;
+}
+
+void os_start(void)
+{
+    for (unsigned which = 0; which < WATCHED_COUNT; which++) {
+        as_at_start[which].function = watched_function(which);
+        as_at_start[which].code = first_code(as_at_start[which].function);
+    }
+}
+
+static bool is_watched(enum watched which)
+{
+    const void *function = watched_function(which), *before = as_at_start[which].function;
+    return before && UNLIKELY(function != before || first_code(function) != as_at_start[which].code);
+}
+
+/* errno as it was, and the error as the system's calls give it. */
+static int error_of_libc(bool failed, int saved)
+{
+    int error = failed ? errno : 0;
+    errno = saved;
+    return error;
+}
+
+static int call_munmap(void *address, size_t size)
+{
+    int saved = errno;
+    if (is_watched(WATCHED_munmap))
+        return error_of_libc(munmap(address, size) != 0, saved);
+    return call4(SYS_munmap, (long)address, (long)size, 0, 0);
+}
+
+static int call_madvise(void *address, size_t size, int advice)
+{
+    int saved = errno;
+    if (is_watched(WATCHED_madvise))
+        return error_of_libc(madvise(address, size, advice) != 0, saved);
+    return call4(SYS_madvise, (long)address, (long)size, advice, 0);
+}
+
+static int call_mremap(void *address, size_t old_size, size_t new_size, int flags, void *target)
+{
+    int saved = errno;
+    if (is_watched(WATCHED_mremap))
+        return error_of_libc(mremap(address, old_size, new_size, flags, target) == MAP_FAILED, saved);
+    return error_of(system_call(SYS_mremap, (long)address, (long)old_size, (long)new_size, flags, (long)target, 0));
+}
+
+/* ---- Calls that a filter may make fatal -------------------------------------------------------------------------- */
+
+_Atomic(uint8_t) os_sandbox;
+
+static int file_open(const char *path, int flags, int *fd);
+static size_t file_read(int fd, char *buffer, size_t size, int *error);
+
+/* "Seccomp: 0" in the process's status. By calls that the loader has made before. */
+static COLD enum os_sandbox sandbox_ask(void)
+{
+    static const char line[] = "\nSeccomp:\t0\n";
+    char text[2048]; /* the line is within the first 1500 bytes */
+    int fd, error = file_open("/proc/self/status", O_RDONLY, &fd);
+    size_t length = error ? 0 : file_read(fd, text, sizeof text, &error);
+    if (!error)
+        os_close(fd);
+    for (size_t at = 0; at + sizeof line - 1 <= length; at++)
+        if (__builtin_memcmp(text + at, line, sizeof line - 1) == 0)
+            return OS_SANDBOX_NONE;
+    return OS_SANDBOX_OLD;
+}
+
+static enum os_sandbox sandbox_now(void)
+{
+    uint8_t now = load_relaxed(&os_sandbox), asked = OS_SANDBOX_ASK;
+    if (now != OS_SANDBOX_ASK)
+        return now;
+    now = sandbox_ask();
+    /* Unless a filter has come meanwhile. */
+    return atomic_compare_exchange_strong_explicit(&os_sandbox, &asked, now, memory_order_relaxed, memory_order_relaxed)
+               ? now
+               : asked;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* Asked for once, at the start: later a filter of the program's own may forbid the call. */
 size_t os_memory_size(void)
 {
+    static _Atomic(size_t) memory_size; /* relaxed: the same whoever finds it out */
+    static _Atomic(bool) is_known;
     struct sysinfo info;
-    if (call4(SYS_sysinfo, (long)&info, 0, 0, 0))
-        return 0;
-    return (size_t)info.totalram * info.mem_unit;
+    if (load_relaxed(&is_known))
+        return load_relaxed(&memory_size);
+    if (call4(SYS_sysinfo, (long)&info, 0, 0, 0) == 0)
+        store_relaxed(&memory_size, (size_t)info.totalram * info.mem_unit);
+    store_relaxed(&is_known, true);
+    return load_relaxed(&memory_size);
 }
 
 static int map_at(void *hint, size_t size, char **out)
@@ -109,17 +238,49 @@ int os_map(size_t size, size_t align, void *hint, void **out)
     return 0;
 }
 
-int os_unmap(void *address, size_t size) { return call4(SYS_munmap, (long)address, (long)size, 0, 0); }
+int os_unmap(void *address, size_t size) { return call_munmap(address, size); }
+
+/* Whether MADV_DONTNEED does what it says: emulators and sandboxes take it for advice that may be ignored (qemu-user
+ * before 7.1). */
+static _Atomic(uint8_t) purge_verdict; /* relaxed: of the moment; whoever comes meanwhile finds out the same */
+enum { PURGE_UNKNOWN, PURGE_IS_TRUE, PURGE_IS_FALSE };
+
+/* Looks at memory that is known to contain something. */
+static COLD int purge_first(void *address, size_t size)
+{
+    volatile char *mark = address;
+    char before = *mark;
+    *mark = 1;
+    int error = call_madvise(address, size, MADV_DONTNEED);
+    if (error) {
+        *mark = before;
+        return error;
+    }
+    bool is_true = *mark == 0;
+    store_relaxed(&purge_verdict, is_true ? PURGE_IS_TRUE : PURGE_IS_FALSE);
+    if (!is_true)
+        *mark = before;
+    return is_true ? 0 : ENOSYS;
+}
 
 int os_purge(void *address, size_t size)
 {
+    uint8_t verdict = load_relaxed(&purge_verdict);
+    if (UNLIKELY(verdict != PURGE_IS_TRUE))
+        return verdict == PURGE_IS_FALSE ? ENOSYS : size > 0 ? purge_first(address, size) : 0;
     /* Not MADV_FREE: it leaves the memory in RSS until the system is short, which users see as a leak. */
-    return call4(SYS_madvise, (long)address, (long)size, MADV_DONTNEED, 0);
+    return call_madvise(address, size, MADV_DONTNEED);
 }
 
 _Static_assert(sizeof(struct os_range) == sizeof(struct iovec) &&
                    offsetof(struct os_range, size) == offsetof(struct iovec, iov_len),
                "the system reads struct os_range");
+
+/* Only where it is known not to be fatal, and to do what it says, and where nobody watches the call that it replaces. */
+static bool may_purge_together(void)
+{
+    return load_relaxed(&purge_verdict) == PURGE_IS_TRUE && !is_watched(WATCHED_madvise) && sandbox_now() == OS_SANDBOX_NONE;
+}
 
 uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
 {
@@ -127,7 +288,7 @@ uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
     static _Atomic(bool) is_refused; /* Relaxed: a matter of time */
     uint32_t purged = 0;
     unsigned done = 0;
-    if (count > 1 && !load_relaxed(&is_refused)) {
+    if (count > 1 && !load_relaxed(&is_refused) && may_purge_together()) {
         long bytes = system_call(SYS_process_madvise, SELF, (long)ranges, count, MADV_DONTNEED, 0, 0);
         if (bytes == -ENOSYS || bytes == -EBADF || bytes == -EPERM)
             store_relaxed(&is_refused, true);
@@ -143,38 +304,65 @@ uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
 
 int os_populate(void *address, size_t size)
 {
-    return call4(SYS_madvise, (long)address, (long)size, MADV_POPULATE_WRITE, 0);
+    return call_madvise(address, size, MADV_POPULATE_WRITE);
 }
 
+/* Of up to LOOK_PAGES pages; 0 where the system does not say. */
+enum { LOOK_PAGES = 512 };
+
+static size_t resident_by_call(const char *start, size_t pages)
+{
+    unsigned char is_resident[LOOK_PAGES];
+    size_t resident = 0;
+    if (call4(SYS_mincore, (long)start, (long)(pages * os_page_size()), (long)is_resident, 0))
+        return 0;
+    for (size_t i = 0; i < pages; i++)
+        resident += is_resident[i] & 1;
+    return resident;
+}
+
+/* /proc/self/pagemap has a word for each page, the highest bits of which tell that it is in memory, or swapped out. */
+static COLD size_t resident_by_file(const char *start, size_t pages)
+{
+    uint64_t words[LOOK_PAGES];
+    int fd;
+    if (file_open("/proc/self/pagemap", O_RDONLY, &fd))
+        return 0;
+    long got = system_call(SYS_pread64, fd, (long)words, (long)(pages * sizeof *words),
+                           (long)((uintptr_t)start / os_page_size() * sizeof *words), 0, 0);
+    os_close(fd);
+    size_t resident = 0;
+    for (size_t i = 0; got > 0 && i < (size_t)got / sizeof *words; i++)
+        resident += words[i] >> 62 != 0;
+    return resident;
+}
+
+/* The first is the faster, and needs no file; but the standard filters for services lack it. */
 size_t os_resident(void *address, size_t size)
 {
-    enum { AT_ONCE = 512 };
-    unsigned char is_resident[AT_ONCE];
+    enum os_sandbox now = sandbox_now();
     size_t page = os_page_size(), pages = size / page, resident = 0;
-    for (size_t done = 0; done < pages; done += AT_ONCE) {
-        size_t some = min_size(pages - done, AT_ONCE);
-        if (call4(SYS_mincore, (long)address + (long)(done * page), (long)(some * page), (long)is_resident, 0))
-            break;
-        for (size_t i = 0; i < some; i++)
-            resident += is_resident[i] & 1;
+    for (size_t done = 0; done < pages && now != OS_SANDBOX_SHUT; done += LOOK_PAGES) {
+        const char *start = (char *)address + done * page;
+        size_t some = min_size(pages - done, LOOK_PAGES);
+        resident += now == OS_SANDBOX_NONE ? resident_by_call(start, some) : resident_by_file(start, some);
     }
     return resident * page;
 }
 
 int os_prefer_huge(void *address, size_t size, bool huge)
 {
-    return call4(SYS_madvise, (long)address, (long)size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, 0);
+    return call_madvise(address, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 int os_resize(void *address, size_t old_size, size_t new_size)
 {
-    return call4(SYS_mremap, (long)address, (long)old_size, (long)new_size, 0);
+    return call_mremap(address, old_size, new_size, 0, NULL);
 }
 
 int os_move(void *address, size_t old_size, size_t new_size, void *target)
 {
-    return error_of(system_call(SYS_mremap, (long)address, (long)old_size, (long)new_size,
-                                MREMAP_MAYMOVE | MREMAP_FIXED, (long)target, 0));
+    return call_mremap(address, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, target);
 }
 
 COLD int os_map_wiped_on_fork(void **out)
@@ -182,7 +370,7 @@ COLD int os_map_wiped_on_fork(void **out)
     int error = os_map(os_page_size(), 1, NULL, out);
     if (error)
         return error;
-    error = call4(SYS_madvise, (long)*out, (long)os_page_size(), MADV_WIPEONFORK, 0);
+    error = call_madvise(*out, os_page_size(), MADV_WIPEONFORK);
     if (error)
         os_unmap(*out, os_page_size());
     return error;
@@ -196,26 +384,104 @@ void os_wait(_Atomic(uint32_t) *word, uint32_t value, unsigned milliseconds)
 
 void os_wake_one(_Atomic(uint32_t) *word) { call4(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, 1, 0); }
 
+/* ---- The clock --------------------------------------------------------------------------------------------------- */
+
+typedef int clock_function(long clock, struct timespec *out);
+
+#if defined(__x86_64__)
+#define VDSO_CLOCK "__vdso_clock_gettime"
+#else
+#define VDSO_CLOCK "__kernel_clock_gettime"
+#endif
+
+static int clock_by_call(long clock, struct timespec *out) { return call4(SYS_clock_gettime, clock, (long)out, 0, 0); }
+
+static bool is_same_name(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+/* How many symbols there are: as many as the hash table has chains, or, of GNU's kind, where the last chain ends. */
+static size_t vdso_symbol_count(const uint32_t *hash, const uint32_t *gnu_hash)
+{
+    if (hash)
+        return hash[1];
+    if (!gnu_hash)
+        return 0;
+    uint32_t buckets = gnu_hash[0], first = gnu_hash[1], last = 0;
+    const uint32_t *bucket = (const uint32_t *)((const ElfW(Addr) *)(gnu_hash + 4) + gnu_hash[2]);
+    for (uint32_t i = 0; i < buckets; i++)
+        last = bucket[i] > last ? bucket[i] : last;
+    while (last >= first && !(bucket[buckets + last - first] & 1))
+        last++;
+    return last < first ? first : last + 1;
+}
+
+/* The kernel's own code in the process, which reads the clock without a call. libc's function of the name leads there,
+ * too, but others may stand before it, and allocate. */
+static COLD clock_function *clock_find(void)
+{
+    const ElfW(Ehdr) *head = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
+    const ElfW(Phdr) *segment = head ? (const ElfW(Phdr) *)((const char *)head + head->e_phoff) : NULL;
+    const ElfW(Dyn) *dynamic = NULL;
+    uintptr_t base = 0;
+    for (unsigned i = 0; head && i < head->e_phnum; i++) {
+        if (segment[i].p_type == PT_LOAD && base == 0)
+            base = (uintptr_t)head + segment[i].p_offset - segment[i].p_vaddr;
+        if (segment[i].p_type == PT_DYNAMIC)
+            dynamic = (const ElfW(Dyn) *)((const char *)head + segment[i].p_offset);
+    }
+    const void *table[4] = {NULL}; /* symbols, names, hash, GNU hash */
+    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+        unsigned which = dynamic->d_tag == DT_SYMTAB ? 0 : dynamic->d_tag == DT_STRTAB ? 1 : dynamic->d_tag == DT_HASH ? 2
+                       : dynamic->d_tag == DT_GNU_HASH ? 3 : 4;
+        if (which < 4)
+            table[which] = (const void *)(base + dynamic->d_un.d_ptr);
+    }
+    const ElfW(Sym) *symbol = table[0];
+    size_t count = symbol && table[1] ? vdso_symbol_count(table[2], table[3]) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (symbol[i].st_shndx != SHN_UNDEF && is_same_name((const char *)table[1] + symbol[i].st_name, VDSO_CLOCK))
+            return (clock_function *)(base + symbol[i].st_value);
+    return clock_by_call;
+}
+
+static struct timespec clock_read(long clock)
+{
+    static clock_function *_Atomic function; /* relaxed: the same whoever finds it */
+    struct timespec now = {0, 0};
+    clock_function *read = load_relaxed(&function);
+    if (UNLIKELY(!read)) {
+        read = clock_find();
+        store_relaxed(&function, read);
+    }
+    if (read(clock, &now) != 0)
+        clock_by_call(clock, &now);
+    return now;
+}
+
 uint64_t os_milliseconds(void)
 {
-    struct timespec now = {0, 0};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    struct timespec now = clock_read(CLOCK_MONOTONIC_COARSE);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 uint64_t os_nanoseconds(void)
 {
-    struct timespec now = {0, 0};
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    struct timespec now = clock_read(CLOCK_MONOTONIC);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 uint64_t os_cpu_milliseconds(void)
 {
     struct timespec used = {0, 0};
-    call4(SYS_clock_gettime, CLOCK_PROCESS_CPUTIME_ID, (long)&used, 0, 0);
+    clock_by_call(CLOCK_PROCESS_CPUTIME_ID, &used);
     return (uint64_t)used.tv_sec * 1000 + (uint64_t)used.tv_nsec / 1000000;
 }
+
+/* ---- Processes and threads --------------------------------------------------------------------------------------- */
 
 uint32_t os_process_id(void) { return (uint32_t)system_call(SYS_getpid, 0, 0, 0, 0, 0, 0); }
 uint32_t os_thread_id(void) { return (uint32_t)system_call(SYS_gettid, 0, 0, 0, 0, 0, 0); }

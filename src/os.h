@@ -2,14 +2,33 @@
  *
  * Contract of every function here: sizes and addresses are multiples of the system's page size unless said otherwise;
  * the result is 0 or an errno value; errno itself is never touched, because the calls are made without libc's wrappers
- * (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the allocator). The
- * clock alone is asked through libc, because only libc knows the way that is no system call; it cannot fail.
- * All are safe in any thread and in a signal handler. */
+ * (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the allocator), but where
+ * somebody watches libc's munmap, madvise and mremap.
+ * All are safe in any thread and in a signal handler. Which call is made when, and what happens where it fails, is fatal or
+ * does nothing, stands in docs/system-calls.md. */
 #ifndef HAK_OS_H
 #define HAK_OS_H
 
 #include "base.h"
 #include "atomic.h"
+
+/* At the start, while there is one thread: notes what libc's functions look like before anybody watches them. */
+void os_start(void);
+
+/* A filter may make system calls fatal. Nothing but what libc's malloc calls, too, is called before os_sandbox_watch has said
+ * that any filter which the program installs will be told of, and after os_sandbox_shut, which says that one is about to be. */
+enum os_sandbox {
+    OS_SANDBOX_SHUT, /* a filter of the program's own may be there */
+    OS_SANDBOX_ASK,  /* none has come so far; whether there was one at the start is not known yet */
+    OS_SANDBOX_OLD,  /* there was one at the start: what the loader needed is allowed */
+    OS_SANDBOX_NONE
+};
+extern _Atomic(uint8_t) os_sandbox; /* relaxed: the calls that it is about order nothing */
+INLINE void os_sandbox_watch(void) { store_relaxed(&os_sandbox, OS_SANDBOX_ASK); }
+INLINE void os_sandbox_shut(void) { store_relaxed(&os_sandbox, OS_SANDBOX_SHUT); }
+
+/* Any system call: its result, or minus an errno value. */
+long os_call(long number, long a, long b, long c, long d, long e, long f);
 
 /* Bytes of a page of memory: 4, 16 or 64 KiB. UNIT_SIZE is a multiple of it. */
 size_t os_page_size(void);
@@ -24,8 +43,8 @@ int os_map(size_t size, size_t align, void *hint, void **out);
 /* Gives memory from os_map back, whole or in part. May fail with ENOMEM when the process has too many mappings. */
 int os_unmap(void *address, size_t size);
 
-/* Frees the physical memory behind a range that stays mapped. On success, and only then, it reads as zero
- * afterwards. */
+/* Frees the physical memory behind a range that stays mapped and that nobody else uses. On success, and only then, it reads
+ * as zero afterwards: the first one is looked at, and where the system does nothing but say yes, none succeeds. */
 int os_purge(void *address, size_t size);
 
 /* The same for several ranges, which do not overlap, in one call where the system can do that for the process itself

@@ -111,6 +111,7 @@ static __attribute__((constructor(101))) void process_constructor(void)
         process_start();
         lock_release();
     }
+    os_start();
     pthread_atfork(NULL, NULL, fork_child);
     exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
     struct cache *cache = cache_self;
