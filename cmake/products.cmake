@@ -13,14 +13,32 @@ set(exported ${symbols} ${shared_symbols})
 list(JOIN exported ";\n    " symbol_lines)
 file(CONFIGURE OUTPUT ${exports} CONTENT "{\nglobal:\n    ${symbol_lines};\nlocal:\n    *;\n};\n")
 
+# libc's stand-in, for the linker alone.
+hak_table_read(libc_functions src/libc.def X)
+hak_table_read(libc_variables src/libc.def D)
+set(libc_text "")
+foreach(name IN LISTS libc_functions)
+    string(APPEND libc_text "void ${name}(void) {}\n")
+endforeach()
+foreach(name IN LISTS libc_variables)
+    string(APPEND libc_text "char **${name};\n")
+endforeach()
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/libc.c CONTENT "${libc_text}" @ONLY)
+add_library(hakmem-libc SHARED ${PROJECT_BINARY_DIR}/libc.c)
+set_target_properties(hakmem-libc PROPERTIES
+    LINKER_LANGUAGE C NO_SONAME ON LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/libc)
+target_compile_options(hakmem-libc PRIVATE -fno-builtin -w)
+target_link_options(hakmem-libc PRIVATE -nostdlib -Wl,-soname,libc.so.6)
+
 add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object> src/front.c)
-target_link_libraries(hakmem PRIVATE hakmem_codegen)
+target_link_libraries(hakmem PRIVATE hakmem_codegen -lgcc $<TARGET_FILE:hakmem-libc>)
+add_dependencies(hakmem hakmem-libc)
 set_target_properties(hakmem PROPERTIES
     LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${exports})
 # noseparate-code: about four pages of memory fewer in every process. gc-sections: internal functions that are inlined
 # wherever they are called, or that only tests call, are left out (-ffunction-sections).
 target_link_options(hakmem PRIVATE
-    -Wl,--version-script=${exports} -Wl,-z,nodelete,-z,now,-z,relro,-z,defs,-z,noseparate-code -Wl,--as-needed,--gc-sections)
+    -nodefaultlibs -Wl,--version-script=${exports} -Wl,-z,nodelete,-z,now,-z,relro,-z,defs,-z,noseparate-code -Wl,--as-needed,--gc-sections)
 # Not every linker can: then the library takes a little more memory.
 include(CheckLinkerFlag)
 set(rare ${CMAKE_CURRENT_LIST_DIR}/rare.ld)
@@ -35,9 +53,14 @@ target_link_options(hakmem INTERFACE -Wl,--no-as-needed)
 
 # In the archive, names that the shared library hides must not clash with a program's own.
 set(static_object ${PROJECT_BINARY_DIR}/hakmem.o)
+add_library(hakmem_archive_object OBJECT src/archive.c)
+set_target_properties(hakmem_archive_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
+target_link_libraries(hakmem_archive_object PRIVATE hakmem_codegen)
 add_custom_command(OUTPUT ${static_object}
-    COMMAND ${CMAKE_OBJCOPY} --localize-hidden $<TARGET_OBJECTS:hakmem_object> ${static_object}
-    DEPENDS hakmem_object $<TARGET_OBJECTS:hakmem_object> COMMENT "Hiding internal names in hakmem.o" VERBATIM)
+    COMMAND ${CMAKE_LINKER} -r -o ${static_object} $<TARGET_OBJECTS:hakmem_object> $<TARGET_OBJECTS:hakmem_archive_object>
+    COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${static_object}
+    DEPENDS hakmem_object hakmem_archive_object $<TARGET_OBJECTS:hakmem_object> $<TARGET_OBJECTS:hakmem_archive_object>
+    COMMENT "Hiding internal names in hakmem.o" VERBATIM)
 add_library(hakmem-static STATIC ${static_object})
 set_target_properties(hakmem-static PROPERTIES LINKER_LANGUAGE C OUTPUT_NAME hakmem)
 target_link_options(hakmem-static INTERFACE -Wl,-u,malloc)

@@ -51,7 +51,8 @@ HAK_PUBLIC void hak_free_sized(void *block, size_t size);
  * are writable, and hak_realloc preserves them. */
 HAK_PUBLIC size_t hak_usable_size(const void *block);
 
-/* The least that hak_usable_size would say of a block of `size` bytes; 0 when no such block can exist. */
+/* The least that hak_usable_size will say of a block of `size` bytes, for as long as the process lives; 0 when no such
+ * block can exist. */
 HAK_PUBLIC size_t hak_good_size(size_t size);
 
 /* Like hak_malloc, and tells in *usable how many bytes there are (0 on failure). `usable` may not be NULL. */

@@ -4,6 +4,7 @@
 
 #include "large.h"
 #include "map.h"
+#include "options.h"
 #include "os.h"
 #include "page.h"
 #include "purge.h"
@@ -45,8 +46,10 @@ size_t hak_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
+    if (option(OPTION_CHECK)) /* its blocks end where the request did */
+        return size;
     if (size <= CLASS_TABLE_MAX)
-        return class_size(class_of(size));
+        return class_promise(size);
     size_t run = align_up(size, size <= RUN_MAX_SIZE ? UNIT_SIZE : os_page_size());
     return size <= CLASS_MAX_SIZE ? min_size(class_size(class_of(size)), run) : run;
 }

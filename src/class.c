@@ -43,7 +43,17 @@ const uint8_t class_medium_table[CLASS_MAX_SIZE / MEDIUM_STEP] = {
 
 /* ---- The class that is fitted ------------------------------------------------------------------------------------ */
 
-static _Atomic(uint8_t) host; /* of CLASS_FITTED; 0 before it was fitted */
+static _Atomic(uint8_t) host;      /* of CLASS_FITTED; 0 before it was fitted */
+static _Atomic(uint64_t) promised; /* a bit for each class whose requests keep what they get now */
+
+size_t class_promise(size_t size)
+{
+    /* Before the look, and class_fit looks once more after its change: one of them sees the other. */
+    fetch_or_seq(&promised, (uint64_t)1 << class_host(class_of_table(size)));
+    return class_size(load_seq(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
+}
+
+static bool is_promised(unsigned class_id) { return load_seq(&promised) >> class_id & 1; /* pairs with class_promise */ }
 
 /* The host's entries up to the fitted size become those of the class. */
 static void entries_write(unsigned class_id)
@@ -51,7 +61,7 @@ static void entries_write(unsigned class_id)
     unsigned host_id = load_relaxed(&host);
     size_t first = class_size(host_id - 1) / BLOCK_ALIGN + 1, last = class_info[CLASS_FITTED].size / BLOCK_ALIGN;
     for (size_t i = first; i <= last; i++)
-        store_release(&class_table[i], (uint8_t)class_id); /* pairs with class_of_table */
+        store_seq(&class_table[i], (uint8_t)class_id); /* pairs with class_of_table, class_promise */
 }
 
 COLD bool class_fit(size_t size)
@@ -62,7 +72,7 @@ COLD bool class_fit(size_t size)
     bool again = old_host != 0 && class_info[CLASS_FITTED].size == size;
     if (host_id == CLASS_FITTED)
         return again;
-    if ((old_host != 0 && !again) || host_id < 2 || size == class_size(host_id))
+    if ((old_host != 0 && !again) || host_id < 2 || size == class_size(host_id) || is_promised(host_id))
         return false;
     if (!again) {
         size_t units = class_info[host_id].units;
@@ -70,7 +80,9 @@ COLD bool class_fit(size_t size)
         store_release(&host, (uint8_t)host_id); /* pairs with class_last */
     }
     entries_write(CLASS_FITTED);
-    return true;
+    if (is_promised(host_id))
+        entries_write(host_id);
+    return !is_promised(host_id);
 }
 
 COLD void class_unfit(void)

@@ -85,9 +85,13 @@ INLINE uint32_t class_block_index(unsigned class_id, size_t offset)
  * the sizes it serves, since it is a multiple of the step to the class before it, and within a doubling steps differ
  * by powers of two. `align` is a power of two, at most UNIT_SIZE. */
 INLINE size_t class_aligned_size(size_t size, size_t align) { return align_up(size + (size == 0), align); }
+/* The size of the class of a request of up to CLASS_TABLE_MAX bytes, which no request of its host's will ever get less
+ * than: none of them is led to a class that is fitted later. Any thread. */
+size_t class_promise(size_t size);
+
 /* Makes CLASS_FITTED serve the requests of up to `size` bytes that now go to the class of `size`, and to no other.
- * False when it has been fitted before, or `size` is not a multiple of BLOCK_ALIGN between that class's smallest and
- * largest. By one thread at a time. */
+ * False when it has been fitted before, somebody was promised more, or `size` is not a multiple of BLOCK_ALIGN between that
+ * class's smallest and largest. By one thread at a time. */
 bool class_fit(size_t size);
 /* Gives those requests back to the host. Blocks of CLASS_FITTED stay what they are. The same size may be fitted
  * again. */

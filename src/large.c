@@ -9,6 +9,8 @@
 #include "purge.h"
 #include "span.h"
 
+#include <errno.h>
+
 static struct large_stats tally; /* [lock] */
 
 static struct page *large_at(const void *block)
@@ -314,16 +316,23 @@ bool large_resize(void *block, size_t size)
     return done;
 }
 
-/* Moves the pages of a mapping to a new place. Under the lock. */
+/* Moves the pages of a mapping to a new place. Under the lock.
+ *
+ * Linux up to 6.16 unmaps the target before it looks whether the source can be moved, which it cannot where the program has
+ * made two mappings of it (madvise, mprotect). What lies at the target after that may be another thread's. So whether it is
+ * one is asked first, by a resize, for which there is no room or that is all that was wanted; and if the move fails all the
+ * same, the target's addresses are lost. */
 static void *mapping_move(struct page *large, size_t bytes)
 {
     char *start = large->start;
     void *target;
-    if (!map_obtain(bytes, UNIT_SIZE, UNIT_SIZE, NULL, &target))
-        return NULL;
+    int error = os_resize(start, bytes_of(large), bytes);
+    if (error == 0)
+        large_set_bytes(large, bytes);
+    if (error != ENOMEM || !map_obtain(bytes, UNIT_SIZE, UNIT_SIZE, NULL, &target))
+        return error == 0 ? start : NULL;
     if (os_move(start, bytes_of(large), bytes, target)) {
         map_give_up(target, UNIT_SIZE);
-        os_unmap(target, bytes);
         return NULL;
     }
     map_set_large(start, NULL);

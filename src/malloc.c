@@ -107,13 +107,15 @@ INLINE void free_sized_fast(enum map_view view, void *block, size_t size, void (
         slow(block, size);
 }
 
+/* All of the block is cleared, for programs use what malloc_usable_size says. */
 INLINE void *calloc_fast(enum map_view view, size_t count, size_t size, void *(*slow)(size_t, size_t))
 {
     size_t bytes;
     if (UNLIKELY(__builtin_mul_overflow(count, size, &bytes) || !size_is_seen(view, bytes)))
         return slow(count, size);
-    void *block = block_pop(class_fast(bytes));
-    return LIKELY(block) ? __builtin_memset(block, 0, bytes) : slow(count, size);
+    size_t class_id = class_fast(bytes);
+    void *block = block_pop(class_id);
+    return LIKELY(block) ? __builtin_memset(block, 0, class_info[class_id].size) : slow(count, size);
 }
 
 /* A new size that the block's own class serves, or that leaves less than half of it unused, needs no other block.

@@ -123,7 +123,7 @@ void *calloc_slow(size_t count, size_t size)
     void *block = block_make(bytes, BLOCK_ALIGN, &zeroed, CALLER);
     if (!block)
         return out_of_memory();
-    return zeroed ? block : __builtin_memset(block, 0, bytes);
+    return zeroed ? block : __builtin_memset(block, 0, checking() ? bytes : block_size(block, "calloc"));
 }
 
 void *aligned_slow(size_t align, size_t size, uintptr_t site)

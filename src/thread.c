@@ -21,6 +21,14 @@
 
 extern char **environ;
 
+/* NULL where libc does not have them: glibc before 2.34 has the first two in a library that only programs with threads load,
+ * and musl has the fourth instead of the third, which in glibc is part of every program. */
+#pragma weak pthread_key_create
+#pragma weak pthread_setspecific
+__attribute__((weak)) int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+#pragma weak pthread_atfork
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
 enum { PARKED_MOST = 4 }; /* few threads end just before others begin; what more of them left would lie idle */
 
 static _Atomic(uint32_t) first_fork_word = 1; /* until a page that is wiped on fork is had, and where there is none */
@@ -112,8 +120,11 @@ static __attribute__((constructor(101))) void process_constructor(void)
         lock_release();
     }
     os_start();
-    pthread_atfork(NULL, NULL, fork_child);
-    exit_key_made = pthread_key_create(&exit_key, thread_exit) == 0;
+    if (__register_atfork)
+        __register_atfork(NULL, NULL, fork_child, &__dso_handle);
+    else if (pthread_atfork)
+        pthread_atfork(NULL, NULL, fork_child);
+    exit_key_made = pthread_key_create && pthread_setspecific && pthread_key_create(&exit_key, thread_exit) == 0;
     struct cache *cache = cache_self;
     if (cache == &cache_none)
         return;

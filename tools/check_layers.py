@@ -27,13 +27,13 @@ LAYERS = [
     ["site"],
     ["slow", "stats"],
     ["derived"],
-    ["malloc", "new", "thread.c", "front"],
+    ["malloc", "new", "thread.c", "front", "archive"],
     ["api"],
 ]
 
 # System headers that declare no system call are for everyone; all others for os.c alone, or for the files named.
 PURE_HEADERS = {"errno.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h"}
-OTHER_HEADERS = {"dlfcn.h": ["new.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c"], "stdio.h": ["api.c"],
+OTHER_HEADERS = {"dlfcn.h": ["new.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c", "archive.c"], "stdio.h": ["api.c"],
                  "unwind.h": ["new.c"]}
 SYSTEM_FILE = "os.c"
 # Stands before functions of libc that make system calls, and passes them on.
