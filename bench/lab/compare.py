@@ -12,6 +12,7 @@ import time
 import allocators
 import bench
 import console
+import machine
 import measure
 import process
 import rows
@@ -46,6 +47,7 @@ class CommandRow(rows.Row):
 
     def __init__(self, argv, stdin):
         self.argv, self.stdin = argv, stdin
+        self.environment = machine.environment_given()
         self.answers = {}
 
     def info(self):
@@ -77,11 +79,11 @@ class CommandRow(rows.Row):
         return [self.judge(self.outcome(allocator, place, {}), place) for allocator, place in pairs]
 
     def outcome(self, allocator, place, more):
-        inherited = os.environ.get("LD_PRELOAD", "")
+        inherited = self.environment.get("LD_PRELOAD", "")
         preload = {**allocator.preload(), **more}
         if inherited and "LD_PRELOAD" in preload:
             preload["LD_PRELOAD"] += ":" + inherited
-        return process.run(self.argv, dict(os.environ), place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
+        return process.run(self.argv, self.environment, place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
                            preload=preload, library=allocator.library)
 
     def judge(self, outcome, place):

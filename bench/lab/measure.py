@@ -59,6 +59,7 @@ class Measurement:
                 if done + 1 == len(tasks) or tasks[done + 1].number > task.number:
                     self.rounds_done = task.number
         except KeyboardInterrupt:
+            process.all_close()
             self.interrupted = True
             self.say(f"interrupted after {self.rounds_done} full rounds of {self.rounds}")
         self.progress(len(tasks), len(tasks), None, 0)
