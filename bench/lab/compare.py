@@ -12,6 +12,9 @@ import time
 import allocators
 import bench
 import console
+import diagnose
+import ending
+import findings
 import machine
 import measure
 import process
@@ -35,6 +38,9 @@ the exit status."""
 SECONDS_IN_ALL, ROUNDS_LEAST, ROUNDS_MOST = 60, stats.ENOUGH_ROUNDS, 20
 METRICS = ("wall", "cpu", "peak", "minor_faults", "instructions")
 LIMIT_SECONDS = 3600
+TRACE_SECONDS = 60
+# Neither measured well (0) nor badly (1): there is something to mend first.
+STATUS_FINDING = 3
 # After which silence of standard input needs an explanation.
 PATIENCE_SECONDS = 1
 
@@ -48,7 +54,8 @@ class CommandRow(rows.Row):
     def __init__(self, argv, stdin):
         self.argv, self.stdin = argv, stdin
         self.environment = machine.environment_given()
-        self.answers = {}
+        # By allocator, of the first run: who answered, what the dynamic linker told, and seconds.
+        self.answers, self.bindings, self.lasted = {}, {}, {}
 
     def info(self):
         return {
@@ -64,32 +71,55 @@ class CommandRow(rows.Row):
         return [self.prove_one(*pair) for pair in pairs]
 
     def prove_one(self, allocator, place):
-        outcome = self.outcome(allocator, place, {**allocators.bindings_watch(place), **rows.PROOF})
+        before = time.monotonic()
+        outcome = self.outcome(allocator, place, {**diagnose.watch(place), **rows.PROOF})
+        self.lasted[allocator.name] = time.monotonic() - before
+        self.bindings[allocator.name] = diagnose.bindings_read(place)
         answers = allocators.bindings_read(place)
         self.answers[allocator.name] = answers
         run = self.judge(outcome, place)
-        # Without preloading, whatever answers is right.
-        fault = None if allocator.is_libc else allocators.bindings_check(allocator, answers)
+        # Without preloading, whatever answers is right. musl's dynamic linker tells nothing, but hakmem does.
+        is_served = allocator.is_libc or (not answers and allocators.layers_read(outcome.errors))
+        fault = None if is_served else allocators.bindings_check(allocator, answers)
         if run["status"] == "ok" and fault:
-            return rows.failed("service", fault)
+            return rows.failed("service", fault, exit_code=run["exit_code"], errors=run["errors"])
         run["service"] = answers[0] if answers else {}
         return run
+
+    def again(self, allocator):
+        """The same once more, without anybody watching: the run."""
+        with tempfile.TemporaryDirectory(prefix="hakmem-run-") as place:
+            return self.judge(self.outcome(allocator, place, {}), place)
+
+    def trace(self, allocator):
+        """What strace(1) says of it."""
+        with tempfile.TemporaryDirectory(prefix="hakmem-run-") as place:
+            path = os.path.join(place, "trace")
+            inside = [part for name, value in self.preload(allocator).items() for part in ("-E", f"{name}={value}")]
+            process.run(["strace", "-f", "-qq", "-o", path, *inside, *self.argv], self.environment, place,
+                        TRACE_SECONDS, stdin=self.stdin, directory=os.getcwd(), samples=False)
+            return machine.read_text(path)
 
     def run(self, pairs):
         return [self.judge(self.outcome(allocator, place, {}), place) for allocator, place in pairs]
 
     def outcome(self, allocator, place, more):
+        return process.run(self.argv, self.environment, place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
+                           preload={**self.preload(allocator), **more}, library=allocator.library)
+
+    def preload(self, allocator):
+        """Before what is preloaded already."""
         inherited = self.environment.get("LD_PRELOAD", "")
-        preload = {**allocator.preload(), **more}
+        preload = allocator.preload()
         if inherited and "LD_PRELOAD" in preload:
             preload["LD_PRELOAD"] += ":" + inherited
-        return process.run(self.argv, self.environment, place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
-                           preload=preload, library=allocator.library)
+        return preload
 
     def judge(self, outcome, place):
         """Its exit status is a part of its output: a program may well end with 1."""
         if outcome.status != "ok":
-            return rows.failed(outcome.status, outcome.detail + rows.where(outcome.errors))
+            return rows.failed(outcome.status, outcome.detail + rows.where(outcome.errors),
+                               exit_code=outcome.exit_code, errors=outcome.errors)
         outcome.metrics["value"] = outcome.metrics["wall"]
         return {"status": "ok", "detail": "", "metrics": outcome.metrics, "samples": rows.thinned(outcome.samples),
                 "exit_code": outcome.exit_code, "errors": outcome.errors,
@@ -136,6 +166,7 @@ def found_or_none(name):
 
 
 def main(arguments):
+    started = time.monotonic()
     options = options_parse(arguments)
     screen = console.Console()
     fault = program_fault(options.program[0])
@@ -151,9 +182,12 @@ def main(arguments):
         return 2
     with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
         row = CommandRow(options.program, stdin_keep(folder, screen.say))
-        measurement = measured(row, chosen, options.rounds, screen)
+        measurement, found = measured(row, chosen, options.rounds, screen, started)
+    if found and not measurement.interrupted and not measurement.rounds:
+        # That was all there is to say, and nothing to report.
+        return STATUS_FINDING
     results = results_make(measurement, chosen)
-    return tell(results, row, options, screen)
+    return tell(results, row, options, screen) or (STATUS_FINDING if found else 0)
 
 
 def program_fault(name):
@@ -177,18 +211,38 @@ def stdin_keep(folder, say):
     return path
 
 
-def measured(row, chosen, rounds, screen):
-    """The proofs first: how long they take says how many rounds there can be."""
+def measured(row, chosen, rounds, screen, started):
+    """The proofs first: how long they take says how many rounds there can be. What they find is said at once. The
+    measurement, and what was found."""
     measurement = measure.Measurement([row], chosen, 0, progress=screen.progress("?"))
-    started = time.monotonic()
-    measurement.run()
-    took = time.monotonic() - started
-    if measurement.interrupted or len(measurement.failures) == len(chosen):
-        return measurement
+    found, took = [], 0
+    pair = [one for one in chosen if one.name in (allocators.SUBJECT, allocators.LIBC)]
+    for some in filter(None, (pair, [one for one in chosen if one not in pair])):
+        measurement.allocators = some
+        before = time.monotonic()
+        measurement.run()
+        took += time.monotonic() - before
+        if measurement.interrupted:
+            return measurement, found
+        fresh = findings.find(measurement, row, some)
+        if fresh:
+            screen.clear()
+            findings.tell(row, fresh, time.monotonic() - started)
+        found += fresh
+        if any(one.is_final for one in found):
+            return measurement, found
+    measurement.allocators = chosen
+    if len(measurement.failures) == len(chosen) or (found and len(runs_good(measurement)) < 2):
+        return measurement, found
     measurement.rounds = rounds or max(ROUNDS_LEAST, min(ROUNDS_MOST, int(SECONDS_IN_ALL / took)))
     measurement.progress = screen.progress(measurement.rounds)
     measurement.run(first=1)
-    return measurement
+    return measurement, found
+
+
+def runs_good(measurement):
+    """The allocators on which the program runs."""
+    return [name for proofs in measurement.proofs.values() for name, run in proofs.items() if run["status"] == "ok"]
 
 
 def results_make(measurement, chosen):
@@ -204,7 +258,7 @@ def tell(results, row, options, screen):
     if not summaries or not summaries[0].figures:
         faults = [run["detail"] for runs in results["rows"][0]["runs"].values() for run in runs]
         screen.say(f"hakmem compare: nothing could be measured: {faults[0] if faults else 'interrupted'}")
-        return 130 if results["interrupted"] else 1
+        return ending.status() if results["interrupted"] else 1
     one = summaries[0]
     rounds = f"{results['rounds']} {'round' if results['rounds'] == 1 else 'rounds'}"
     print(f"{shlex.join(row.argv)}: {rounds}\n")
@@ -212,7 +266,8 @@ def tell(results, row, options, screen):
     print("\n".join(remarks(one, row) + conclusions(one)))
     if options.report:
         bench.write(results, options.report, screen.say, table=False)
-    return 130 if results["interrupted"] else 1 if one.failures else 0
+    failed = [run for run in one.failures.values() if not run.get("is_told")]
+    return ending.status() if results["interrupted"] else 1 if failed else 0
 
 
 def figures_table(one):
@@ -251,7 +306,7 @@ def remarks(one, row):
     if others:
         lines.append(
             f"Without preloading, malloc is answered by {words.listing(others)}: that is what the line glibc shows.")
-    for detail in dict.fromkeys(run["detail"] for run in one.failures.values()):
+    for detail in dict.fromkeys(run["detail"] for run in one.failures.values() if not run.get("is_told")):
         failed = [allocator for allocator, run in one.failures.items() if run["detail"] == detail]
         lines.append(f"{words.listing(failed)}: {detail}")
     good = {allocator: [run for run in runs if run["status"] == "ok"] for allocator, runs in one.info["runs"].items()}
