@@ -1,6 +1,7 @@
 """hakmem compare: which allocator is best for a program of one's own, or whether it makes no difference.
 SPDX-License-Identifier: MIT"""
 import argparse
+import errno
 import os
 import select
 import shlex
@@ -22,6 +23,7 @@ import rows
 import stats
 import summary
 import tables
+import text
 import words
 
 DESCRIPTION = """Runs a program some times on its own allocator (mostly glibc's), on hakmem, and on
@@ -182,7 +184,11 @@ def main(arguments):
         return 2
     with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
         row = CommandRow(options.program, stdin_keep(folder, screen.say))
-        measurement, found = measured(row, chosen, options.rounds, screen, started)
+        try:
+            measurement, found = measured(row, chosen, options.rounds, screen, started)
+        except process.CannotStart as fault:
+            screen.say(f"hakmem compare: '{options.program[0]}' cannot be executed: {fault.strerror}")
+            return 127 if fault.errno == errno.ENOENT else 126
     if found and not measurement.interrupted and not measurement.rounds:
         # That was all there is to say, and nothing to report.
         return STATUS_FINDING
@@ -257,7 +263,7 @@ def tell(results, row, options, screen):
     summaries = summary.summarize(results)
     if not summaries or not summaries[0].figures:
         faults = [run["detail"] for runs in results["rows"][0]["runs"].values() for run in runs]
-        screen.say(f"hakmem compare: nothing could be measured: {faults[0] if faults else 'interrupted'}")
+        screen.say("hakmem compare: nothing could be measured: " + text.shown(faults[0] if faults else "interrupted"))
         return ending.status() if results["interrupted"] else 1
     one = summaries[0]
     rounds = f"{results['rounds']} {'round' if results['rounds'] == 1 else 'rounds'}"
@@ -284,8 +290,8 @@ def figures_table(one):
         for name in names:
             figure = one.figures[name].get(allocator)
             change = versus_baseline(one, name, allocator)
-            text = words.quantity(figure.median, one.metric(name).unit) if figure else "–"
-            cells.append(text + (f" ({words.change(change.ratio)})" if change else ""))
+            amount = words.quantity(figure.median, one.metric(name).unit) if figure else "–"
+            cells.append(amount + (f" ({words.change(change.ratio)})" if change else ""))
         lines.append([allocator, *cells])
     return tables.columns_align(columns, lines, words_last=False)
 
@@ -308,7 +314,7 @@ def remarks(one, row):
             f"Without preloading, malloc is answered by {words.listing(others)}: that is what the line glibc shows.")
     for detail in dict.fromkeys(run["detail"] for run in one.failures.values() if not run.get("is_told")):
         failed = [allocator for allocator, run in one.failures.items() if run["detail"] == detail]
-        lines.append(f"{words.listing(failed)}: {detail}")
+        lines.append(f"{words.listing(failed)}: {text.shown(detail)}")
     good = {allocator: [run for run in runs if run["status"] == "ok"] for allocator, runs in one.info["runs"].items()}
     for key, what in (("checksum", "output"), ("exit_code", "exit status")):
         usual = {run[key] for run in good.get(allocators.LIBC, [])}
@@ -317,8 +323,11 @@ def remarks(one, row):
             lines.append(f"The program's {what} on {words.listing(differing)} is not the same as on glibc.")
     codes = {run["exit_code"] for runs in good.values() for run in runs} - {0}
     if codes:
-        errors = next(run["errors"] for runs in good.values() for run in runs if run["exit_code"])
-        lines.append(f"The program ends with exit status {words.listing(map(str, sorted(codes)))}{rows.where(errors)}.")
+        runs = [run for runs in good.values() for run in runs]
+        errors = text.shown(rows.where(next(run["errors"] for run in runs if run["exit_code"])))
+        everywhere = " on every allocator" if all(run["exit_code"] for run in runs) else ""
+        lines.append(f"The program ends with exit status {words.listing(map(str, sorted(codes)))}{everywhere}{errors}: "
+                     "what is compared is the way there.")
     if one.disturbed:
         lines.append(f"{one.disturbed} runs were disturbed by other programs on this machine, also when repeated.")
     return [*lines, ""] if lines else []
@@ -333,16 +342,25 @@ def conclusions(one):
     if count < stats.ENOUGH_ROUNDS:
         return [f"Too few rounds for a verdict: {stats.ENOUGH_ROUNDS} at least."]
     if not time_differs and not memory_differs:
-        return [
-            *time_lines, *memory_lines, "",
-            "It makes no difference for this program which of these allocators it uses."]
+        return [*time_lines, *memory_lines, "", no_difference(one)]
     return [*time_lines, *memory_lines, "", ranking(one, "wall", "Fastest"), ranking(one, "peak", "Least memory")]
+
+
+def no_difference(one):
+    if any(comparison.is_vague() for name in ("wall", "peak") for comparison in versus_all(one, name).values()):
+        return ("Whether it makes a difference cannot be told: these runs differ too much. More of them (-n), longer "
+                "ones, or a quieter machine may tell.")
+    return "It makes no difference for this program which of these allocators it uses."
+
+
+def versus_all(one, name):
+    compared = {allocator: versus_baseline(one, name, allocator) for allocator in one.allocators}
+    return {allocator: comparison for allocator, comparison in compared.items() if comparison}
 
 
 def aspect_lines(one, name, kind):
     """A sentence for each allocator against glibc, and whether any of them differs."""
-    compared = {allocator: versus_baseline(one, name, allocator) for allocator in one.allocators}
-    compared = {allocator: comparison for allocator, comparison in compared.items() if comparison}
+    compared = versus_all(one, name)
     lines = [
         f"{sentence(allocator, comparison, kind)} ({words.span(comparison)})"
         for allocator, comparison in compared.items()]
@@ -350,6 +368,8 @@ def aspect_lines(one, name, kind):
 
 
 def sentence(allocator, comparison, kind):
+    if comparison.is_vague():
+        return f"{allocator} and {allocators.LIBC}: cannot tell which needs less {kind}"
     if not comparison.differs:
         return f"{allocator} and {allocators.LIBC}: no difference in {kind}"
     is_percentage = 1 / words.MANY < comparison.ratio < words.MANY
@@ -361,9 +381,12 @@ def ranking(one, name, heading):
     """The best allocator with those that cannot be told from it."""
     samples = one.samples[name]
     order = sorted(samples, key=lambda allocator: stats.median(samples[allocator]))
-    best = [allocator for allocator in order if not stats.compare(samples[order[0]], samples[allocator]).differs]
-    if len(best) == len(order):
-        return f"{heading}: no difference between {words.listing(order)}."
+    compared = {allocator: stats.compare(samples[order[0]], samples[allocator]) for allocator in order}
+    best = [allocator for allocator in order if not compared[allocator].differs]
     if len(best) == 1:
         return f"{heading}: {best[0]}."
+    if any(compared[allocator].is_vague() for allocator in best):
+        return f"{heading}: one of {words.listing(best)}, which cannot be told."
+    if len(best) == len(order):
+        return f"{heading}: no difference between {words.listing(order)}."
     return f"{heading}: {words.listing(best)}, no difference between them."

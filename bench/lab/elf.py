@@ -8,7 +8,7 @@ from typing import NamedTuple
 MAGIC = b"\x7fELF"
 LOAD, DYNAMIC, INTERPRETER = 1, 2, 3
 NEEDED, STRINGS, SONAME = 1, 5, 14
-SECTION_SYMBOLS, SECTION_DYNAMIC_SYMBOLS = 2, 11
+DYNAMIC_SYMBOLS = 11 # a kind of section
 # Of e_machine; others keep their number.
 MACHINES = {3: "i386", 8: "mips", 20: "powerpc", 21: "powerpc64", 22: "s390x", 40: "arm", 62: "x86-64",
             183: "aarch64", 243: "riscv", 258: "loongarch"}
@@ -21,7 +21,7 @@ class Malformed(Exception):
 
 
 class Elf(NamedTuple):
-    """defines, uses: the names in its dynamic symbols. hidden: other functions that it has, unless it was stripped."""
+    """defines, uses: the names in its dynamic symbols."""
     bits: int
     machine: str
     interpreter: str | None
@@ -29,7 +29,6 @@ class Elf(NamedTuple):
     soname: str | None
     defines: frozenset
     uses: frozenset
-    hidden: frozenset
     sections: frozenset
 
     def is_loader(self):
@@ -85,10 +84,9 @@ class Reader:
                             if kind == INTERPRETER), None)
         needed, soname = self.dynamic(segments)
         headers = self.sections(section_offset, sections, section_size)
-        defines, uses = self.symbols(headers, SECTION_DYNAMIC_SYMBOLS)
-        hidden, _ = self.symbols(headers, SECTION_SYMBOLS)
+        defines, uses = self.symbols(headers)
         strings = self.strings(headers, names)
-        return Elf(self.bits, self.machine, interpreter, needed, soname, defines, uses, hidden - defines,
+        return Elf(self.bits, self.machine, interpreter, needed, soname, defines, uses,
                    frozenset(text_of(strings[header[0]:]) for header in headers))
 
     def segment(self, entry):
@@ -123,9 +121,9 @@ class Reader:
     def strings(self, headers, number):
         return self.bytes_at(headers[number][2], headers[number][3]) if number < len(headers) else b""
 
-    def symbols(self, headers, kind):
-        """The names defined, and those used, of one table."""
-        header = next((header for header in headers if header[1] == kind), None)
+    def symbols(self, headers):
+        """The names defined, and those used."""
+        header = next((header for header in headers if header[1] == DYNAMIC_SYMBOLS), None)
         if not header:
             return frozenset(), frozenset()
         strings = self.strings(headers, header[4])

@@ -8,6 +8,7 @@ everything that it has started.
 SPDX-License-Identifier: MIT"""
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -44,8 +45,8 @@ class Outcome:
     mapped: bool | None = None
 
 
-class CannotStart(Exception):
-    """The message says why."""
+class CannotStart(OSError):
+    """A program that was there, but cannot be executed."""
 
 
 def become_subreaper():
@@ -134,7 +135,8 @@ class Running:
         if errors or not self.pid:
             self.orphans_end()
             counters.read(self.counter)
-            raise CannotStart(os.strerror(int(errors[0])) if errors else f"{TOOL} cannot start a process")
+            number = int(errors[0]) if errors else errno.EAGAIN
+            raise CannotStart(number, os.strerror(number), arguments[arguments.index("--") + 1])
 
     def wait(self, seconds):
         """Samples until the program ends (True) or the time is over (False)."""
