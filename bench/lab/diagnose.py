@@ -106,9 +106,7 @@ def obstacle(argv, environment, library):
     try:
         found = elf.read(path)
         wanted = elf.read(library)
-    except elf.Malformed as fault:
-        return f"{path} {fault}: it cannot run at all."
-    except OSError:
+    except (OSError, elf.Malformed):
         return None
     what = found and obstacle_of(path, found, wanted)
     return f"{path} {what}: nothing can be preloaded into it, and it keeps its own malloc." if what else None
@@ -214,7 +212,8 @@ def deepbind_reasons(case):
     """Who got malloc from libc although another one was preloaded."""
     served = {(edge.user, edge.name) for edge in case.bindings.edges
               if allocators.same_file(edge.target, case.allocator.library)}
-    own = [edge for edge in case.bindings.edges if edge.name in C_NAMES and is_libc(edge.target) and not is_libc(edge.user)
+    own = [edge for edge in case.bindings.edges
+           if edge.name in C_NAMES and is_libc(edge.target) and not is_libc(edge.user)
            and not allocators.same_file(edge.user, case.allocator.library)
            and (edge.user, edge.name) not in served]
     apart = sorted({edge.user for edge in own if edge.space != "0"})
@@ -250,9 +249,9 @@ def own_malloc_reasons(path, one, case):
     lacking = [name for name in C_NAMES if name in offered and name not in one.defines]
     found = []
     if "malloc" in own or "free" in own:
+        rest = f"It lacks {few(lacking)}, for which {case.allocator.name}'s {is_or_are(lacking)} used."
         found.append(f"{path} has an allocator of its own ({few(own)}). "
-                     + (f"It lacks {few(lacking)}, for which {case.allocator.name}'s {is_or_are(lacking)} used." if lacking
-                        else f"That is used in place of {case.allocator.name}."))
+                     + (rest if lacking else f"That is used in place of {case.allocator.name}."))
     operators = [name for name in one.defines if name.startswith(CXX_PREFIXES)]
     others = [name for name in offered if name.startswith(CXX_PREFIXES) and name not in one.defines]
     if operators and others:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 MAGIC = b"\x7fELF"
 LOAD, DYNAMIC, INTERPRETER = 1, 2, 3
 NEEDED, STRINGS, SONAME = 1, 5, 14
-DYNAMIC_SYMBOLS = 11 # a kind of section
+DYNAMIC_SYMBOLS = 11  # a kind of section
 # Of e_machine; others keep their number.
 MACHINES = {3: "i386", 8: "mips", 20: "powerpc", 21: "powerpc64", 22: "s390x", 40: "arm", 62: "x86-64",
             183: "aarch64", 243: "riscv", 258: "loongarch"}
 # What is larger in a file is not believed.
 MOST_BYTES, MOST_ENTRIES = 1 << 28, 1 << 16
+# What reading a damaged file can come to.
+DAMAGE = (struct.error, IndexError, OverflowError, ValueError)
 
 
 class Malformed(Exception):
@@ -44,7 +46,7 @@ def read(path):
             return None
         try:
             return Reader(file, head).elf()
-        except (struct.error, IndexError, OverflowError, ValueError) as fault:
+        except DAMAGE as fault:
             raise Malformed("is not a whole ELF file") from fault
 
 
@@ -77,17 +79,21 @@ class Reader:
 
     def elf(self):
         (program_offset, section_offset, _, _, program_size, programs, section_size, sections,
-         names), = self.entries("28xIIIHHHHHH", "32xQQIHHHHHH", 0, 1)
+         names_section), = self.entries("28xIIIHHHHHH", "32xQQIHHHHHH", 0, 1)
         segments = [self.segment(entry) for entry in self.entries("8I", "IIQQQQQQ", program_offset, programs,
                                                                   program_size)] if programs else []
         interpreter = next((text_of(self.bytes_at(offset, size)) for kind, offset, _, size in segments
                             if kind == INTERPRETER), None)
         needed, soname = self.dynamic(segments)
-        headers = self.sections(section_offset, sections, section_size)
-        defines, uses = self.symbols(headers)
-        strings = self.strings(headers, names)
-        return Elf(self.bits, self.machine, interpreter, needed, soname, defines, uses,
-                   frozenset(text_of(strings[header[0]:]) for header in headers))
+        try:
+            headers = self.sections(section_offset, sections, section_size)
+            strings = self.strings(headers, names_section)
+            names = frozenset(text_of(strings[header[0]:header[0] + 256]) for header in headers)
+            defines, uses = self.symbols(headers)
+        except (Malformed, *DAMAGE):
+            # Programs run without all this.
+            names = defines = uses = frozenset()
+        return Elf(self.bits, self.machine, interpreter, needed, soname, defines, uses, names)
 
     def segment(self, entry):
         """(kind, offset, address, size)"""

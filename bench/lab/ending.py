@@ -67,7 +67,7 @@ def held():
 
 
 def die():
-    """Of the signal that was received. The first process of a container does not die of it, and gets a shell's status."""
+    """Of the signal that was received; the first process of a container does not, and ends with a shell's status."""
     signal.signal(State.received, signal.SIG_DFL)
     os.kill(os.getpid(), State.received)
     os._exit(128 + State.received)

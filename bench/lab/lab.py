@@ -104,6 +104,7 @@ def leave(status):
         with contextlib.suppress(OSError):
             stream.flush()
     if ending.is_interrupted():
+        ending.State.end_all()
         ending.die()
     os._exit(status or 0)
 

@@ -144,8 +144,8 @@ class Findings(unittest.TestCase):
         program = built("deep", OPENER, f'-DOPEN=dlopen("{FOLDER}/plugin.so",RTLD_NOW|RTLD_DEEPBIND)')
         found, text = compared(program)
         self.assertEqual(found.returncode, 3, found.stdout + found.stderr)
-        self.assertIn("On strict the program is ended by SIGABRT, and on its own allocator it ends with status 0. Nothing "
-                      "is measured on strict.", text)
+        self.assertIn("On strict the program is ended by SIGABRT, and on its own allocator it ends with status 0. "
+                      "Nothing is measured on strict.", text)
         self.assertIn("The last that it wrote to standard error: strict: not mine", text)
         self.assertIn(f"Why: {FOLDER}/plugin.so was loaded with dlopen and RTLD_DEEPBIND: there, malloc and free are "
                       "libc's and not strict's, and a block of one reaches the free of the other.", text)
@@ -165,8 +165,8 @@ class Findings(unittest.TestCase):
             self.skipTest("this libc looks at foreign blocks")
         found, text = compared(program)
         self.assertEqual(found.returncode, 3, found.stdout)
-        self.assertRegex(" ".join(text), f"{program} has an allocator of its own \\(malloc, free, calloc and 3 more\\). "
-                                         "It lacks .*memalign.*, for which strict's are used.")
+        self.assertRegex(" ".join(text), f"{program} has an allocator of its own \\(malloc, free, calloc and 3 more"
+                                         "\\). It lacks .*memalign.*, for which strict's are used.")
 
     def test_sandbox(self):
         number = {"x86_64": 27, "aarch64": 232}.get(os.uname().machine)
@@ -179,11 +179,11 @@ class Findings(unittest.TestCase):
                 self.assertRegex("\n".join(text), "at the system call mincore, which it does not allow")
 
     def test_nothing_known(self):
-        program = built("odd", '#include <stdlib.h>\n#include <string.h>\nint main(void) { char *p = getenv("LD_PRELOAD"); '
-                               'return p && strstr(p, "strict") ? 5 : 0; }')
+        program = built("odd", '#include <stdlib.h>\n#include <string.h>\n'
+                               'int main(void) { char *p = getenv("LD_PRELOAD"); return p && strstr(p, "strict") ? 5 : 0; }')
         text = self.fails("Why could not be found out", program)
-        self.assertIn("On strict the program ends with status 5, and on its own allocator it ends with status 0. Nothing is "
-                      "measured on strict.", text)
+        self.assertIn("On strict the program ends with status 5, and on its own allocator it ends with status 0. "
+                      "Nothing is measured on strict.", text)
 
     def test_by_chance(self):
         """A program that ends differently on one allocator, too, shows nothing."""
@@ -261,8 +261,8 @@ class Diagnosis(unittest.TestCase):
                          [f"It loads another allocator, jemalloc ({path}), beside strict."])
 
     def test_scripts_are_their_interpreters(self):
-        for line, last in (("#!/bin/cat", "cat"), ("#! /usr/bin/env cat", "cat"), ("#!/usr/bin/env -S A=b cat -n", "cat"),
-                           ("#!/no/such", "script"), ("no script", "script"), ("#!", "script")):
+        for line, last in (("#!/bin/cat", "cat"), ("#! /usr/bin/env cat", "cat"),
+                           ("#!/usr/bin/env -S A=b cat -n", "cat"), ("#!/no/such", "script"), ("no script", "script"), ("#!", "script")):
             script = FOLDER / "script"
             script.write_text(line + "\n", encoding="utf-8")
             script.chmod(0o755)
@@ -280,7 +280,7 @@ class Diagnosis(unittest.TestCase):
         self.assertEqual(diagnose.call_before_end("7  mmap(0, 1) = 5\n8  mincore(0x1, 2\n7  brk(0) = ?\n"
                                                   "8  +++ killed by SIGSYS (core dumped) +++\n"), "mincore")
         self.assertEqual(diagnose.call_before_end("7  --- SIGSYS {si_signo=SIGSYS, si_code=SYS_SECCOMP, "
-                                                  "si_syscall=__NR_madvise, si_arch=AUDIT_ARCH_X86_64} ---\n"), "madvise")
+                                                  "si_syscall=__NR_madvise, si_arch=X} ---\n"), "madvise")
         self.assertIsNone(diagnose.call_before_end("7  mmap(0, 1) = 5\nnonsense\n\n"))
 
     def test_statuses(self):

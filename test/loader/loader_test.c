@@ -120,8 +120,9 @@ static void test_shell_pipelines(void **state)
         "seq 1 20000 | sed 's/1/one/g' | awk '{ count[length($0)]++ } END { for (n in count) print n, count[n] }' | "
         "sort",
         "for i in 1 2 3 4 5 6 7 8 9 10; do echo $i | tr 0-9 a-j; done | sort | uniq -c | wc",
-        "d=$(mktemp -d) && cd \"$d\" && for i in $(seq 1 400); do echo \"#define A$i\" > std$i.h; done; chmod 600 std1*; "
-        "find . -name 'std*.h' | xargs cat | grep -c define; ls -l | tail -n +2 | cut -c1-10 | sort | uniq -c | sort -rn; "
+        "d=$(mktemp -d) && cd \"$d\" && for i in $(seq 1 400); do echo \"#define A$i\" > std$i.h; done; "
+        "chmod 600 std1*; find . -name 'std*.h' | xargs cat | grep -c define; "
+        "ls -l | tail -n +2 | cut -c1-10 | sort | uniq -c | sort -rn; "
         "cd / && rm -r \"$d\"",
         "x=$(cat /proc/cpuinfo | wc -c); [ \"$x\" -gt 0 ] && (echo a; (echo b; (echo c))) | cat | cat; true & wait; "
         "echo done",
