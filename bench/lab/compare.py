@@ -168,7 +168,6 @@ def found_or_none(name):
 
 
 def main(arguments):
-    started = time.monotonic()
     options = options_parse(arguments)
     screen = console.Console()
     fault = program_fault(options.program[0])
@@ -185,12 +184,13 @@ def main(arguments):
     with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
         row = CommandRow(options.program, stdin_keep(folder, screen.say))
         try:
-            measurement, found = measured(row, chosen, options.rounds, screen, started)
+            measurement, found = measured(row, chosen, options.rounds, screen)
         except process.CannotStart as fault:
             screen.say(f"hakmem compare: '{options.program[0]}' cannot be executed: {fault.strerror}")
             return 127 if fault.errno == errno.ENOENT else 126
     if found and not measurement.interrupted and not measurement.rounds:
-        # That was all there is to say, and nothing to report.
+        if options.report:
+            screen.say("no report: nothing was measured")
         return STATUS_FINDING
     results = results_make(measurement, chosen)
     return tell(results, row, options, screen) or (STATUS_FINDING if found else 0)
@@ -217,7 +217,7 @@ def stdin_keep(folder, say):
     return path
 
 
-def measured(row, chosen, rounds, screen, started):
+def measured(row, chosen, rounds, screen):
     """The proofs first: how long they take says how many rounds there can be. What they find is said at once. The
     measurement, and what was found."""
     measurement = measure.Measurement([row], chosen, 0, progress=screen.progress("?"))
@@ -233,7 +233,7 @@ def measured(row, chosen, rounds, screen, started):
         fresh = findings.find(measurement, row, some)
         if fresh:
             screen.clear()
-            findings.tell(row, fresh, time.monotonic() - started)
+            findings.tell(row, fresh)
         found += fresh
         if any(one.is_final for one in found):
             return measurement, found

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import allocators
 import diagnose
+import machine
 import rows
 import text
 import words
@@ -115,14 +116,14 @@ def why(case, run):
             "a sanitizer). 'hakmem run --check' looks for misuse of memory, and a debugger shows where it ends."]
 
 
-def tell(row, found, seconds):
+def tell(row, found):
     """Everything, for a terminal."""
     names = words.listing(dict.fromkeys(finding.allocator for finding in found))
     what = "cannot be served by" if any(finding.is_final for finding in found) else "fails on"
     paragraphs = [f"{shlex.join(row.argv)}: {what} {names}"]
     for finding in found:
         paragraphs += finding.lines
-    paragraphs.append(f"(Found out within {words.quantity(seconds, 's')}.)")
+    paragraphs.append(f"(Found out within {words.quantity(machine.seconds_since_start(), 's')}.)")
     print("\n\n".join(map(wrapped, paragraphs)) + "\n", flush=True)
 
 

@@ -28,6 +28,12 @@ def environment_given():
     return {name: value for name, equals, value in pairs if name and equals} or dict(os.environ)
 
 
+def seconds_since_start():
+    """Of this process, which began as the command `hakmem`."""
+    ticks = int(read_text("/proc/self/stat").rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks * TICK
+
+
 class Load(NamedTuple):
     """Seconds of CPU time used so far, by everyone and by us with all our finished children, and the time of day."""
     everyone: float
