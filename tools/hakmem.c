@@ -522,9 +522,10 @@ static int lab_start(const char *command, char **arguments)
     size_t count = 0;
     while (arguments[count])
         count++;
-    /* Of Python's own variables none is for the lab (-E); what it runs gets them. -B: writes nothing beside the lab.
-     * UTF-8 whatever the locale, so that every name of a file and every argument comes out as it went in. */
-    const char *const own[] = {"python3", "-E",     "-s", "-B",       "-X",    "utf8",        lab,
+    /* Of Python's own variables none is for the lab (-E); what it runs gets them. It needs none of the packages that are
+     * installed, which take time to look for (-s -S), and writes nothing beside the lab (-B). UTF-8 whatever the locale,
+     * so that every name of a file and every argument comes out as it went in. */
+    const char *const own[] = {"python3", "-E",     "-s", "-S",       "-B",    "-X",          "utf8",   lab,
                                command,   "--tool", tool, "--hakmem", library, "--workloads", workloads};
     size_t own_count = sizeof own / sizeof own[0];
     /* `bench` does without the workloads where they are not installed. */

@@ -1,5 +1,6 @@
 """hakmem bench: every workload and every program on every allocator, and the report of it.
 SPDX-License-Identifier: MIT"""
+import importlib
 import json
 import os
 import tempfile
@@ -10,7 +11,6 @@ import console
 import ending
 import machine
 import measure
-import page
 import rows
 import summary
 import tables
@@ -156,7 +156,9 @@ def write(results, folder, say, table=True):
 
 
 def files_write(results, summaries, folder):
-    """The runs come first: everything else can be made from them again."""
+    """The runs come first: everything else can be made from them again. What draws is loaded now, since 'compare' mostly
+    draws nothing, and is in a hurry."""
+    page = importlib.import_module("page")
     for name, content in (("results.json", lambda: json.dumps(results)),
                           ("results.csv", lambda: summary.csv_text(summaries, results)),
                           ("table.md", lambda: tables.markdown(summaries, results)),
