@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hakmem.h"
@@ -482,10 +483,30 @@ static int command_explain(char **arguments)
 
 /* ---- hakmem bench, hakmem compare -------------------------------------------------------------------------------- */
 
+/* Python cannot begin with a directory there, and would say so at length. */
+static bool is_input_a_directory(void)
+{
+    struct stat info;
+    return fstat(STDIN_FILENO, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* A signal that comes while Python starts would make it print a traceback: it waits until lab.py takes it. */
+static void signals_hold(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 /* Replaces this process by the lab, which parses the arguments itself. */
 static int lab_start(const char *command, char **arguments)
 {
-    char lab[PATH_MAX], library[PATH_MAX], workloads[PATH_MAX];
+    char lab[PATH_MAX], library[PATH_MAX], workloads[PATH_MAX], tool[PATH_MAX];
+    if (is_input_a_directory())
+        return complain(STATUS_FAILED, NULL, "standard input is a directory");
     if (!file_find(lab, lab_places, "lab.py"))
         return complain(STATUS_FAILED, NULL, "the bench lab is neither in ../share/hakmem from here, nor in %s/hakmem",
                         HAK_DATADIR);
@@ -493,12 +514,19 @@ static int lab_start(const char *command, char **arguments)
     if (status != 0)
         return status;
 
+    ssize_t tool_length = readlink("/proc/self/exe", tool, sizeof tool - 1);
+    if (tool_length < 0)
+        return complain(STATUS_FAILED, NULL, "cannot find this program in /proc: %s", strerror(errno));
+    tool[tool_length] = '\0';
+
     size_t count = 0;
     while (arguments[count])
         count++;
-    /* Of Python's own variables none is for the lab (-E); what it runs gets them. -B: writes nothing beside the lab. */
-    const char *const own[] = {"python3", "-E",       "-s",    "-B",          lab,
-                               command,   "--hakmem", library, "--workloads", workloads};
+    /* Of Python's own variables none is for the lab (-E); what it runs gets them. It needs none of the packages that are
+     * installed, which take time to look for (-s -S), and writes nothing beside the lab (-B). UTF-8 whatever the locale,
+     * so that every name of a file and every argument comes out as it went in. */
+    const char *const own[] = {"python3", "-E",     "-s", "-S",       "-B",    "-X",          "utf8",   lab,
+                               command,   "--tool", tool, "--hakmem", library, "--workloads", workloads};
     size_t own_count = sizeof own / sizeof own[0];
     /* `bench` does without the workloads where they are not installed. */
     if (!file_find(workloads, workloads_places, "hakmem-workloads"))
@@ -508,6 +536,7 @@ static int lab_start(const char *command, char **arguments)
         return complain(STATUS_FAILED, NULL, "no memory");
     memcpy(list, own, own_count * sizeof *list);
     memcpy(list + own_count, arguments, count * sizeof *list);
+    signals_hold();
     execvp(list[0], (char *const *)list);
     return complain(STATUS_FAILED, NULL, "%s needs python3, which cannot be run: %s", command, strerror(errno));
 }
@@ -515,16 +544,51 @@ static int lab_start(const char *command, char **arguments)
 static int command_bench(char **arguments) { return lab_start("bench", arguments); }
 static int command_compare(char **arguments) { return lab_start("compare", arguments); }
 
+/* ---- hakmem launch: what the lab starts programs with ------------------------------------------------------------ */
+
+/* Tells the lab the program's process and when it began, and, when it cannot be executed, the error. The descriptor
+ * closes when it can. */
+static void launched_exec(int report, char **arguments)
+{
+    struct timespec now;
+    setsid();
+    fcntl(report, F_SETFD, FD_CLOEXEC);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    dprintf(report, "%d %lld\n", (int)getpid(), now.tv_sec * 1000000000LL + now.tv_nsec);
+    execvp(arguments[0], arguments);
+    dprintf(report, "%d\n", errno);
+    _exit(STATUS_NOT_EXECUTABLE);
+}
+
+/* launch DESCRIPTOR [NAME=VALUE...] -- PROGRAM [ARGUMENT...]: PROGRAM, in a session of its own, is left to the lab as
+ * an orphan. Not by the lab itself: what a process had in memory at its peak survives execve, and a Python has much. */
+static int command_launch(char **arguments)
+{
+    int report = *arguments ? atoi(*arguments++) : -1;
+    for (; *arguments && strcmp(*arguments, "--") != 0; arguments++)
+        if (putenv(*arguments) != 0)
+            return complain(STATUS_FAILED, NULL, "launch: cannot set '%s': %s", *arguments, strerror(errno));
+    if (report < 0 || !*arguments || !arguments[1])
+        return complain(STATUS_FAILED, NULL, "launch: for the lab only");
+    pid_t child = fork();
+    if (child < 0)
+        return complain(STATUS_FAILED, NULL, "cannot start a process: %s", strerror(errno));
+    if (child == 0)
+        launched_exec(report, arguments + 1);
+    return 0;
+}
+
 /* ---- Commands ---------------------------------------------------------------------------------------------------- */
 
 static const struct command {
-    const char *name, *summary;
+    const char *name, *summary; /* without a summary it is not for people */
     int (*run)(char **arguments);
 } commands[] = {
     {"run", "run a program on hakmem", command_run},
     {"compare", "which allocator is best for a program, or whether it makes no difference", command_compare},
     {"bench", "measure hakmem and other allocators on workloads and on real programs", command_bench},
     {"explain", "run a program, and say how hakmem fitted itself to it and why", command_explain},
+    {"launch", NULL, command_launch},
 };
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -535,7 +599,8 @@ static int help(void)
          "\n"
          "commands:");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
+        if (commands[i].summary)
+            printf("  %-8s  %s\n", commands[i].name, commands[i].summary);
     puts("\n"
          "'hakmem COMMAND --help' shows a command's options and examples; see also hakmem(1).");
     return finish_output();

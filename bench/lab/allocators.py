@@ -94,6 +94,12 @@ def allocator_given(text):
     return Allocator(name, os.path.realpath(path))
 
 
+def answer_of(argv):
+    """What a program writes to stdout; its complaints are for nobody."""
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          encoding="utf-8", errors="surrogateescape", check=False).stdout
+
+
 def version_of(library, is_libc=False):
     """The package's version where there is one, or the version in the file's name."""
     if shutil.which("dpkg-query"):
@@ -102,10 +108,10 @@ def version_of(library, is_libc=False):
                 os.path.realpath(library),
                 re.sub("^/usr", "", library),
                 re.sub("^/lib", "/usr/lib", library)}:
-            owner = subprocess.run(["dpkg-query", "-S", path], capture_output=True, text=True, check=False).stdout
+            owner = answer_of(["dpkg-query", "-S", path])
             if owner:
                 query = ["dpkg-query", "-W", "-f", "${Version}", owner.split(": ")[0].split(",")[0]]
-                return subprocess.run(query, capture_output=True, text=True, check=False).stdout
+                return answer_of(query)
     if is_libc:
         return os.confstr("CS_GNU_LIBC_VERSION")
     return ".".join(re.findall(r"\d+", os.path.basename(library).partition(".so")[2])) or "unknown"
@@ -122,9 +128,8 @@ def packages_missing(packages):
     if not shutil.which("dpkg-query"):
         return []
     return [
-        package for package in packages if "installed" not in subprocess.run(
-            ["dpkg-query", "-W", "-f", "${db:Status-Status}", package], capture_output=True, text=True,
-            check=False).stdout.split("\n")]
+        package for package in packages
+        if answer_of(["dpkg-query", "-W", "-f", "${db:Status-Status}", package]) != "installed"]
 
 
 def packages_install(packages, say):
@@ -173,7 +178,7 @@ def bindings_read(folder):
     busiest one first. The files are removed; they are large."""
     processes = []
     for path in glob.glob(os.path.join(folder, "bindings.*")):
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             edges = {match.groups() for match in map(BINDING.search, file) if match and match[3] in SERVICES}
         os.unlink(path)
         if any(function == "malloc" for _, _, function in edges):

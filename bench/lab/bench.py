@@ -1,5 +1,6 @@
 """hakmem bench: every workload and every program on every allocator, and the report of it.
 SPDX-License-Identifier: MIT"""
+import importlib
 import json
 import os
 import tempfile
@@ -7,12 +8,13 @@ import time
 
 import allocators
 import console
+import ending
 import machine
 import measure
-import page
 import rows
 import summary
 import tables
+import text
 
 FORMAT = 1
 # The short one takes about ten minutes with five allocators, the full one hours.
@@ -118,9 +120,9 @@ def main(arguments):
     results = results_make(measurement, chosen, pace, options.full)
     if not any(runs for row in results["rows"] for runs in row["runs"].values()):
         screen.say("hakmem bench: nothing was measured, and nothing is written")
-        return 130
+        return ending.status()
     write(results, options.output, screen.say)
-    return 130 if measurement.interrupted else 1 if any_failure(results) else 0
+    return ending.status() if measurement.interrupted else 1 if any_failure(results) else 0
 
 
 def results_make(measurement, chosen, pace, full):
@@ -154,16 +156,18 @@ def write(results, folder, say, table=True):
 
 
 def files_write(results, summaries, folder):
-    """The runs come first: everything else can be made from them again."""
-    for name, text in (("results.json", lambda: json.dumps(results)),
-                       ("results.csv", lambda: summary.csv_text(summaries, results)),
-                       ("table.md", lambda: tables.markdown(summaries, results)),
-                       ("report.html", lambda: page.page(summaries, results)),
-                       ("overview.svg", lambda: page.overview_picture(summaries, results))):
+    """The runs come first: everything else can be made from them again. What draws is loaded now, since 'compare' mostly
+    draws nothing, and is in a hurry."""
+    page = importlib.import_module("page")
+    for name, content in (("results.json", lambda: json.dumps(results)),
+                          ("results.csv", lambda: summary.csv_text(summaries, results)),
+                          ("table.md", lambda: tables.markdown(summaries, results)),
+                          ("report.html", lambda: page.page(summaries, results)),
+                          ("overview.svg", lambda: page.overview_picture(summaries, results))):
         path = os.path.join(folder, name)
         try:
-            with open(path, "w", encoding="utf-8", newline="") as file:
-                file.write(text())
+            with open(path, "w", encoding="utf-8", errors=text.ESCAPED, newline="") as file:
+                file.write(content())
         except OSError as fault:
             # An error of writing does not know the file.
             raise OSError(fault.errno, fault.strerror, path) from fault

@@ -10,6 +10,7 @@ import tempfile
 
 import allocators
 import console
+import ending
 import machine
 import measure
 import metrics
@@ -59,7 +60,8 @@ def command(*argv):
                          stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT,
-                         text=True,
+                         encoding="utf-8",
+                         errors="surrogateescape",
                          check=False)
     if run.returncode != 0:
         raise allocators.Unavailable(f"{' '.join(argv)} failed:\n{run.stdout[-3000:]}")
@@ -97,7 +99,7 @@ def main(arguments):
         return 2
     except KeyboardInterrupt:
         screen.say("interrupted: no verdict")
-        return 130
+        return ending.status()
 
 
 def judge(options, both, screen):

@@ -1,6 +1,7 @@
 """hakmem compare: which allocator is best for a program of one's own, or whether it makes no difference.
 SPDX-License-Identifier: MIT"""
 import argparse
+import errno
 import os
 import select
 import shlex
@@ -12,12 +13,17 @@ import time
 import allocators
 import bench
 import console
+import diagnose
+import ending
+import findings
+import machine
 import measure
 import process
 import rows
 import stats
 import summary
 import tables
+import text
 import words
 
 DESCRIPTION = """Runs a program some times on its own allocator (mostly glibc's), on hakmem, and on
@@ -34,6 +40,9 @@ the exit status."""
 SECONDS_IN_ALL, ROUNDS_LEAST, ROUNDS_MOST = 60, stats.ENOUGH_ROUNDS, 20
 METRICS = ("wall", "cpu", "peak", "minor_faults", "instructions")
 LIMIT_SECONDS = 3600
+TRACE_SECONDS = 60
+# Neither measured well (0) nor badly (1): there is something to mend first.
+STATUS_FINDING = 3
 # After which silence of standard input needs an explanation.
 PATIENCE_SECONDS = 1
 
@@ -46,7 +55,9 @@ class CommandRow(rows.Row):
 
     def __init__(self, argv, stdin):
         self.argv, self.stdin = argv, stdin
-        self.answers = {}
+        self.environment = machine.environment_given()
+        # By allocator, of the first run: who answered, what the dynamic linker told, and seconds.
+        self.answers, self.bindings, self.lasted = {}, {}, {}
 
     def info(self):
         return {
@@ -62,32 +73,55 @@ class CommandRow(rows.Row):
         return [self.prove_one(*pair) for pair in pairs]
 
     def prove_one(self, allocator, place):
-        outcome = self.outcome(allocator, place, {**allocators.bindings_watch(place), **rows.PROOF})
+        before = time.monotonic()
+        outcome = self.outcome(allocator, place, {**diagnose.watch(place), **rows.PROOF})
+        self.lasted[allocator.name] = time.monotonic() - before
+        self.bindings[allocator.name] = diagnose.bindings_read(place)
         answers = allocators.bindings_read(place)
         self.answers[allocator.name] = answers
         run = self.judge(outcome, place)
-        # Without preloading, whatever answers is right.
-        fault = None if allocator.is_libc else allocators.bindings_check(allocator, answers)
+        # Without preloading, whatever answers is right. musl's dynamic linker tells nothing, but hakmem does.
+        is_served = allocator.is_libc or (not answers and allocators.layers_read(outcome.errors))
+        fault = None if is_served else allocators.bindings_check(allocator, answers)
         if run["status"] == "ok" and fault:
-            return rows.failed("service", fault)
+            return rows.failed("service", fault, exit_code=run["exit_code"], errors=run["errors"])
         run["service"] = answers[0] if answers else {}
         return run
+
+    def again(self, allocator):
+        """The same once more, without anybody watching: the run."""
+        with tempfile.TemporaryDirectory(prefix="hakmem-run-") as place:
+            return self.judge(self.outcome(allocator, place, {}), place)
+
+    def trace(self, allocator):
+        """What strace(1) says of it."""
+        with tempfile.TemporaryDirectory(prefix="hakmem-run-") as place:
+            path = os.path.join(place, "trace")
+            inside = [part for name, value in self.preload(allocator).items() for part in ("-E", f"{name}={value}")]
+            process.run(["strace", "-f", "-qq", "-o", path, *inside, *self.argv], self.environment, place,
+                        TRACE_SECONDS, stdin=self.stdin, directory=os.getcwd(), samples=False)
+            return machine.read_text(path)
 
     def run(self, pairs):
         return [self.judge(self.outcome(allocator, place, {}), place) for allocator, place in pairs]
 
     def outcome(self, allocator, place, more):
-        inherited = os.environ.get("LD_PRELOAD", "")
-        preload = {**allocator.preload(), **more}
+        return process.run(self.argv, self.environment, place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
+                           preload={**self.preload(allocator), **more}, library=allocator.library)
+
+    def preload(self, allocator):
+        """Before what is preloaded already."""
+        inherited = self.environment.get("LD_PRELOAD", "")
+        preload = allocator.preload()
         if inherited and "LD_PRELOAD" in preload:
             preload["LD_PRELOAD"] += ":" + inherited
-        return process.run(self.argv, dict(os.environ), place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
-                           preload=preload, library=allocator.library)
+        return preload
 
     def judge(self, outcome, place):
         """Its exit status is a part of its output: a program may well end with 1."""
         if outcome.status != "ok":
-            return rows.failed(outcome.status, outcome.detail + rows.where(outcome.errors))
+            return rows.failed(outcome.status, outcome.detail + rows.where(outcome.errors),
+                               exit_code=outcome.exit_code, errors=outcome.errors)
         outcome.metrics["value"] = outcome.metrics["wall"]
         return {"status": "ok", "detail": "", "metrics": outcome.metrics, "samples": rows.thinned(outcome.samples),
                 "exit_code": outcome.exit_code, "errors": outcome.errors,
@@ -149,9 +183,17 @@ def main(arguments):
         return 2
     with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
         row = CommandRow(options.program, stdin_keep(folder, screen.say))
-        measurement = measured(row, chosen, options.rounds, screen)
+        try:
+            measurement, found = measured(row, chosen, options.rounds, screen)
+        except process.CannotStart as fault:
+            screen.say(f"hakmem compare: '{options.program[0]}' cannot be executed: {fault.strerror}")
+            return 127 if fault.errno == errno.ENOENT else 126
+    if found and not measurement.interrupted and not measurement.rounds:
+        if options.report:
+            screen.say("no report: nothing was measured")
+        return STATUS_FINDING
     results = results_make(measurement, chosen)
-    return tell(results, row, options, screen)
+    return tell(results, row, options, screen) or (STATUS_FINDING if found else 0)
 
 
 def program_fault(name):
@@ -176,17 +218,37 @@ def stdin_keep(folder, say):
 
 
 def measured(row, chosen, rounds, screen):
-    """The proofs first: how long they take says how many rounds there can be."""
+    """The proofs first: how long they take says how many rounds there can be. What they find is said at once. The
+    measurement, and what was found."""
     measurement = measure.Measurement([row], chosen, 0, progress=screen.progress("?"))
-    started = time.monotonic()
-    measurement.run()
-    took = time.monotonic() - started
-    if measurement.interrupted or len(measurement.failures) == len(chosen):
-        return measurement
+    found, took = [], 0
+    pair = [one for one in chosen if one.name in (allocators.SUBJECT, allocators.LIBC)]
+    for some in filter(None, (pair, [one for one in chosen if one not in pair])):
+        measurement.allocators = some
+        before = time.monotonic()
+        measurement.run()
+        took += time.monotonic() - before
+        if measurement.interrupted:
+            return measurement, found
+        fresh = findings.find(measurement, row, some)
+        if fresh:
+            screen.clear()
+            findings.tell(row, fresh)
+        found += fresh
+        if any(one.is_final for one in found):
+            return measurement, found
+    measurement.allocators = chosen
+    if len(measurement.failures) == len(chosen) or (found and len(runs_good(measurement)) < 2):
+        return measurement, found
     measurement.rounds = rounds or max(ROUNDS_LEAST, min(ROUNDS_MOST, int(SECONDS_IN_ALL / took)))
     measurement.progress = screen.progress(measurement.rounds)
     measurement.run(first=1)
-    return measurement
+    return measurement, found
+
+
+def runs_good(measurement):
+    """The allocators on which the program runs."""
+    return [name for proofs in measurement.proofs.values() for name, run in proofs.items() if run["status"] == "ok"]
 
 
 def results_make(measurement, chosen):
@@ -201,8 +263,8 @@ def tell(results, row, options, screen):
     summaries = summary.summarize(results)
     if not summaries or not summaries[0].figures:
         faults = [run["detail"] for runs in results["rows"][0]["runs"].values() for run in runs]
-        screen.say(f"hakmem compare: nothing could be measured: {faults[0] if faults else 'interrupted'}")
-        return 130 if results["interrupted"] else 1
+        screen.say("hakmem compare: nothing could be measured: " + text.shown(faults[0] if faults else "interrupted"))
+        return ending.status() if results["interrupted"] else 1
     one = summaries[0]
     rounds = f"{results['rounds']} {'round' if results['rounds'] == 1 else 'rounds'}"
     print(f"{shlex.join(row.argv)}: {rounds}\n")
@@ -210,7 +272,8 @@ def tell(results, row, options, screen):
     print("\n".join(remarks(one, row) + conclusions(one)))
     if options.report:
         bench.write(results, options.report, screen.say, table=False)
-    return 130 if results["interrupted"] else 1 if one.failures else 0
+    failed = [run for run in one.failures.values() if not run.get("is_told")]
+    return ending.status() if results["interrupted"] else 1 if failed else 0
 
 
 def figures_table(one):
@@ -227,8 +290,8 @@ def figures_table(one):
         for name in names:
             figure = one.figures[name].get(allocator)
             change = versus_baseline(one, name, allocator)
-            text = words.quantity(figure.median, one.metric(name).unit) if figure else "–"
-            cells.append(text + (f" ({words.change(change.ratio)})" if change else ""))
+            amount = words.quantity(figure.median, one.metric(name).unit) if figure else "–"
+            cells.append(amount + (f" ({words.change(change.ratio)})" if change else ""))
         lines.append([allocator, *cells])
     return tables.columns_align(columns, lines, words_last=False)
 
@@ -249,9 +312,9 @@ def remarks(one, row):
     if others:
         lines.append(
             f"Without preloading, malloc is answered by {words.listing(others)}: that is what the line glibc shows.")
-    for detail in dict.fromkeys(run["detail"] for run in one.failures.values()):
+    for detail in dict.fromkeys(run["detail"] for run in one.failures.values() if not run.get("is_told")):
         failed = [allocator for allocator, run in one.failures.items() if run["detail"] == detail]
-        lines.append(f"{words.listing(failed)}: {detail}")
+        lines.append(f"{words.listing(failed)}: {text.shown(detail)}")
     good = {allocator: [run for run in runs if run["status"] == "ok"] for allocator, runs in one.info["runs"].items()}
     for key, what in (("checksum", "output"), ("exit_code", "exit status")):
         usual = {run[key] for run in good.get(allocators.LIBC, [])}
@@ -260,8 +323,11 @@ def remarks(one, row):
             lines.append(f"The program's {what} on {words.listing(differing)} is not the same as on glibc.")
     codes = {run["exit_code"] for runs in good.values() for run in runs} - {0}
     if codes:
-        errors = next(run["errors"] for runs in good.values() for run in runs if run["exit_code"])
-        lines.append(f"The program ends with exit status {words.listing(map(str, sorted(codes)))}{rows.where(errors)}.")
+        runs = [run for runs in good.values() for run in runs]
+        errors = text.shown(rows.where(next(run["errors"] for run in runs if run["exit_code"])))
+        everywhere = " on every allocator" if all(run["exit_code"] for run in runs) else ""
+        lines.append(f"The program ends with exit status {words.listing(map(str, sorted(codes)))}{everywhere}{errors}: "
+                     "what is compared is the way there.")
     if one.disturbed:
         lines.append(f"{one.disturbed} runs were disturbed by other programs on this machine, also when repeated.")
     return [*lines, ""] if lines else []
@@ -276,16 +342,25 @@ def conclusions(one):
     if count < stats.ENOUGH_ROUNDS:
         return [f"Too few rounds for a verdict: {stats.ENOUGH_ROUNDS} at least."]
     if not time_differs and not memory_differs:
-        return [
-            *time_lines, *memory_lines, "",
-            "It makes no difference for this program which of these allocators it uses."]
+        return [*time_lines, *memory_lines, "", no_difference(one)]
     return [*time_lines, *memory_lines, "", ranking(one, "wall", "Fastest"), ranking(one, "peak", "Least memory")]
+
+
+def no_difference(one):
+    if any(comparison.is_vague() for name in ("wall", "peak") for comparison in versus_all(one, name).values()):
+        return ("Whether it makes a difference cannot be told: these runs differ too much. More of them (-n), longer "
+                "ones, or a quieter machine may tell.")
+    return "It makes no difference for this program which of these allocators it uses."
+
+
+def versus_all(one, name):
+    compared = {allocator: versus_baseline(one, name, allocator) for allocator in one.allocators}
+    return {allocator: comparison for allocator, comparison in compared.items() if comparison}
 
 
 def aspect_lines(one, name, kind):
     """A sentence for each allocator against glibc, and whether any of them differs."""
-    compared = {allocator: versus_baseline(one, name, allocator) for allocator in one.allocators}
-    compared = {allocator: comparison for allocator, comparison in compared.items() if comparison}
+    compared = versus_all(one, name)
     lines = [
         f"{sentence(allocator, comparison, kind)} ({words.span(comparison)})"
         for allocator, comparison in compared.items()]
@@ -293,6 +368,8 @@ def aspect_lines(one, name, kind):
 
 
 def sentence(allocator, comparison, kind):
+    if comparison.is_vague():
+        return f"{allocator} and {allocators.LIBC}: cannot tell which needs less {kind}"
     if not comparison.differs:
         return f"{allocator} and {allocators.LIBC}: no difference in {kind}"
     is_percentage = 1 / words.MANY < comparison.ratio < words.MANY
@@ -304,9 +381,12 @@ def ranking(one, name, heading):
     """The best allocator with those that cannot be told from it."""
     samples = one.samples[name]
     order = sorted(samples, key=lambda allocator: stats.median(samples[allocator]))
-    best = [allocator for allocator in order if not stats.compare(samples[order[0]], samples[allocator]).differs]
-    if len(best) == len(order):
-        return f"{heading}: no difference between {words.listing(order)}."
+    compared = {allocator: stats.compare(samples[order[0]], samples[allocator]) for allocator in order}
+    best = [allocator for allocator in order if not compared[allocator].differs]
     if len(best) == 1:
         return f"{heading}: {best[0]}."
+    if any(compared[allocator].is_vague() for allocator in best):
+        return f"{heading}: one of {words.listing(best)}, which cannot be told."
+    if len(best) == len(order):
+        return f"{heading}: no difference between {words.listing(order)}."
     return f"{heading}: {words.listing(best)}, no difference between them."

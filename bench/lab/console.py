@@ -9,6 +9,7 @@ import time
 
 import allocators
 import measure
+import process
 
 HERE = allocators.HERE
 # Where there is no terminal to write a changing line to, a line now and then shows that something goes on.
@@ -71,6 +72,7 @@ def parser_new(command, description, **options):
     # Absolute ones, since programs run in folders of their own.
     parser.add_argument("--hakmem", metavar="LIBRARY", type=os.path.abspath, default=library_default(),
                         help=argparse.SUPPRESS)
+    parser.add_argument("--tool", metavar="PROGRAM", type=tool_taken, default=tool_default(), help=argparse.SUPPRESS)
     parser.add_argument("--workloads", metavar="PROGRAM", type=os.path.abspath, default=workloads_default(),
                         help=argparse.SUPPRESS)
     return parser
@@ -127,6 +129,16 @@ def first_existing(*paths):
 
 def library_default():
     return first_existing(os.path.join(HERE, "../../build/release/libhakmem.so"))
+
+
+def tool_taken(path):
+    process.TOOL = os.path.abspath(path)
+    return process.TOOL
+
+
+def tool_default():
+    """A text, which argparse gives to tool_taken."""
+    return first_existing(os.path.join(HERE, "../../build/release/hakmem")) or process.TOOL
 
 
 def workloads_default():

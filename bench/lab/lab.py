@@ -8,27 +8,37 @@
 
 docs/measuring.md tells how to read what comes out. Python 3.10 or later, no other packages.
 SPDX-License-Identifier: MIT"""
-import contextlib
-import os
-import signal
-import sys
+import ending
 
-if sys.version_info < (3, 10):
-    sys.exit("lab.py: needs Python 3.10 or later")
+ending.by_default()
 
-import bench  # noqa: E402 (after the check, which has to come first)
-import check  # noqa: E402
-import compare  # noqa: E402
+import contextlib  # noqa: E402 (signals come first)
+import importlib  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
 
-COMMANDS = {"bench": bench.main, "compare": compare.main, "check": check.main, "report": bench.report_main}
+import text  # noqa: E402
+
+# Command -> the module and its function.
+COMMANDS = {
+    "bench": ("bench", "main"),
+    "compare": ("compare", "main"),
+    "check": ("check", "main"),
+    "report": ("bench", "report_main"),
+}
 # As the command `hakmem` has it.
 STATUS_FAILED = 125
-STATUS_INTERRUPTED = 130
 
 
 def main(arguments):
+    if sys.version_info < (3, 10):
+        print("lab.py: needs Python 3.10 or later", file=sys.stderr)
+        return STATUS_FAILED
     if arguments and arguments[0] in COMMANDS:
-        return COMMANDS[arguments[0]](arguments[1:])
+        module, function = COMMANDS[arguments[0]]
+        command = getattr(importlib.import_module(module), function)
+        ending.listen()
+        return command(arguments[1:])
     asked = bool(arguments) and arguments[0] in ("-h", "--help")
     print(__doc__.partition("\nSPDX")[0], file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2
@@ -44,17 +54,11 @@ def streams_open():
     if sys.stdout is None:
         print("hakmem: standard output is closed", file=sys.stderr)
         sys.exit(STATUS_FAILED)
-
-
-def signals_catch():
-    """Being told to end, or losing the terminal, is like Ctrl-C: what was measured is kept."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.default_int_handler)
+    text.streams_prepare()
 
 
 def guarded(arguments):
-    """main, where the machine's troubles end in a line and not in a traceback."""
+    """main, where all troubles end in a line and not in a traceback."""
     try:
         try:
             status = main(arguments)
@@ -63,17 +67,55 @@ def guarded(arguments):
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        print("hakmem: interrupted", file=sys.stderr)
-        return STATUS_INTERRUPTED
+        complain("interrupted")
+        return ending.status()
     except OSError as fault:
+        complain(": ".join(map(str, filter(None, (fault.filename, fault.strerror or str(fault))))))
+    except MemoryError:
+        complain("no memory")
+    except Exception as fault:  # pylint: disable=broad-except
+        complain(f"an error of the lab's own, please report it: {type(fault).__name__}: {fault} ({place_of(fault)})")
+    return STATUS_FAILED
+
+
+def place_of(fault):
+    trace = fault.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}" if trace else "unknown place"
+
+
+def unraisable(fault):
+    """What is raised where Python can raise nothing, as in the middle of its own cleaning up."""
+    if issubclass(fault.exc_type, KeyboardInterrupt):
+        ending.State.is_waiting = True
+    else:
+        complain(f"ignored: {fault.exc_type.__name__}: {fault.exc_value}")
+
+
+def complain(line):
+    with contextlib.suppress(OSError):
+        print("hakmem:", line, file=sys.stderr, flush=True)
+
+
+def leave(status):
+    """Without Python's own way of ending, which would try once more to write what nobody takes."""
+    for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
-            print("hakmem:", ": ".join(filter(None, (fault.filename, fault.strerror))), file=sys.stderr)
-        # What could not be written stays in the buffer, and would be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return STATUS_FAILED
+            stream.flush()
+    if ending.is_interrupted():
+        ending.State.end_all()
+        ending.die()
+    os._exit(status or 0)
 
 
 if __name__ == "__main__":
-    streams_open()
-    signals_catch()
-    sys.exit(guarded(sys.argv[1:]))
+    sys.unraisablehook = unraisable
+    try:
+        streams_open()
+        ended_with = guarded(sys.argv[1:])
+        ending.State.holds += 1
+    except KeyboardInterrupt:
+        # It came while another trouble was told.
+        ended_with = ending.status()
+    leave(ended_with)

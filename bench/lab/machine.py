@@ -16,10 +16,22 @@ COMPACTION = "/proc/sys/vm/compact_memory"
 
 def read_text(path, default=""):
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except OSError:
         return default
+
+
+def environment_given():
+    """The variables that this process began with. Python has changed its own copy where the locale is "C"."""
+    pairs = (entry.partition("=") for entry in read_text("/proc/self/environ").split("\0"))
+    return {name: value for name, equals, value in pairs if name and equals} or dict(os.environ)
+
+
+def seconds_since_start():
+    """Of this process, which began as the command `hakmem`."""
+    ticks = int(read_text("/proc/self/stat").rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks * TICK
 
 
 class Load(NamedTuple):

@@ -52,13 +52,15 @@ class Measurement:
         self.repeats_left = round(REPEATED_SHARE * len(tasks))
         try:
             for done, task in enumerate(tasks):
-                task.allocators = [one for one in task.allocators if (task.row.id, one.name) not in self.failures]
+                task.allocators = [one for one in task.allocators if (task.row.id, one.name) not in self.failures
+                                   and (task.number or one.name not in self.proofs[task.row.id])]
                 if task.allocators:
                     self.progress(done, len(tasks), task, self.seconds_left(tasks[done:]))
                     self.perform(task)
                 if done + 1 == len(tasks) or tasks[done + 1].number > task.number:
                     self.rounds_done = task.number
         except KeyboardInterrupt:
+            process.all_close()
             self.interrupted = True
             self.say(f"interrupted after {self.rounds_done} full rounds of {self.rounds}")
         self.progress(len(tasks), len(tasks), None, 0)
@@ -122,6 +124,13 @@ class Measurement:
         with contextlib.ExitStack() as places:
             return action([(allocator, places.enter_context(tempfile.TemporaryDirectory(prefix="hakmem-run-")))
                            for allocator in task.allocators])
+
+    def settle(self, row, allocator, run):
+        """What a closer look at the proof came to: after a failure the allocator is not run on that row again."""
+        is_good = run["status"] == "ok"
+        (self.failures.discard if is_good else self.failures.add)((row.id, allocator.name))
+        self.proofs[row.id][allocator.name] = run
+        self.runs[row.id][allocator.name] = [] if is_good else [run]
 
     def rows_measured(self):
         """The part of results.json that holds what was measured."""

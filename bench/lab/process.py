@@ -1,12 +1,14 @@
 """One run of a program, from outside: how long it took, what it used, how its memory grew, how it ended.
 
-Two traps are avoided here. The high-water mark of a process survives execve, so that a child of this (not small) Python
-would never show a smaller peak than Python's own: the program is therefore started by setsid(1), a small one, and
-handed over to us by the kernel when setsid ends, because we are the subreaper. And the session of its own lets us end
-the program with everything that it has started.
+Three traps are avoided here. The high-water mark of a process survives execve, so that a child of this (not small)
+Python would never show a smaller peak than Python's own: the program is therefore started by a small one, `hakmem
+launch`, and handed over to us by the kernel when that ends, because we are the subreaper. The time begins when the
+launcher says so, right before execve, and not with the launcher. And a session of its own lets us end the program with
+everything that it has started.
 SPDX-License-Identifier: MIT"""
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -15,7 +17,11 @@ import time
 from dataclasses import dataclass, field
 
 import counters
+import ending
 from machine import read_text
+
+# The command `hakmem`, which launches programs.
+TOOL = "hakmem"
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_SECONDS = 0.02
@@ -37,6 +43,10 @@ class Outcome:
     samples: list = field(default_factory=list)
     errors: str = ""
     mapped: bool | None = None
+
+
+class CannotStart(OSError):
+    """A program that was there, but cannot be executed."""
 
 
 def become_subreaper():
@@ -88,8 +98,8 @@ def is_mapped(pids, library):
 
 class Running:
     """A program that has been started. Its output goes to the files given; see run() for the arguments."""
-    # All that run at the same time, so that none takes another one for something left behind.
-    leaders = set()
+    # All that run at the same time, by process, so that none takes another one for something left behind.
+    leaders = {}
 
     def __init__(self, argv, environment, folder, preload, stdin, stdout, stderr, cpus, library, samples):
         self.library = library and os.path.realpath(library)
@@ -101,25 +111,32 @@ class Running:
         self.looks_in_vain = 0
         self.reaped = False
         self.before = set(children_of(os.getpid()))
-        with on_cpus(cpus):
+        self.ended = None
+        with ending.held(), on_cpus(cpus):
             self.counter = counters.start()
-            self.started = time.monotonic()
-            launcher = subprocess.Popen(
-                ["setsid", "--fork", "env", *(f"{name}={value}" for name, value in preload.items()), *argv],
-                env=environment, cwd=folder, stdin=stdin, stdout=stdout, stderr=stderr)
+            settings = [f"{name}={value}" for name, value in preload.items()]
+            self.launch([*settings, "--", *argv], env=environment, cwd=folder, stdin=stdin, stdout=stdout,
+                        stderr=stderr)
+            self.leaders[self.pid] = self
+            self.poll = select.poll()
+            self.pid_file = os.pidfd_open(self.pid)
+            self.poll.register(self.pid_file, select.POLLIN)
+
+    def launch(self, arguments, **options):
+        """Finds out the program's process, when it began, and whether it can be executed."""
+        reader, writer = os.pipe()
+        with open(reader, encoding="ascii") as report:
             try:
-                launcher.wait()
-            except BaseException:
-                launcher.wait()
-                self.orphans_end()
-                raise
-        self.pid = next(iter(self.orphans()), None)
-        if self.pid is None or launcher.returncode != 0:
-            raise OSError(f"setsid could not start {argv[0]}")
-        self.leaders.add(self.pid)
-        self.poll = select.poll()
-        self.pid_file = os.pidfd_open(self.pid)
-        self.poll.register(self.pid_file, select.POLLIN)
+                subprocess.run([TOOL, "launch", str(writer), *arguments], pass_fds=[writer], check=False, **options)
+            finally:
+                os.close(writer)
+            pid, started, *errors = (report.read() or "0 0").split()
+        self.pid, self.started = int(pid), int(started) / 1e9
+        if errors or not self.pid:
+            self.orphans_end()
+            counters.read(self.counter)
+            number = int(errors[0]) if errors else errno.EAGAIN
+            raise CannotStart(number, os.strerror(number), arguments[arguments.index("--") + 1])
 
     def wait(self, seconds):
         """Samples until the program ends (True) or the time is over (False)."""
@@ -131,6 +148,7 @@ class Running:
                 self.sample(now - self.started)
             if now >= until:
                 return False
+        self.ended = time.monotonic()
         return True
 
     def sample(self, moment):
@@ -156,10 +174,11 @@ class Running:
         if hanging_after is not None:
             outcome.status, outcome.detail = "hang", f"did not end within {hanging_after:.0f} s"
             kill_session(self.pid)
-        _, status, usage = os.wait4(self.pid, 0)
-        wall = time.monotonic() - self.started
-        self.reaped = True
-        self.close()
+        with ending.held():
+            _, status, usage = os.wait4(self.pid, 0)
+            wall = (self.ended or time.monotonic()) - self.started
+            self.reaped = True
+            self.close()
         outcome.exit_code = os.waitstatus_to_exitcode(status)
         if outcome.status == "ok" and outcome.exit_code < 0:
             outcome.status, outcome.detail = "crash", "ended by " + signal.Signals(-outcome.exit_code).name
@@ -172,13 +191,16 @@ class Running:
         return outcome
 
     def close(self):
-        """Ends whatever is left. Nothing of a run may stay and disturb the next one."""
-        kill_session(self.pid)
-        if not self.reaped:
-            os.wait4(self.pid, 0)
-        os.close(self.pid_file)
-        self.leaders.discard(self.pid)
-        self.orphans_end()
+        """Ends whatever is left, once. Nothing of a run may stay and disturb the next one."""
+        if self.pid not in self.leaders:
+            return
+        with ending.held():
+            kill_session(self.pid)
+            if not self.reaped:
+                os.wait4(self.pid, 0)
+            os.close(self.pid_file)
+            del self.leaders[self.pid]
+            self.orphans_end()
 
     def orphans_end(self):
         for orphan in self.orphans():
@@ -187,7 +209,7 @@ class Running:
 
     def orphans(self):
         """What the kernel handed over to us, and was not there before."""
-        return [pid for pid in children_of(os.getpid()) if pid not in self.before | self.leaders]
+        return [pid for pid in children_of(os.getpid()) if pid not in self.before | self.leaders.keys()]
 
 
 def kill(pid):
@@ -203,6 +225,21 @@ def kill_session(leader):
         os.killpg(leader, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def all_close():
+    """After an interruption, which may have come between the start of a program and whoever would have ended it."""
+    for running in list(Running.leaders.values()):
+        running.close()
+
+
+def all_kill():
+    """For those who cannot wait."""
+    for leader in list(Running.leaders):
+        kill_session(leader)
+
+
+ending.State.end_all = all_kill
 
 
 def capture(argv):

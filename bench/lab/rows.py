@@ -34,8 +34,8 @@ VALUE_TITLES = {"throughput": "throughput", "time": "time", "latency": "slow mal
 NO_PROOF = {"status": "ok", "detail": "", "metrics": {}}
 
 
-def failed(status, detail):
-    return {"status": status, "detail": detail, "metrics": {}}
+def failed(status, detail, **more):
+    return {"status": status, "detail": detail, "metrics": {}, **more}
 
 
 def last_line(text):

@@ -16,6 +16,8 @@ RESAMPLES = 2000
 ENOUGH_ROUNDS = 5
 # Differences that no user would notice are not put into words, however certain they are.
 SMALLEST_DIFFERENCE = 0.01
+# When the interval of what may be no difference reaches further than this, it may as well be a large one.
+WIDEST_OF_NONE = 0.1
 SEED = 20250101
 
 
@@ -35,6 +37,10 @@ class Comparison(NamedTuple):
     high: float
     differs: bool
     enough: bool = True
+
+    def is_vague(self):
+        """Whether neither a difference was found nor that there is none."""
+        return not self.differs and not 1 / (1 + WIDEST_OF_NONE) <= self.low <= self.high <= 1 + WIDEST_OF_NONE
 
 
 def median(values):

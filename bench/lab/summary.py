@@ -13,7 +13,8 @@ import words
 ASPECT_KINDS = {"time": ("throughput", "time"), "latency": ("latency",), "instructions": ("instructions",)}
 CSV_COLUMNS = ("row", "metric", "unit", "better", "allocator", "runs", "median", "low", "high", "ratio", "ratio_low",
                "ratio_high", "verdict", "status", "library")
-STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong result", "service": "not served by it"}
+STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong result", "service": "not served by it",
+                "differs": "fails on it"}
 
 
 @dataclass

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -175,7 +176,7 @@ static void test_shrinking_returns_memory(void **state)
 static void test_growing_a_huge_block(void **state)
 {
     (void)state;
-    double start = clock_seconds();
+    clock_t start = clock(); /* of this process, whatever else the machine does */
     size_t steps = 1;
     uint64_t *block = malloc(MIB);
     block[0] = 1;
@@ -191,8 +192,8 @@ static void test_growing_a_huge_block(void **state)
         }
     }
     free(block);
-    double took = clock_seconds() - start;
-    must(took < 5, "growing a block to 256 MiB in steps of 1 MiB: expected less than 5 s, took %.1f s", took);
+    double took = (double)(clock() - start) / CLOCKS_PER_SEC;
+    must(took < 5, "growing a block to 256 MiB in steps of 1 MiB: expected less than 5 s of CPU, saw %.1f s", took);
 }
 
 static void test_reallocarray(void **state)
