@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include "image.c"
 #include "os.c"
 #include "text.c"
 #include "maps.c"

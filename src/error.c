@@ -1,9 +1,39 @@
 #include "error.h"
 
+#include "image.h"
+#include "maps.h"
 #include "os.h"
 #include "text.h"
 
 enum { STDERR = 2, SUBJECT_MAX = 120 };
+
+__thread uintptr_t error_caller __attribute__((tls_model("initial-exec")));
+
+/* "; noticed in a call by <file>+<offset in it> (<exported function>+<offset>)". */
+static COLD void text_caller(struct text *text, uintptr_t caller)
+{
+    struct maps_place place = {.address = caller - 1}; /* in the call, which may be its function's last instruction */
+    struct image image;
+    size_t offset;
+    if (caller == 0)
+        return;
+    maps_find(&place, 1);
+    text_string(text, "; noticed in a call by ");
+    text_string(text, place.name[0] ? place.name : "code of no file at ");
+    if (place.name[0])
+        text_string(text, "+");
+    text_hex(text, place.name[0] ? place.offset + 1 : caller);
+    const char *name = place.name[0] && image_open(&image, (const void *)place.image)
+                           ? image_name_at(&image, place.address, &offset)
+                           : NULL;
+    if (!name)
+        return;
+    text_string(text, " (");
+    text_string(text, name);
+    text_string(text, "+");
+    text_hex(text, offset + 1);
+    text_string(text, ")");
+}
 
 void error_fatal(enum error_id id, const char *call, const void *address, size_t block_size)
 {
@@ -31,6 +61,7 @@ void error_fatal(enum error_id id, const char *call, const void *address, size_t
     }
     text_string(&text, "; ");
     text_string(&text, errors[id].advice);
+    text_caller(&text, error_caller);
     text_string(&text, "\n");
     text_end(&text);
     os_abort();

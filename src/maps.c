@@ -5,6 +5,7 @@
 /* A line of the table, "start-end rights offset device inode   name", taken in letter by letter. */
 struct line {
     uintptr_t start, end, offset;
+    uintptr_t image; /* start of the newest line with the beginning of a file: what belongs to it follows */
     enum { START, END, RIGHTS, OFFSET, DEVICE, INODE, NAME } field;
     unsigned length;
     char name[MAPS_NAME_MAX + 1];
@@ -45,10 +46,13 @@ static void line_add(struct line *line, char letter)
 static void line_end(struct line *line, struct maps_place *places, unsigned count)
 {
     line->name[line->length] = '\0';
+    if (line->offset == 0)
+        line->image = line->start;
     for (struct maps_place *place = places; line->name[0] == '/' && place < places + count; place++) {
         if (place->address < line->start || place->address >= line->end)
             continue;
         place->offset = place->address - line->start + line->offset;
+        place->image = line->image;
         __builtin_memcpy(place->name, line->name, line->length + 1);
     }
     line->field = START;

@@ -101,6 +101,7 @@ void *malloc_slow(size_t size)
 
 void *malloc_slow_at(size_t size, uintptr_t site)
 {
+    error_caller = site;
     bool zeroed;
     void *block = site_is_on() ? site_take(size, site) : NULL;
     if (!block)
@@ -110,6 +111,7 @@ void *malloc_slow_at(size_t size, uintptr_t site)
 
 void *calloc_slow(size_t count, size_t size)
 {
+    ERROR_CALLER();
     size_t bytes;
     bool zeroed;
     if (__builtin_mul_overflow(count, size, &bytes))
@@ -128,6 +130,7 @@ void *calloc_slow(size_t count, size_t size)
 
 void *aligned_slow(size_t align, size_t size, uintptr_t site)
 {
+    error_caller = site;
     bool zeroed;
     if (!is_power_of_two(align)) {
         errno = EINVAL;
@@ -141,6 +144,7 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site)
 
 void free_slow(void *block)
 {
+    ERROR_CALLER();
     unsigned class_id = map_class(block);
     if (block == NULL)
         return;
@@ -165,6 +169,7 @@ void free_slow(void *block)
 
 void free_sized_slow(void *block, size_t size)
 {
+    ERROR_CALLER();
     if (checking() && block && replace_owns(block)) {
         size_t have = block_size(block, "free_sized");
         bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
@@ -208,6 +213,7 @@ size_t block_size_fast(const void *block, const char *call)
     if (LIKELY(info->units == 1 && class_block_index(class_id, offset) * info->size == offset &&
                ring_is_roomy(class_id) && !ring_has_newest(block, class_id) && !checking()))
         return info->size;
+    ERROR_CALLER();
     return block_size(block, call);
 }
 
@@ -273,7 +279,7 @@ static void *paged_realloc(void *block, size_t size)
 
 void *realloc_slow(void *block, size_t size)
 {
-    uintptr_t site = CALLER;
+    uintptr_t site = ERROR_CALLER();
     thread_close_parked();
     void *other = paged_realloc(block, size);
     if (LIKELY(other))
@@ -298,6 +304,7 @@ void *realloc_slow(void *block, size_t size)
 
 void *realloc_stay(void *block, size_t size)
 {
+    ERROR_CALLER();
     if (UNLIKELY(checking())) /* its blocks end where the request did */
         return realloc_slow(block, size);
     block_size(block, "realloc"); /* ends the program when it is no live block */

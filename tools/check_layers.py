@@ -15,6 +15,7 @@ import sys
 # thread.c, which starts and ends threads and processes, sits on top of all that these paths use.
 LAYERS = [
     ["base", "atomic", "word"],
+    ["image"],
     ["os", "class", "replace.h"],
     ["text", "lock", "slabset", "retain", "prefault", "fill", "maps"],
     ["error", "map", "meta"],
@@ -34,7 +35,7 @@ LAYERS = [
 # System headers that declare no system call are for everyone; all others for os.c alone, or for the files named.
 PURE_HEADERS = {"errno.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h"}
 OTHER_HEADERS = {"dlfcn.h": ["new.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c", "archive.c"], "stdio.h": ["api.c"],
-                 "unwind.h": ["new.c"]}
+                 "unwind.h": ["new.c"], "link.h": ["image.c"]}
 SYSTEM_FILE = "os.c"
 # Stands before functions of libc that make system calls, and passes them on.
 FRONT_FILE = "front.c"

@@ -333,3 +333,15 @@ size_t bytes_check(const void *block, size_t size, unsigned char value)
     }
     return at;
 }
+
+bool is_fatal_line(const char *seen, const char *expected)
+{
+    static const char caller[] = "; noticed in a call by ";
+    size_t length = strlen(expected) - 1; /* without the line's end */
+    if (strncmp(seen, expected, length) != 0) {
+        return false;
+    }
+    const char *rest = seen + length;
+    bool is_named = strncmp(rest, caller, strlen(caller)) == 0;
+    return strcmp(is_named ? strchr(rest, '\n') ? strchr(rest, '\n') : "" : rest, "\n") == 0;
+}

@@ -72,6 +72,9 @@ void child_run(void (*body)(void *), void *argument, unsigned seconds, struct ch
 /* Runs a program; environment NULL means the caller's own. */
 void child_exec(char *const argv[], char *const environment[], unsigned seconds, struct child_result *result);
 
+/* Whether stderr is the one fatal line expected ("hakmem: fatal: ...\n"), which may go on with who called. */
+bool is_fatal_line(const char *seen, const char *expected);
+
 /* Fails unless the child ended by itself with status 0 and left stderr empty. */
 void must_end_well(const struct child_result *result, const char *what);
 

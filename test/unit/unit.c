@@ -81,7 +81,7 @@ void must_die_of(enum error_id id, const char *call, size_t block_size, void (*b
         sscanf(open, "(%llx)", &address);
     error_line(expected, sizeof expected, id, call, (void *)(uintptr_t)address, block_size);
     bool aborted = !result.timed_out && WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGABRT;
-    must(aborted && strcmp(result.err, expected) == 0, "expected SIGABRT and the line\n%ssaw %s and\n%s", expected,
+    must(aborted && is_fatal_line(result.err, expected), "expected SIGABRT and the line\n%ssaw %s and\n%s", expected,
          child_ending(&result), result.err);
 }
 
