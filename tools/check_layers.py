@@ -17,7 +17,7 @@ LAYERS = [
     ["base", "atomic", "word"],
     ["os", "class"],
     ["text", "lock", "slabset", "retain", "prefault", "fill", "maps"],
-    ["error", "map", "meta"],
+    ["error", "map", "meta", "store"],
     ["options", "span"],
     ["page", "policy"],
     ["purge"],
