@@ -7,6 +7,7 @@
 #include "os.c"
 #include "text.c"
 #include "maps.c"
+#include "report.c"
 #include "store.c"
 #include "error.c"
 #include "options.c"

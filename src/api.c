@@ -8,6 +8,7 @@
 #include "page.h"
 #include "purge.h"
 #include "remote.h"
+#include "report.h"
 #include "ring.h"
 #include "site.h"
 #include "slow.h"
@@ -200,7 +201,7 @@ HAK_PUBLIC struct mallinfo mallinfo(void)
     };
 }
 
-HAK_PUBLIC void malloc_stats(void) { stats_print(2); }
+HAK_PUBLIC void malloc_stats(void) { stats_print(report_fatal_fd()); }
 
 HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
 {

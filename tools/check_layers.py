@@ -16,7 +16,7 @@ import sys
 LAYERS = [
     ["base", "atomic", "word"],
     ["os", "class"],
-    ["text", "lock", "slabset", "retain", "prefault", "fill", "maps"],
+    ["text", "lock", "slabset", "retain", "prefault", "fill", "maps", "report"],
     ["error", "map", "meta", "store"],
     ["options", "span"],
     ["page", "policy"],
