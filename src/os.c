@@ -227,17 +227,39 @@ bool os_thread_exists(uint32_t thread_id)
     return call4(SYS_tgkill, (long)os_process_id(), (long)thread_id, 0, 0) != ESRCH;
 }
 
-void os_write(int fd, const char *text, size_t length)
+/* The kernel's set of signals. */
+static uint64_t signal_bit(int number) { return UINT64_C(1) << (number - 1); }
+
+/* As much as can be written; what kept the rest from it. */
+static int write_most(int fd, const char *text, size_t length)
 {
     while (length > 0) {
         long written = system_call(SYS_write, fd, (long)text, (long)length, 0, 0, 0);
         if (error_of(written) == EINTR)
             continue;
         if (written <= 0)
-            return;
+            return error_of(written);
         text += written;
         length -= (size_t)written;
     }
+    return 0;
+}
+
+/* That nobody reads what we have to say, or that a file may not grow, would end the program by a signal, which it has not
+ * deserved: it is blocked, and taken before the program can get it. */
+COLD void os_write(int fd, const char *text, size_t length)
+{
+    uint64_t ours = signal_bit(SIGPIPE) | signal_bit(SIGXFSZ), before = 0, pending = 0;
+    struct timespec at_once = {0, 0};
+    call4(SYS_rt_sigpending, (long)&pending, sizeof pending, 0, 0);
+    int blocked = call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&ours, (long)&before, sizeof before);
+    int error = write_most(fd, text, length);
+    ours &= error == EPIPE ? signal_bit(SIGPIPE) : error == EFBIG ? signal_bit(SIGXFSZ) : 0;
+    ours &= ~pending; /* the program's own, which it has blocked */
+    if (blocked == 0 && ours != 0)
+        call4(SYS_rt_sigtimedwait, (long)&ours, 0, (long)&at_once, sizeof ours);
+    if (blocked == 0)
+        call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before);
 }
 
 int os_duplicate(int fd)

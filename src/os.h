@@ -81,7 +81,7 @@ uint32_t os_thread_id(void);
 /* False when no thread of this process has the id. */
 bool os_thread_exists(uint32_t thread_id);
 
-/* Writes all of it, or as much as can be written. */
+/* Writes all of it, or as much as can be written; no signal comes of that. */
 void os_write(int fd, const char *text, size_t length);
 /* Another descriptor for the file behind `fd`, as high as may be and closed on exec; -1 if there is none. */
 int os_duplicate(int fd);

@@ -15,9 +15,7 @@ import tempfile
 import threading
 import unittest
 
-REBUILT = pathlib.Path(sys.argv.pop()).resolve()
-PROGRAM = pathlib.Path(sys.argv.pop()).resolve()
-LIBRARY = pathlib.Path(sys.argv.pop()).resolve()
+LIBRARY, PROGRAM, REBUILT = (pathlib.Path(sys.argv.pop(1)).resolve() for _ in range(3))
 VERSION_3 = ("hakmem profile 3\nbuild cafe\nfitted 0\nrests 0\nthread_bytes 8388608\ndepot_bytes 33554432\nretained 0\n"
              "end 1ceea422f08765a5\n")
 
@@ -295,6 +293,12 @@ class Streams(Directory):
     def test_reports_come_when_the_streams_are_closed(self):
         errors = run("bash", "-c", f"exec {PROGRAM} reuse {self.directory}/data", stats=1)
         self.assertIn("hakmem", errors)
+
+    def test_nobody_reads(self):
+        """The status stays the program's own."""
+        for option in ("stats", "explain", "sites"):
+            run("bash", "-c", f"set -o pipefail; {PROGRAM} stay 2>&1 | true", **{option: 1})
+        run("bash", "-c", f"ulimit -f 1; exec {PROGRAM} stay 2>{self.directory}/log", stats=1)
 
     def test_last_words_go_to_logs(self):
         log = self.directory / "log"

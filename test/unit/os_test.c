@@ -299,6 +299,39 @@ static void test_write_writes_all(void **state)
     assert_int_equal(os_duplicate(987654), -1);
 }
 
+/* A reader that is gone, and a limit, do not end a process, nor do their signals come later. One that is the program's own
+ * stays pending. */
+static void write_in_vain(void *argument)
+{
+    sigset_t set, pending;
+    int pipes[2], file = file_make();
+    struct rlimit limit = {3, 3};
+    (void)argument;
+    must(pipe(pipes) == 0 && close(pipes[0]) == 0 && setrlimit(RLIMIT_FSIZE, &limit) == 0, "no pipe");
+    os_write(pipes[1], "nobody there", 12);
+    os_write(file, "too much", 8);
+    os_write(file, "too much", 8);
+    sigpending(&pending);
+    must(!sigismember(&pending, SIGPIPE) && !sigismember(&pending, SIGXFSZ), "a signal is pending");
+    sigprocmask(SIG_BLOCK, NULL, &set);
+    must(!sigismember(&set, SIGPIPE) && !sigismember(&set, SIGXFSZ), "a signal is blocked");
+    sigaddset(&set, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGPIPE);
+    os_write(pipes[1], "nobody there", 12);
+    sigpending(&pending);
+    must(sigismember(&pending, SIGPIPE), "the program's own signal is gone");
+}
+
+static void test_write_in_vain(void **state)
+{
+    (void)state;
+    static struct child_result result;
+    child_run(write_in_vain, NULL, 10, &result);
+    must_end_well(&result, "writing in vain");
+    errno = UNTOUCHED;
+}
+
 static void test_duplicate(void **state)
 {
     (void)state;
@@ -671,6 +704,7 @@ int main(void)
         TEST(test_clock),
         cmocka_unit_test(test_threads),
         TEST(test_write_writes_all),
+        TEST(test_write_in_vain),
         TEST(test_duplicate),
         TEST(test_which_file),
         TEST(test_duplicate_under_limits),
