@@ -7,6 +7,7 @@
 #include "os.h"
 #include "retain.h"
 #include "store.h"
+#include "text.h"
 
 #include <errno.h>
 
@@ -287,12 +288,9 @@ COLD void profile_program_find(struct profile_program *out)
 {
     enum { PATH_LETTERS = 512 };
     char path[PATH_LETTERS];
-    size_t length = 0;
     os_executable(path, sizeof path);
-    while (path[length])
-        length++;
     name_copy(path, out->name);
-    hash_text(path, length, out->place);
+    hash_text(path, text_length(path), out->place);
     os_build_id(out->build);
 }
 
