@@ -245,8 +245,8 @@ static int write_most(int fd, const char *text, size_t length)
     return 0;
 }
 
-/* That nobody reads what we have to say, or that a file may not grow, would end the program by a signal, which it has not
- * deserved: it is blocked, and taken before the program can get it. */
+/* That nobody reads what we have to say, or that a file may not grow, would end the program by a signal, which it
+ * has not deserved: it is blocked, and taken before the program can get it. */
 COLD void os_write(int fd, const char *text, size_t length)
 {
     uint64_t ours = signal_bit(SIGPIPE) | signal_bit(SIGXFSZ), before = 0, pending = 0;
@@ -297,8 +297,8 @@ COLD bool os_is_log(int fd)
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
 
-/* The number of a standard stream that the program has closed is none for a file of ours: what the program writes to the
- * stream would go into it. */
+/* The number of a standard stream that the program has closed is none for a file of ours: what the program writes to
+ * the stream would go into it. */
 static int descriptor_raise(int fd, int *out)
 {
     enum { ABOVE_STANDARD = 3 };
@@ -538,7 +538,8 @@ COLD bool os_build_id_find(const char *notes, size_t size, char out[static OS_BU
         notes += sizeof head;
         if (name > size || content > size - name)
             return false;
-        if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == 4 && content > 0 && __builtin_memcmp(notes, "GNU", 4) == 0) {
+        if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == 4 && content > 0 &&
+            __builtin_memcmp(notes, "GNU", 4) == 0) {
             hex_put(out, (const unsigned char *)notes + name, content);
             return true;
         }

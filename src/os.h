@@ -46,8 +46,8 @@ int os_populate(void *address, size_t size);
 /* Bytes of a range that are resident; 0 where the system does not say. */
 size_t os_resident(void *address, size_t size);
 
-/* Whether huge pages are to stand behind a range, if the system has any: when its memory is touched, and when the system
- * finds the time later. ENOMEM when the process has too many mappings. */
+/* Whether huge pages are to stand behind a range, if the system has any: when its memory is touched, and when the
+ * system finds the time later. ENOMEM when the process has too many mappings. */
 int os_prefer_huge(void *address, size_t size, bool huge);
 
 /* Resizes a mapping, keeping contents. os_resize never moves it; os_move puts it at `target`, replacing what is
@@ -92,12 +92,12 @@ struct file_id {
 struct file_id os_file_id(int fd);
 /* Whether the descriptor is open, and still for that file. */
 bool os_is_file(int fd, struct file_id file);
-/* Whether what is behind the descriptor is made for lines of text that somebody adds: a pipe, or a file that is open for
- * appending. */
+/* Whether what is behind the descriptor is made for lines of text that somebody adds: a pipe, or a file that is open
+ * for appending. */
 bool os_is_log(int fd);
 
-/* Files. None of these waits for another process, and no descriptor of ours is ever 0, 1 or 2, which the program may have
- * closed, while something is written to it. */
+/* Files. None of these waits for another process, and no descriptor of ours is ever 0, 1 or 2, which the program may
+ * have closed, while something is written to it. */
 
 /* A file for reading, closed on exec; -1 if there is none. Then up to `size` bytes of it from where the last read
  * ended; 0 at its end, and when it cannot be read. */
@@ -116,8 +116,9 @@ struct file_info {
 };
 int os_file_look(const char *path, bool follow, struct file_info *out);
 
-/* Reads a file of up to `capacity` bytes; EFBIG when it has more. Only a plain file, or ENODEV: to open anything else can
- * have effects of its own. Only what is trusted and not for all to write, or EPERM; ELOOP for a link that is not trusted. */
+/* Reads a file of up to `capacity` bytes; EFBIG when it has more. Only a plain file, or ENODEV: to open anything
+ * else can have effects of its own. Only what is trusted and not for all to write, or EPERM; ELOOP for a link that
+ * is not trusted. */
 int os_file_read(const char *path, char *text, size_t capacity, size_t *length);
 /* Makes a file where nothing was, or EEXIST; with all of the text, or there is none. */
 int os_file_make(const char *path, const char *text, size_t length);
@@ -135,8 +136,8 @@ enum { OS_BUILD_ID_MAX = 80 };
 void os_build_id(char out[static OS_BUILD_ID_MAX]);
 /* The build id among the notes of an ELF file; false if there is none. */
 bool os_build_id_find(const char *notes, size_t size, char out[static OS_BUILD_ID_MAX]);
-/* The path of the executable file, terminated and perhaps cut off; by another name than that of os_program, which may be a
- * script or a link. */
+/* The path of the executable file, terminated and perhaps cut off; by another name than that of os_program, which
+ * may be a script or a link. */
 void os_executable(char *out, size_t capacity);
 
 void os_abort(void) __attribute__((noreturn));

@@ -191,10 +191,7 @@ static const char of_another_build[] = "of another build of the program";
 static const char of_another_version[] = "of another version of hakmem";
 
 /* All versions begin like this, from 4 on with the program. */
-static bool get_head(struct reader *in, uint64_t *version)
-{
-    return get_line(in, HEAD, UINT32_MAX, version);
-}
+static bool get_head(struct reader *in, uint64_t *version) { return get_line(in, HEAD, UINT32_MAX, version); }
 
 /* Whether what follows names this program, wherever it lies. */
 static bool get_program(struct reader *in, const struct profile_program *program)
@@ -277,8 +274,8 @@ static void name_copy(const char *path, char out[static PROFILE_NAME_MAX + 1])
             name = p + 1;
     for (; name[length] && length < PROFILE_NAME_MAX; length++) {
         char c = name[length];
-        bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '+' ||
-                       (c == '.' && length > 0);
+        bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '+' || (c == '.' && length > 0);
         out[length] = is_safe ? c : '_';
     }
     out[length] = 0;
@@ -303,7 +300,10 @@ static bool is_kept;                   /* the two above are known */
 static bool has_warned;                 /* what is wrong with the file was said */
 static const struct policy *begun_with; /* the policy at the start */
 
-static enum store_verdict judge_kept(const char *text, size_t length) { return profile_judge(text, length, &this_program); }
+static enum store_verdict judge_kept(const char *text, size_t length)
+{
+    return profile_judge(text, length, &this_program);
+}
 
 /* Once. In a directory that many programs share nobody is told who did not ask for a report: each small program that a
  * script starts would say it. */

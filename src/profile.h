@@ -1,9 +1,9 @@
 /* profile.h - HAKMEM_PROFILE: the policy that was learned, kept in a file from one run of a program to the next.
  *
- * A few lines of text: the format, the program and its build id, what differs from the policy without learning, and a
- * checksum. A file that is damaged or another program's is ignored, with one line on stderr; every value is checked again.
- * Where the program was built anew since, or hakmem has another format by now, the file is of no use and is replaced at the
- * end. Where it lies and what may be replaced at all is store.h's. */
+ * A few lines of text: the format, the program and its build id, what differs from the policy without learning, and
+ * a checksum. A file that is damaged or another program's is ignored, with one line on stderr; every value is
+ * checked again. Where the program was built anew since, or hakmem has another format by now, the file is of no use
+ * and is replaced at the end. Where it lies and what may be replaced at all is store.h's. */
 #ifndef HAK_PROFILE_H
 #define HAK_PROFILE_H
 

@@ -1,15 +1,15 @@
 /* report.h - where the allocator may write what it has to say.
  *
- * A program may close a descriptor, standard error too, and get its number again for a file of its own, in which text of
- * ours would be damage. So each descriptor is written to only while it is for the file that it was for when the process
- * started; one that was closed then is written to never. Else nothing is said. */
+ * A program may close a descriptor, standard error too, and get its number again for a file of its own, in which
+ * text of ours would be damage. So each descriptor is written to only while it is for the file that it was for when
+ * the process started; one that was closed then is written to never. Else nothing is said. */
 #ifndef HAK_REPORT_H
 #define HAK_REPORT_H
 
 #include "os.h"
 
 struct report {
-    int fd, own;         /* the number that was told; a duplicate, since many programs close what they did not open. -1: none */
+    int fd, own; /* the number that was told; a duplicate, since many programs close what they did not open. -1: none */
     struct file_id file; /* behind both, at the start */
     bool is_open;        /* the above is known */
 };
@@ -25,8 +25,8 @@ void report_keep(struct report *report);
 
 /* Where to write; -1: nowhere. */
 int report_fd(const struct report *report);
-/* Where to write a process's last words. They may also go where the program has put its standard error by itself, if that
- * is a pipe, or a file open for appending, as logs are. */
+/* Where to write a process's last words. They may also go where the program has put its standard error by itself, if
+ * that is a pipe, or a file open for appending, as logs are. */
 int report_fatal_fd(void);
 
 #endif

@@ -125,7 +125,8 @@ static COLD void draft_name(const struct store *store, char draft[static STORE_P
     path_add(draft, length, DRAFT_SUFFIX);
 }
 
-static COLD int draft_make(const struct store *store, char draft[static STORE_PATH_MAX], const char *text, size_t length)
+static COLD int draft_make(const struct store *store, char draft[static STORE_PATH_MAX], const char *text,
+                           size_t length)
 {
     enum { TRIES = 8 };
     int error = EEXIST;
@@ -190,7 +191,7 @@ struct oldest {
 struct survey {
     const struct store *store;
     uint64_t now;
-    unsigned builds, files; /* of the program, and all */
+    unsigned builds, files;    /* of the program, and all */
     struct oldest build, file; /* but for the store's own */
 };
 
@@ -226,7 +227,8 @@ static bool is_build(const struct store *store, const char *name)
 static COLD enum store_verdict verdict_on(const struct store *store, const char *path)
 {
     size_t length;
-    return os_file_read(path, text_found, sizeof text_found, &length) ? STORE_FOREIGN : store->judge(text_found, length);
+    return os_file_read(path, text_found, sizeof text_found, &length) ? STORE_FOREIGN
+                                                                      : store->judge(text_found, length);
 }
 
 /* The path of a neighbour, if it is a plain file of this user's. */

@@ -1,5 +1,5 @@
-/* files_program.c - usage: files_program WAY [FILE]: works until the learner has changed something, which a profile then
- * keeps. Ways:
+/* files_program.c - usage: files_program WAY [FILE]: works until the learner has changed something, which a profile
+ * then keeps. Ways:
  *   stay     as it is
  *   away     in another directory, as daemons do
  *   reuse    without its streams, and with FILE, into which it writes "DATA", at the number of stderr

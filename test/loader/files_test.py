@@ -64,8 +64,8 @@ class WhatLiesThere(Directory):
         before = os.lstat(self.file)
         errors = run(PROGRAM, "stay", profile=self.file)
         after = os.lstat(self.file)
-        self.assertEqual((after.st_ino, after.st_mode, after.st_rdev, after.st_nlink), (before.st_ino, before.st_mode, before.st_rdev,
-                                                                                       before.st_nlink), made)
+        for fact in ("st_ino", "st_mode", "st_rdev", "st_nlink"):
+            self.assertEqual(getattr(after, fact), getattr(before, fact), (made, fact))
         self.assertRegex(errors, r"\Ahakmem: warning: \S*profile: profile (ignored|not saved): [^\n]+\n\Z", made)
         self.assertEqual([name for name in self.names() if name.endswith(".draft")], [], made)
 

@@ -299,8 +299,8 @@ static void test_write_writes_all(void **state)
     assert_int_equal(os_duplicate(987654), -1);
 }
 
-/* A reader that is gone, and a limit, do not end a process, nor do their signals come later. One that is the program's own
- * stays pending. */
+/* A reader that is gone, and a limit, do not end a process, nor do their signals come later. One that is the
+ * program's own stays pending. */
 static void write_in_vain(void *argument)
 {
     sigset_t set, pending;
@@ -661,7 +661,8 @@ static void test_hostile_notes(void **state)
         }
     /* One behind another; an id that is longer than there is room for. */
     static char much[4 + 500] = "GNU";
-    note = note_put(note_put(end, 4, 500, NT_GNU_BUILD_ID, much, sizeof much), 4, 5, NT_GNU_ABI_TAG, "GNU\0abcde\0\0", 12);
+    note =
+        note_put(note_put(end, 4, 500, NT_GNU_BUILD_ID, much, sizeof much), 4, 5, NT_GNU_ABI_TAG, "GNU\0abcde\0\0", 12);
     assert_true(os_build_id_find(note, (size_t)(end - note), id));
     assert_in_range(strlen(id), OS_BUILD_ID_MAX - 3, OS_BUILD_ID_MAX - 1);
     assert_int_equal(os_unmap(memory, page), 0);

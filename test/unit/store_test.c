@@ -158,13 +158,27 @@ static void test_other_things_stay(void **state)
         int may_fail = 0;
         static const int errors[] = {ELOOP, ELOOP, EMLINK, ENODEV, ENODEV, ENODEV, EPERM};
         switch (i) {
-        case 0: must(symlink("target", g_path) == 0, "symlink"); break;
-        case 1: must(symlink("nothing", g_path) == 0, "symlink"); break;
-        case 2: must(link(path_in("target"), g_path) == 0, "link"); break;
-        case 3: must(mkfifo(g_path, 0600) == 0, "mkfifo"); break;
-        case 4: must(mkdir(g_path, 0700) == 0, "mkdir"); break;
-        case 5: may_fail = mknod(g_path, S_IFCHR | 0600, 1 << 8 | 3); break;
-        default: file_put(g_path, "ours 1."), may_fail = chown(g_path, 4242, 4242); break;
+        case 0:
+            must(symlink("target", g_path) == 0, "symlink");
+            break;
+        case 1:
+            must(symlink("nothing", g_path) == 0, "symlink");
+            break;
+        case 2:
+            must(link(path_in("target"), g_path) == 0, "link");
+            break;
+        case 3:
+            must(mkfifo(g_path, 0600) == 0, "mkfifo");
+            break;
+        case 4:
+            must(mkdir(g_path, 0700) == 0, "mkdir");
+            break;
+        case 5:
+            may_fail = mknod(g_path, S_IFCHR | 0600, 1 << 8 | 3);
+            break;
+        default:
+            file_put(g_path, "ours 1."), may_fail = chown(g_path, 4242, 4242);
+            break;
         }
         if (may_fail != 0) { /* not root */
             unlink(g_path);
@@ -198,7 +212,8 @@ static void test_no_room(void **state)
     int small = write_text("ours 1."), large = write_text(much);
     unsigned files = directory_walk(false);
     int unmounted = umount(g_directory);
-    must(small == 0 && large == ENOSPC && files == 1 && unmounted == 0, "saw %d, %d, %u, %d", small, large, files, unmounted);
+    must(small == 0 && large == ENOSPC && files == 1 && unmounted == 0, "saw %d, %d, %u, %d", small, large, files,
+         unmounted);
 }
 
 /* ---- Many at once ------------------------------------------------------------------------------------------------ */
@@ -269,8 +284,14 @@ static void test_old_builds_go(void **state)
     static const char draft[] = "program.dead.hakmem.0123456789abcdef.draft";
     static const char *const stay[] = {
         "program.0a.hakmem", /* of another place */
-        "program.0b.hakmem", "program.old.hakmem", "programs.0c.hakmem", "other.program.0d.hakmem", "program.0e", "notes",
-        "program.dead.hakmem.0123456789abcdeg.draft", "0123456789abcdef.draft",
+        "program.0b.hakmem",
+        "program.old.hakmem",
+        "programs.0c.hakmem",
+        "other.program.0d.hakmem",
+        "program.0e",
+        "notes",
+        "program.dead.hakmem.0123456789abcdeg.draft",
+        "0123456789abcdef.draft",
     };
     for (size_t i = 0; i < COUNT_OF(stay); i++)
         file_put(path_in(stay[i]), i == 1 ? "mine" : i == 0 ? "ours 1." : i == 2 ? "ours 1." : "ours o.");
@@ -337,9 +358,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, directory_set, directory_remove)
     const struct CMUnitTest tests[] = {
-        TEST(test_which_file),        TEST(test_only_ours_is_replaced), TEST(test_other_things_stay),
-        TEST(test_no_room),           TEST(test_many_writers),          TEST(test_directory_is_made),
-        TEST(test_old_builds_go),     TEST(test_directory_stays_small), TEST(test_empty_file_in_a_directory),
+        TEST(test_which_file),    TEST(test_only_ours_is_replaced), TEST(test_other_things_stay),
+        TEST(test_no_room),       TEST(test_many_writers),          TEST(test_directory_is_made),
+        TEST(test_old_builds_go), TEST(test_directory_stays_small), TEST(test_empty_file_in_a_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
