@@ -275,7 +275,7 @@ class Streams(Directory):
 
     def test_warnings(self):
         for streams in ("", "2>&-"):
-            self.assertEqual(self.data_after("exec {program} reuse {data} " + streams, profile="/nonexistent/p"), "DATA")
+            self.assertEqual(self.data_after("exec {program} reuse {data} " + streams, profile=self.directory / "none" / "p"), "DATA")
             self.assertEqual(self.data_after("exec {program} reuse {data} " + streams, nonsense=1), "DATA")
 
     def test_last_words(self):
