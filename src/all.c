@@ -8,6 +8,8 @@
 #include "os.c"
 #include "text.c"
 #include "maps.c"
+#include "report.c"
+#include "store.c"
 #include "error.c"
 #include "options.c"
 #include "class.c"

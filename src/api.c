@@ -10,6 +10,7 @@
 #include "purge.h"
 #include "remote.h"
 #include "replace.h"
+#include "report.h"
 #include "ring.h"
 #include "site.h"
 #include "slow.h"
@@ -229,7 +230,7 @@ LIBC_NAME(void *, __libc_pvalloc, (size_t size), pvalloc, (size))
 HAK_PUBLIC __attribute__((weak)) void __libc_free(void *block) { hak_free(block); }
 #undef LIBC_NAME
 
-HAK_PUBLIC void malloc_stats(void) { stats_print(2); }
+HAK_PUBLIC void malloc_stats(void) { stats_print(report_fatal_fd()); }
 
 HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
 {

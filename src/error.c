@@ -3,9 +3,10 @@
 #include "image.h"
 #include "maps.h"
 #include "os.h"
+#include "report.h"
 #include "text.h"
 
-enum { STDERR = 2, SUBJECT_MAX = 120 };
+enum { SUBJECT_MAX = 120 };
 
 __thread uintptr_t error_caller __attribute__((tls_model("initial-exec")));
 
@@ -47,7 +48,7 @@ void error_fatal(enum error_id id, const char *call, const void *address, size_t
 #undef W
     };
     struct text text;
-    text_begin(&text, STDERR);
+    text_begin(&text, report_fatal_fd());
     text_string(&text, "hakmem: fatal: ");
     text_string(&text, call);
     text_string(&text, "(");
@@ -77,7 +78,7 @@ void error_warn(enum warning_id id, const char *subject, size_t length, const ch
 #undef W
     };
     struct text text;
-    text_begin(&text, STDERR);
+    text_begin(&text, report_fd(&report_stderr));
     text_string(&text, "hakmem: warning: ");
     text_span(&text, subject, min_size(length, SUBJECT_MAX));
     text_string(&text, ": ");
@@ -90,7 +91,7 @@ void error_warn(enum warning_id id, const char *subject, size_t length, const ch
 void error_assert(const char *condition, const char *file, int line)
 {
     struct text text;
-    text_begin(&text, STDERR);
+    text_begin(&text, report_fatal_fd());
     text_string(&text, "hakmem: assertion failed: ");
     text_string(&text, condition);
     text_string(&text, " at ");

@@ -174,7 +174,7 @@ static COLD void set_option(struct piece name, struct piece value)
             [FLAG] = "0 or 1",
             [COUNT] = "a whole number in the option's range",
             [SHARE] = "a number such as 0.65 in the option's range",
-            [PATH] = "the name of a file, of up to 255 letters",
+            [PATH] = "the name of a file or directory, of up to 255 letters",
             [LIST] = "up to five whole numbers in the option's range",
             [LEARN] = "on, off, freeze or shadow",
             [REPORT] = "on, off or json",

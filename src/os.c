@@ -4,6 +4,8 @@
 
 #include "os.h"
 
+#include "image.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +14,7 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -396,56 +399,15 @@ typedef int clock_function(long clock, struct timespec *out);
 
 static int clock_by_call(long clock, struct timespec *out) { return call4(SYS_clock_gettime, clock, (long)out, 0, 0); }
 
-static bool is_same_name(const char *a, const char *b)
-{
-    while (*a && *a == *b)
-        a++, b++;
-    return *a == *b;
-}
-
-/* How many symbols there are: as many as the hash table has chains, or, of GNU's kind, where the last chain ends. */
-static size_t vdso_symbol_count(const uint32_t *hash, const uint32_t *gnu_hash)
-{
-    if (hash)
-        return hash[1];
-    if (!gnu_hash)
-        return 0;
-    uint32_t buckets = gnu_hash[0], first = gnu_hash[1], last = 0;
-    const uint32_t *bucket = (const uint32_t *)((const ElfW(Addr) *)(gnu_hash + 4) + gnu_hash[2]);
-    for (uint32_t i = 0; i < buckets; i++)
-        last = bucket[i] > last ? bucket[i] : last;
-    while (last >= first && !(bucket[buckets + last - first] & 1))
-        last++;
-    return last < first ? first : last + 1;
-}
-
 /* The kernel's own code in the process, which reads the clock without a call. libc's function of the name leads there,
  * too, but others may stand before it, and allocate. */
 static COLD clock_function *clock_find(void)
 {
-    const ElfW(Ehdr) *head = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
-    const ElfW(Phdr) *segment = head ? (const ElfW(Phdr) *)((const char *)head + head->e_phoff) : NULL;
-    const ElfW(Dyn) *dynamic = NULL;
-    uintptr_t base = 0;
-    for (unsigned i = 0; head && i < head->e_phnum; i++) {
-        if (segment[i].p_type == PT_LOAD && base == 0)
-            base = (uintptr_t)head + segment[i].p_offset - segment[i].p_vaddr;
-        if (segment[i].p_type == PT_DYNAMIC)
-            dynamic = (const ElfW(Dyn) *)((const char *)head + segment[i].p_offset);
-    }
-    const void *table[4] = {NULL}; /* symbols, names, hash, GNU hash */
-    for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
-        unsigned which = dynamic->d_tag == DT_SYMTAB ? 0 : dynamic->d_tag == DT_STRTAB ? 1 : dynamic->d_tag == DT_HASH ? 2
-                       : dynamic->d_tag == DT_GNU_HASH ? 3 : 4;
-        if (which < 4)
-            table[which] = (const void *)(base + dynamic->d_un.d_ptr);
-    }
-    const ElfW(Sym) *symbol = table[0];
-    size_t count = symbol && table[1] ? vdso_symbol_count(table[2], table[3]) : 0;
-    for (size_t i = 0; i < count; i++)
-        if (symbol[i].st_shndx != SHN_UNDEF && is_same_name((const char *)table[1] + symbol[i].st_name, VDSO_CLOCK))
-            return (clock_function *)(base + symbol[i].st_value);
-    return clock_by_call;
+    struct image image;
+    const void *found = NULL;
+    if (image_open(&image, (const void *)getauxval(AT_SYSINFO_EHDR)))
+        found = image_find(&image, VDSO_CLOCK);
+    return found ? (clock_function *)(uintptr_t)found : clock_by_call;
 }
 
 static struct timespec clock_read(long clock)
@@ -484,6 +446,7 @@ uint64_t os_cpu_milliseconds(void)
 /* ---- Processes and threads --------------------------------------------------------------------------------------- */
 
 uint32_t os_process_id(void) { return (uint32_t)system_call(SYS_getpid, 0, 0, 0, 0, 0, 0); }
+uint32_t os_user_id(void) { return (uint32_t)system_call(SYS_geteuid, 0, 0, 0, 0, 0, 0); }
 uint32_t os_thread_id(void) { return (uint32_t)system_call(SYS_gettid, 0, 0, 0, 0, 0, 0); }
 
 bool os_thread_exists(uint32_t thread_id)
@@ -491,47 +454,98 @@ bool os_thread_exists(uint32_t thread_id)
     return call4(SYS_tgkill, (long)os_process_id(), (long)thread_id, 0, 0) != ESRCH;
 }
 
-void os_write(int fd, const char *text, size_t length)
+/* The kernel's set of signals. */
+static uint64_t signal_bit(int number) { return UINT64_C(1) << (number - 1); }
+
+/* As much as can be written; what kept the rest from it. */
+static int write_most(int fd, const char *text, size_t length)
 {
     while (length > 0) {
         long written = system_call(SYS_write, fd, (long)text, (long)length, 0, 0, 0);
         if (error_of(written) == EINTR)
             continue;
         if (written <= 0)
-            return;
+            return error_of(written);
         text += written;
         length -= (size_t)written;
     }
+    return 0;
+}
+
+/* That nobody reads what we have to say, or that a file may not grow, would end the program by a signal, which it
+ * has not deserved: it is blocked, and taken before the program can get it. */
+COLD void os_write(int fd, const char *text, size_t length)
+{
+    uint64_t ours = signal_bit(SIGPIPE) | signal_bit(SIGXFSZ), before = 0, pending = 0;
+    struct timespec at_once = {0, 0};
+    call4(SYS_rt_sigpending, (long)&pending, sizeof pending, 0, 0);
+    int blocked = call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&ours, (long)&before, sizeof before);
+    int error = write_most(fd, text, length);
+    ours &= error == EPIPE ? signal_bit(SIGPIPE) : error == EFBIG ? signal_bit(SIGXFSZ) : 0;
+    ours &= ~pending; /* the program's own, which it has blocked */
+    if (blocked == 0 && ours != 0)
+        call4(SYS_rt_sigtimedwait, (long)&ours, 0, (long)&at_once, sizeof ours);
+    if (blocked == 0)
+        call4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof before);
 }
 
 int os_duplicate(int fd)
 {
-    enum { HIGH = 500 }; /* out of the way of programs that count on low numbers */
-    long result = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH, 0, 0, 0);
-    return error_of(result) ? -1 : (int)result;
+    /* Out of the way of programs that count on low numbers, as far as the limit of open files allows. */
+    enum { HIGH = 500, LOW = 10 };
+    for (long least = HIGH; least >= LOW; least /= 2) {
+        long result = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least, 0, 0, 0);
+        if (!error_of(result))
+            return (int)result;
+    }
+    return -1;
 }
 
 struct file_id os_file_id(int fd)
 {
     struct stat stat;
     if (fd < 0 || call4(SYS_fstat, fd, (long)&stat, 0, 0))
-        return (struct file_id){0, 0};
-    return (struct file_id){stat.st_dev, stat.st_ino};
+        return (struct file_id){0, 0, 0};
+    return (struct file_id){stat.st_dev, stat.st_ino, stat.st_mode & S_IFMT};
 }
 
 bool os_is_file(int fd, struct file_id file)
 {
     struct file_id now = os_file_id(fd);
-    return (now.device | now.inode) != 0 && now.device == file.device && now.inode == file.inode;
+    return now.type != 0 && now.device == file.device && now.inode == file.inode && now.type == file.type;
+}
+
+COLD bool os_is_log(int fd)
+{
+    uint64_t type = os_file_id(fd).type;
+    long flags = type == S_IFREG ? system_call(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0) : 0;
+    return type == S_IFIFO || (!error_of(flags) && (flags & O_APPEND));
 }
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
 
+/* The number of a standard stream that the program has closed is none for a file of ours: what the program writes to
+ * the stream would go into it. */
+static int descriptor_raise(int fd, int *out)
+{
+    enum { ABOVE_STANDARD = 3 };
+    *out = fd;
+    if (fd >= ABOVE_STANDARD)
+        return 0;
+    long raised = system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, ABOVE_STANDARD, 0, 0, 0);
+    os_close(fd);
+    *out = (int)raised;
+    return error_of(raised);
+}
+
 static int file_open(const char *path, int flags, int *fd)
 {
-    long result = system_call(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, 0666, 0, 0);
-    *fd = (int)result;
-    return error_of(result);
+    enum { MODE = 0644 };
+    long result;
+    do
+        result = system_call(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, MODE, 0, 0);
+    while (error_of(result) == EINTR);
+    return error_of(result) ? error_of(result) : descriptor_raise((int)result, fd);
 }
 
 /* Bytes read, from where the last read ended; 0 at the file's end, and with an error. */
@@ -542,7 +556,7 @@ static size_t file_read(int fd, char *buffer, size_t size, int *error)
         got = system_call(SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
         *error = error_of(got);
     } while (*error == EINTR);
-    return got > 0 ? (size_t)got : 0;
+    return *error ? 0 : (size_t)got;
 }
 
 int os_open(const char *path)
@@ -559,9 +573,68 @@ size_t os_read(int fd, char *buffer, size_t size)
 
 void os_close(int fd) { call4(SYS_close, fd, 0, 0, 0); }
 
-int os_file_read(const char *path, char *text, size_t capacity, size_t *length)
+static COLD struct file_info file_info_of(const struct stat *stat)
 {
-    int fd, error = file_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, &fd);
+    bool is_own = stat->st_uid == os_user_id();
+    return (struct file_info){
+        .kind = S_ISREG(stat->st_mode)   ? FILE_PLAIN
+                : S_ISDIR(stat->st_mode) ? FILE_DIRECTORY
+                : S_ISLNK(stat->st_mode) ? FILE_LINK
+                                         : FILE_OTHER,
+        .is_own = is_own,
+        .is_trusted = is_own || stat->st_uid == 0,
+        .is_for_all = (stat->st_mode & S_IWOTH) != 0,
+        .names = (uint32_t)stat->st_nlink,
+        .changed = (uint64_t)stat->st_mtime,
+    };
+}
+
+COLD int os_file_look(const char *path, bool follow, struct file_info *out)
+{
+    struct stat stat;
+    int error = call4(SYS_newfstatat, AT_FDCWD, (long)path, (long)&stat, follow ? 0 : AT_SYMLINK_NOFOLLOW);
+    if (!error)
+        *out = file_info_of(&stat);
+    return error;
+}
+
+/* Why what was found is not read; 0 when it is. */
+static int file_obstacle(const struct file_info *info)
+{
+    if (info->kind == FILE_LINK)
+        return info->is_trusted ? 0 : ELOOP;
+    if (info->kind != FILE_PLAIN)
+        return ENODEV;
+    return info->is_trusted && !info->is_for_all ? 0 : EPERM;
+}
+
+/* Looks before it opens, and then once more: it may be another one by now. */
+static COLD int file_open_trusted(const char *path, int *fd)
+{
+    struct file_info info;
+    struct stat stat;
+    for (int follow = 0; follow <= 1; follow++) {
+        int error = os_file_look(path, follow, &info);
+        error = error ? error : file_obstacle(&info);
+        if (error)
+            return error;
+    }
+    int error = file_open(path, O_RDONLY, fd);
+    if (error)
+        return error;
+    error = call4(SYS_fstat, *fd, (long)&stat, 0, 0);
+    if (!error) {
+        info = file_info_of(&stat);
+        error = file_obstacle(&info);
+    }
+    if (error)
+        os_close(*fd);
+    return error;
+}
+
+COLD int os_file_read(const char *path, char *text, size_t capacity, size_t *length)
+{
+    int fd, error = file_open_trusted(path, &fd);
     if (error)
         return error;
     *length = 0;
@@ -571,47 +644,102 @@ int os_file_read(const char *path, char *text, size_t capacity, size_t *length)
     return *length == capacity ? EFBIG : error;
 }
 
+/* Writes it all to the beginning of a file. */
 static int file_write(int fd, const char *text, size_t length)
 {
-    while (length > 0) {
-        long written = system_call(SYS_write, fd, (long)text, (long)length, 0, 0, 0);
+    size_t done = 0;
+    while (done < length) {
+        long written = system_call(SYS_pwrite64, fd, (long)(text + done), (long)(length - done), (long)done, 0, 0);
         int error = error_of(written);
         if (error == EINTR)
             continue;
         if (written <= 0)
             return error ? error : EIO;
-        text += written;
-        length -= (size_t)written;
+        done += (size_t)written;
     }
     return 0;
 }
 
-COLD int os_file_replace(const char *path, const char *text, size_t length)
+/* Whether a file may become so long: to try ends a process by SIGXFSZ. */
+static bool file_may_be(size_t length)
 {
-    char draft[512];
-    size_t i = 0;
-    for (; path[i] && i < sizeof draft - 32; i++)
-        draft[i] = path[i];
-    if (path[i])
-        return ENAMETOOLONG;
-    /* Beside it, in a file of this process's own. */
-    draft[i++] = '.';
-    for (uint32_t id = os_process_id(); id > 0; id /= 10)
-        draft[i++] = (char)('0' + id % 10);
-    draft[i] = 0;
-    int fd, error = file_open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, &fd);
+    struct {
+        uint64_t now, most;
+    } limit;
+    int error = call4(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit);
+    return error || length <= limit.now;
+}
+
+COLD int os_file_make(const char *path, const char *text, size_t length)
+{
+    struct stat stat;
+    if (!file_may_be(length))
+        return EFBIG;
+    int fd, error = file_open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, &fd);
     if (error)
         return error;
+    /* No fsync, which may take as long as a disk is busy, at a program's exit. */
     error = file_write(fd, text, length);
     if (!error)
-        error = call4(SYS_fsync, fd, 0, 0, 0); /* a name for what is not there yet would be a damaged file after a crash */
+        error = call4(SYS_fstat, fd, (long)&stat, 0, 0);
+    if (!error && stat.st_size != (off_t)length)
+        error = EIO; /* somebody else wrote to it while its number was a closed stream's */
     int close_error = call4(SYS_close, fd, 0, 0, 0);
     error = error ? error : close_error;
-    if (!error)
-        error = call4(SYS_renameat2, AT_FDCWD, (long)draft, AT_FDCWD, (long)path);
     if (error)
-        call4(SYS_unlinkat, AT_FDCWD, (long)draft, 0, 0);
+        os_file_remove(path);
     return error;
+}
+
+COLD int os_file_rename(const char *from, const char *to, bool replaces)
+{
+    enum { NO_REPLACE = 1 }; /* RENAME_NOREPLACE */
+    long result = system_call(SYS_renameat2, AT_FDCWD, (long)from, AT_FDCWD, (long)to, replaces ? 0 : NO_REPLACE, 0);
+    int error = error_of(result);
+    if (!replaces && (error == EINVAL || error == ENOSYS)) { /* a file system, or a system, that cannot say so */
+        struct file_info info;
+        if (os_file_look(to, false, &info) != ENOENT)
+            return EEXIST;
+        error = call4(SYS_renameat, AT_FDCWD, (long)from, AT_FDCWD, (long)to);
+    }
+    return error;
+}
+
+COLD void os_file_remove(const char *path) { call4(SYS_unlinkat, AT_FDCWD, (long)path, 0, 0); }
+
+COLD int os_directory_make(const char *path)
+{
+    enum { MODE = 0755 };
+    return call4(SYS_mkdirat, AT_FDCWD, (long)path, MODE, 0);
+}
+
+COLD void os_directory_list(const char *path, void (*each)(void *context, const char *name), void *context)
+{
+    struct entry { /* struct linux_dirent64 */
+        uint64_t inode;
+        int64_t next;
+        uint16_t size;
+        uint8_t type;
+        char name[];
+    };
+    _Alignas(struct entry) char entries[1024];
+    int fd, error = file_open(path, O_RDONLY | O_DIRECTORY, &fd);
+    if (error)
+        return;
+    for (;;) {
+        long got = system_call(SYS_getdents64, fd, (long)entries, sizeof entries, 0, 0, 0);
+        if (error_of(got) || got == 0)
+            break;
+        for (long at = 0; at < got; at += ((const struct entry *)(entries + at))->size)
+            each(context, ((const struct entry *)(entries + at))->name);
+    }
+    os_close(fd);
+}
+
+COLD bool os_working_directory(char *out, size_t capacity)
+{
+    /* Out of reach of the process's root it does not begin with a slash. */
+    return !call4(SYS_getcwd, (long)out, (long)capacity, 0, 0) && out[0] == '/';
 }
 
 /* ---- The program ------------------------------------------------------------------------------------------------- */
@@ -627,40 +755,115 @@ static void hex_put(char out[static OS_BUILD_ID_MAX], const unsigned char *bytes
     out[length] = 0;
 }
 
-/* Looks for the build id among the notes in [note, end). */
-static bool notes_search(const char *note, const char *end, char out[static OS_BUILD_ID_MAX])
+COLD bool os_build_id_find(const char *notes, size_t size, char out[static OS_BUILD_ID_MAX])
 {
-    while ((size_t)(end - note) > sizeof(ElfW(Nhdr))) {
-        const ElfW(Nhdr) *head = (const ElfW(Nhdr) *)note;
-        const char *name = note + sizeof *head, *content = name + align_up(head->n_namesz, 4);
-        if (head->n_type == NT_GNU_BUILD_ID && head->n_namesz == 4 && __builtin_memcmp(name, "GNU", 4) == 0) {
-            hex_put(out, (const unsigned char *)content, head->n_descsz);
+    ElfW(Nhdr) head;
+    while (size >= sizeof head) {
+        __builtin_memcpy(&head, notes, sizeof head);
+        size_t name = align_up((size_t)head.n_namesz, 4), content = head.n_descsz;
+        size -= sizeof head;
+        notes += sizeof head;
+        if (name > size || content > size - name)
+            return false;
+        if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == 4 && content > 0 &&
+            __builtin_memcmp(notes, "GNU", 4) == 0) {
+            hex_put(out, (const unsigned char *)notes + name, content);
             return true;
         }
-        note = content + align_up(head->n_descsz, 4);
+        size_t step = min_size(name + align_up(content, 4), size);
+        notes += step;
+        size -= step;
+    }
+    return false;
+}
+
+/* The executable as it lies in memory. */
+struct executable {
+    const ElfW(Phdr) *heads;
+    size_t count;
+    uintptr_t base; /* what has to be added to the addresses in its tables */
+};
+
+/* The part that is in memory and holds this address, of those in the tables; NULL: none. */
+static const ElfW(Phdr) *executable_segment(const struct executable *executable, uintptr_t address)
+{
+    for (size_t i = 0; i < executable->count; i++) {
+        const ElfW(Phdr) *head = &executable->heads[i];
+        if (head->p_type == PT_LOAD && (head->p_flags & PF_R) && address >= head->p_vaddr &&
+            address - head->p_vaddr < head->p_memsz)
+            return head;
+    }
+    return NULL;
+}
+
+static struct executable executable_find(void)
+{
+    struct executable executable = {(const ElfW(Phdr) *)getauxval(AT_PHDR), getauxval(AT_PHNUM), 0};
+    uintptr_t heads = (uintptr_t)executable.heads;
+    if (!executable.heads)
+        executable.count = 0;
+    /* static-pie has no PT_PHDR, but begins with the file's first page, in which its tables are. */
+    for (size_t i = 0; i < executable.count; i++)
+        if (executable.heads[i].p_type == PT_LOAD && executable.heads[i].p_offset == 0)
+            executable.base = (heads & ~(uintptr_t)(os_page_size() - 1)) - executable.heads[i].p_vaddr;
+    for (size_t i = 0; i < executable.count; i++)
+        if (executable.heads[i].p_type == PT_PHDR)
+            executable.base = heads - executable.heads[i].p_vaddr;
+    return executable;
+}
+
+/* Notes are looked at only as far as they are in memory: tools that strip them leave their entry in the tables. */
+static bool executable_build_id(const struct executable *executable, char out[static OS_BUILD_ID_MAX])
+{
+    for (size_t i = 0; i < executable->count; i++) {
+        const ElfW(Phdr) *notes = &executable->heads[i];
+        const ElfW(Phdr) *in = notes->p_type == PT_NOTE ? executable_segment(executable, notes->p_vaddr) : NULL;
+        if (!in)
+            continue;
+        size_t most = in->p_memsz - (notes->p_vaddr - in->p_vaddr);
+        if (os_build_id_find((const char *)(executable->base + notes->p_vaddr), min_size(notes->p_memsz, most), out))
+            return true;
     }
     return false;
 }
 
 COLD void os_build_id(char out[static OS_BUILD_ID_MAX])
 {
-    const ElfW(Phdr) *heads = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-    size_t count = heads ? getauxval(AT_PHNUM) : 0;
-    uintptr_t base = 0;
-    for (size_t i = 0; i < count; i++)
-        if (heads[i].p_type == PT_PHDR)
-            base = (uintptr_t)heads - heads[i].p_vaddr;
-    for (size_t i = 0; i < count; i++)
-        if (heads[i].p_type == PT_NOTE) {
-            const char *notes = (const char *)(base + heads[i].p_vaddr);
-            if (notes_search(notes, notes + heads[i].p_memsz, out))
-                return;
-        }
+    struct executable executable = executable_find();
+    /* Tables that do not say where the program is, by where it begins to run, are not believed. */
+    if (executable_segment(&executable, getauxval(AT_ENTRY) - executable.base) && executable_build_id(&executable, out))
+        return;
     /* Linked without one: where its parts are and how large they are differs from one program to the next, mostly. */
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < count * sizeof *heads; i++)
-        hash = (hash ^ ((const unsigned char *)heads)[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < executable.count * sizeof *executable.heads; i++)
+        hash = (hash ^ ((const unsigned char *)executable.heads)[i]) * UINT64_C(0x100000001b3);
     hex_put(out, (const unsigned char *)&hash, sizeof hash);
+}
+
+/* Whether the file that runs is the loader, which was told by hand to run the program. */
+static bool is_run_by_loader(void)
+{
+    struct executable executable = executable_find();
+    bool wants_loader = false;
+    for (size_t i = 0; i < executable.count; i++)
+        wants_loader |= executable.heads[i].p_type == PT_INTERP;
+    return wants_loader && getauxval(AT_BASE) == 0;
+}
+
+COLD void os_executable(char *out, size_t capacity)
+{
+    static const char deleted[] = " (deleted)"; /* what the system adds when it was replaced while it runs */
+    enum { DELETED = sizeof deleted - 1 };
+    const char *started = os_program();
+    long got = is_run_by_loader()
+                   ? 0
+                   : system_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)out, (long)capacity - 1, 0, 0);
+    size_t length = error_of(got) ? 0 : (size_t)got;
+    if (length > DELETED && __builtin_memcmp(out + length - DELETED, deleted, DELETED) == 0)
+        length -= DELETED;
+    for (; got <= 0 && started[length] && length < capacity - 1; length++)
+        out[length] = started[length];
+    out[length] = 0;
 }
 
 /* ---- The end ----------------------------------------------------------------------------------------------------- */

@@ -65,8 +65,8 @@ int os_populate(void *address, size_t size);
 /* Bytes of a range that are resident; 0 where the system does not say. */
 size_t os_resident(void *address, size_t size);
 
-/* Whether huge pages are to stand behind a range, if the system has any: when its memory is touched, and when the system
- * finds the time later. ENOMEM when the process has too many mappings. */
+/* Whether huge pages are to stand behind a range, if the system has any: when its memory is touched, and when the
+ * system finds the time later. ENOMEM when the process has too many mappings. */
 int os_prefer_huge(void *address, size_t size, bool huge);
 
 /* Resizes a mapping, keeping contents. os_resize never moves it; os_move puts it at `target`, replacing what is
@@ -92,11 +92,31 @@ uint64_t os_nanoseconds(void);
 uint64_t os_cpu_milliseconds(void);
 
 uint32_t os_process_id(void);
+/* Of the user whose rights the process has. */
+uint32_t os_user_id(void);
 /* The path by which the program was started. */
 const char *os_program(void);
 uint32_t os_thread_id(void);
 /* False when no thread of this process has the id. */
 bool os_thread_exists(uint32_t thread_id);
+
+/* Writes all of it, or as much as can be written; no signal comes of that. */
+void os_write(int fd, const char *text, size_t length);
+/* Another descriptor for the file behind `fd`, as high as may be and closed on exec; -1 if there is none. */
+int os_duplicate(int fd);
+/* What file is behind a descriptor; all zero when there is none. */
+struct file_id {
+    uint64_t device, inode, type;
+};
+struct file_id os_file_id(int fd);
+/* Whether the descriptor is open, and still for that file. */
+bool os_is_file(int fd, struct file_id file);
+/* Whether what is behind the descriptor is made for lines of text that somebody adds: a pipe, or a file that is open
+ * for appending. */
+bool os_is_log(int fd);
+
+/* Files. None of these waits for another process, and no descriptor of ours is ever 0, 1 or 2, which the program may
+ * have closed, while something is written to it. */
 
 /* A file for reading, closed on exec; -1 if there is none. Then up to `size` bytes of it from where the last read
  * ended; 0 at its end, and when it cannot be read. */
@@ -104,26 +124,40 @@ int os_open(const char *path);
 size_t os_read(int fd, char *buffer, size_t size);
 void os_close(int fd);
 
-/* Writes all of it, or as much as can be written. */
-void os_write(int fd, const char *text, size_t length);
-/* Another descriptor for the file behind `fd`, high and closed on exec; -1 if there is none. */
-int os_duplicate(int fd);
-/* What file is behind a descriptor; all zero when there is none. */
-struct file_id {
-    uint64_t device, inode;
+/* What stands at a path. */
+struct file_info {
+    enum { FILE_PLAIN, FILE_DIRECTORY, FILE_LINK, FILE_OTHER } kind;
+    bool is_own;      /* it belongs to the user whose rights the process has */
+    bool is_trusted;  /* or to root */
+    bool is_for_all;  /* everybody may write to it */
+    uint32_t names;   /* hard links */
+    uint64_t changed; /* seconds since 1970 */
 };
-struct file_id os_file_id(int fd);
-/* Whether the descriptor is open, and still for that file. */
-bool os_is_file(int fd, struct file_id file);
+int os_file_look(const char *path, bool follow, struct file_info *out);
 
-/* Reads a file of up to `capacity` bytes; EFBIG when it has more. */
+/* Reads a file of up to `capacity` bytes; EFBIG when it has more. Only a plain file, or ENODEV: to open anything
+ * else can have effects of its own. Only what is trusted and not for all to write, or EPERM; ELOOP for a link that
+ * is not trusted. */
 int os_file_read(const char *path, char *text, size_t capacity, size_t *length);
-/* Puts a file with this text in the place of the one at `path`, which stays as it is when that fails. */
-int os_file_replace(const char *path, const char *text, size_t length);
+/* Makes a file where nothing was, or EEXIST; with all of the text, or there is none. */
+int os_file_make(const char *path, const char *text, size_t length);
+/* The file gets another name. EEXIST if there is something of that name, unless it replaces that. */
+int os_file_rename(const char *from, const char *to, bool replaces);
+void os_file_remove(const char *path);
+int os_directory_make(const char *path);
+/* Calls `each` with the name of everything in a directory. */
+void os_directory_list(const char *path, void (*each)(void *context, const char *name), void *context);
+/* Terminated; false when it is not known or has no room. */
+bool os_working_directory(char *out, size_t capacity);
 
 /* The executable's build id in hexadecimal, or another word for the file that runs if it has none. Terminated. */
 enum { OS_BUILD_ID_MAX = 80 };
 void os_build_id(char out[static OS_BUILD_ID_MAX]);
+/* The build id among the notes of an ELF file; false if there is none. */
+bool os_build_id_find(const char *notes, size_t size, char out[static OS_BUILD_ID_MAX]);
+/* The path of the executable file, terminated and perhaps cut off; by another name than that of os_program, which
+ * may be a script or a link. */
+void os_executable(char *out, size_t capacity);
 
 void os_abort(void) __attribute__((noreturn));
 

@@ -6,9 +6,13 @@
 #include "options.h"
 #include "os.h"
 #include "retain.h"
+#include "store.h"
+#include "text.h"
 
-#define HEAD "hakmem profile 3\nbuild "
-enum { HASH_LETTERS = 16 };
+#include <errno.h>
+
+#define HEAD "hakmem profile"
+enum { VERSION = 4 };
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
 
@@ -35,14 +39,20 @@ static void put_number(struct buffer *out, uint64_t number)
 }
 
 /* FNV-1a: finds damage, not malice. */
-static void put_hash(struct buffer *out, const char *text, size_t length)
+static void hash_text(const char *text, size_t length, char out[static PROFILE_HASH_LETTERS + 1])
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    char letters[HASH_LETTERS + 1] = {0};
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-    for (unsigned i = 0; i < HASH_LETTERS; i++, hash >>= 4)
-        letters[i] = "0123456789abcdef"[hash & 15];
+    for (unsigned i = 0; i < PROFILE_HASH_LETTERS; i++, hash >>= 4)
+        out[i] = "0123456789abcdef"[hash & 15];
+    out[PROFILE_HASH_LETTERS] = 0;
+}
+
+static void put_hash(struct buffer *out, const char *text, size_t length)
+{
+    char letters[PROFILE_HASH_LETTERS + 1];
+    hash_text(text, length, letters);
     put_string(out, letters);
 }
 
@@ -64,14 +74,21 @@ static bool class_differs(const struct class_policy *a, const struct class_polic
            a->huge != b->huge;
 }
 
-COLD size_t profile_compose(char *text, const char *build_id, const struct policy *base, const struct policy *policy)
+COLD size_t profile_compose(char *text, const struct profile_program *program, const struct policy *base,
+                            const struct policy *policy)
 {
     struct buffer out = {text, 0};
     struct policy awake = *policy; /* that many threads are idle is not known before there are many */
     if (awake.thrift)
         policy_set_thrift(&awake, base, false);
     put_string(&out, HEAD);
-    put_string(&out, build_id);
+    put_number(&out, VERSION);
+    put_string(&out, "\nprogram ");
+    put_string(&out, program->name);
+    put_string(&out, " ");
+    put_string(&out, program->place);
+    put_string(&out, "\nbuild ");
+    put_string(&out, program->build);
     put_string(&out, "\nfitted");
     put_number(&out, awake.fitted);
     put_string(&out, "\nrests");
@@ -158,9 +175,9 @@ static bool get_class(struct reader *in, struct policy *out)
 /* Whether the last line holds the checksum of those before it. */
 static bool hash_is_right(const char *text, size_t length)
 {
-    char line[HASH_LETTERS + 8];
+    char line[PROFILE_HASH_LETTERS + 8];
     struct buffer expected = {line, 0};
-    size_t size = sizeof "end " - 1 + HASH_LETTERS + 1;
+    size_t size = sizeof "end " - 1 + PROFILE_HASH_LETTERS + 1;
     if (length < size)
         return false;
     put_string(&expected, "end ");
@@ -169,19 +186,63 @@ static bool hash_is_right(const char *text, size_t length)
     return __builtin_memcmp(line, text + length - size, size) == 0;
 }
 
-static const char of_another[] = "of another program, or another build of it";
+static const char of_another_program[] = "of another program; a directory holds one for each";
+static const char of_another_build[] = "of another build of the program";
+static const char of_another_version[] = "of another version of hakmem";
 
-COLD const char *profile_parse(const char *text, size_t length, const char *build_id, const struct policy *base,
-                          struct policy *out)
+/* All versions begin like this, from 4 on with the program. */
+static bool get_head(struct reader *in, uint64_t *version) { return get_line(in, HEAD, UINT32_MAX, version); }
+
+/* Whether what follows names this program, wherever it lies. */
+static bool get_program(struct reader *in, const struct profile_program *program)
+{
+    return get_string(in, "program ") && get_string(in, program->name) && get_string(in, " ");
+}
+
+static bool get_build(struct reader *in, const struct profile_program *program)
+{
+    return get_string(in, "\nbuild ") && get_string(in, program->build) && get_string(in, "\n");
+}
+
+/* Moves past the place, whatever it is; whether it is the program's. */
+static bool get_place(struct reader *in, const struct profile_program *program)
+{
+    struct reader start = *in;
+    while (in->next < in->end && *in->next != '\n')
+        in->next++;
+    return get_string(&start, program->place);
+}
+
+COLD enum store_verdict profile_judge(const char *text, size_t length, const struct profile_program *program)
 {
     struct reader in = {text, text + length};
-    uint64_t fitted, rests, thread_bytes, depot_bytes, retained;
-    if (!get_string(&in, HEAD))
-        return "not a profile of this version of hakmem";
-    if (!get_string(&in, build_id) || !get_string(&in, "\n"))
-        return of_another;
+    uint64_t version;
+    if (!get_head(&in, &version) || !hash_is_right(text, length))
+        return STORE_FOREIGN;
+    if (version < VERSION)
+        return STORE_OWN;
+    if (!get_program(&in, program))
+        return STORE_OTHERS;
+    bool in_place = get_place(&in, program);
+    return in_place && !get_build(&in, program) ? STORE_OLD : STORE_OWN;
+}
+
+COLD const char *profile_parse(const char *text, size_t length, const struct profile_program *program,
+                               const struct policy *base, struct policy *out)
+{
+    struct reader in = {text, text + length};
+    uint64_t version, fitted, rests, thread_bytes, depot_bytes, retained;
+    if (!get_head(&in, &version))
+        return "not a profile";
     if (!hash_is_right(text, length))
         return "damaged";
+    if (version != VERSION)
+        return of_another_version;
+    if (!get_program(&in, program))
+        return of_another_program;
+    get_place(&in, program);
+    if (!get_build(&in, program))
+        return of_another_build;
     if (!get_line(&in, "fitted", CLASS_TABLE_MAX, &fitted) || !get_line(&in, "rests", 1, &rests) ||
         !get_line(&in, "thread_bytes", POLICY_THREAD_BYTES_MAX, &thread_bytes) ||
         thread_bytes < base->thread_bytes_min || !get_line(&in, "depot_bytes", POLICY_DEPOT_BYTES_MAX, &depot_bytes) ||
@@ -201,34 +262,114 @@ COLD const char *profile_parse(const char *text, size_t length, const char *buil
     return get_string(&in, "end ") && policy_is_valid(out) ? NULL : "damaged";
 }
 
+/* ---- The program ------------------------------------------------------------------------------------------------- */
+
+/* The name of the executable, in letters that are safe in a file's name and in a line of a profile. */
+static void name_copy(const char *path, char out[static PROFILE_NAME_MAX + 1])
+{
+    const char *name = path;
+    size_t length = 0;
+    for (const char *p = path; *p; p++)
+        if (*p == '/' && p[1])
+            name = p + 1;
+    for (; name[length] && length < PROFILE_NAME_MAX; length++) {
+        char c = name[length];
+        bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '+' || (c == '.' && length > 0);
+        out[length] = is_safe ? c : '_';
+    }
+    out[length] = 0;
+}
+
+COLD void profile_program_find(struct profile_program *out)
+{
+    enum { PATH_LETTERS = 512 };
+    char path[PATH_LETTERS];
+    os_executable(path, sizeof path);
+    name_copy(path, out->name);
+    hash_text(path, text_length(path), out->place);
+    os_build_id(out->build);
+}
+
 /* ---- The file ---------------------------------------------------------------------------------------------------- */
 
 static SPARSE char file_text[PROFILE_MAX];
-static bool is_others;      /* the file is another program's, as where a shell starts one: not this one's to replace */
+static SPARSE struct store kept_in;
+static SPARSE struct profile_program this_program;
+static bool is_kept;                   /* the two above are known */
+static bool has_warned;                 /* what is wrong with the file was said */
 static const struct policy *begun_with; /* the policy at the start */
 
-static void warn(const char *what) { error_warn(WARNING_PROFILE, option_path, option(OPTION_PROFILE), what); }
-
-COLD void profile_load(void)
+static enum store_verdict judge_kept(const char *text, size_t length)
 {
-    size_t length;
-    char build_id[OS_BUILD_ID_MAX];
+    return profile_judge(text, length, &this_program);
+}
+
+/* Once. In a directory that many programs share nobody is told who did not ask for a report: each small program that a
+ * script starts would say it. */
+static COLD void warn(enum warning_id id, const char *what)
+{
+    bool is_shared = kept_in.program > 0, asked = option(OPTION_STATS) || option(OPTION_EXPLAIN);
+    if (!has_warned && (!is_shared || asked))
+        error_warn(id, option_path, option(OPTION_PROFILE), what);
+    has_warned = true;
+}
+
+/* Why a file is left alone; NULL where that is not the file's fault. */
+static COLD const char *fault_of(int error)
+{
+    switch (error) {
+    case ELOOP: return "a symbolic link";
+    case ENODEV: return "not a regular file";
+    case EPERM: return "another user's file, or one that everybody may write to";
+    case EMLINK: return "a file with several names";
+    case EINVAL: return "there is a file that is not a profile";
+    case EFBIG: return "too large";
+    case EBUSY: return of_another_program;
+    default: return NULL;
+    }
+}
+
+/* Whether a profile that is of no use now will be replaced at the end. */
+static bool is_renewed(const char *fault)
+{
+    return (fault == of_another_build || fault == of_another_version) && option(OPTION_LEARN) == LEARN_ON;
+}
+
+static COLD void profile_read(void)
+{
+    size_t length = 0;
     struct policy base, policy;
-    begun_with = policy_now();
-    if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) == LEARN_OFF)
-        return;
-    if (os_file_read(option_path, file_text, sizeof file_text, &length))
+    int error = store_read(&kept_in, file_text, &length);
+    if (error && !fault_of(error))
         return; /* the first run, or none of our business: whether it can be written will show */
+    if (length == 0 && !error && kept_in.program > 0)
+        return;
     policy_base(&base);
-    os_build_id(build_id);
-    const char *fault = profile_parse(file_text, length, build_id, &base, &policy);
-    is_others = fault == of_another;
-    if (fault)
-        warn(fault);
-    else if (option(OPTION_LEARN) != LEARN_SHADOW && policy_publish(&policy)) {
+    const char *fault = error ? fault_of(error) : profile_parse(file_text, length, &this_program, &base, &policy);
+    if (fault && !is_renewed(fault))
+        warn(WARNING_PROFILE, fault);
+    if (!fault && option(OPTION_LEARN) != LEARN_SHADOW && policy_publish(&policy)) {
         begun_with = policy_now();
         retain_begin(begun_with->retained);
     }
+}
+
+static COLD void profile_find(void)
+{
+    profile_program_find(&this_program);
+    is_kept = store_find(&kept_in, option_path, this_program.name, this_program.build, judge_kept);
+    if (is_kept)
+        profile_read();
+    else
+        warn(WARNING_PROFILE, "its path is too long");
+}
+
+void profile_load(void)
+{
+    begun_with = policy_now();
+    if (option(OPTION_PROFILE) > 0 && option(OPTION_LEARN) != LEARN_OFF)
+        profile_find();
 }
 
 /* Whether the budget for free memory came to be another than the one at the start. */
@@ -239,19 +380,22 @@ static bool retains_otherwise(size_t lasting)
     return difference > max_size(LITTLE, begun / 4);
 }
 
-COLD void profile_save(void)
+static COLD void profile_write(void)
 {
-    char build_id[OS_BUILD_ID_MAX];
-    struct policy base, policy;
     size_t lasting = min_size(retain_lasting(), POLICY_RETAINED_MAX);
-    if (option(OPTION_PROFILE) == 0 || option(OPTION_LEARN) != LEARN_ON || is_others ||
-        (policy_now() == begun_with && !retains_otherwise(lasting)))
+    struct policy base, policy = *policy_now();
+    if (policy_now() == begun_with && !retains_otherwise(lasting))
         return;
-    policy = *policy_now();
     policy.retained = lasting;
     policy_base(&base);
-    os_build_id(build_id);
-    size_t length = profile_compose(file_text, build_id, &base, &policy);
-    if (length >= PROFILE_MAX || os_file_replace(option_path, file_text, length))
-        warn("it cannot be written");
+    size_t length = profile_compose(file_text, &this_program, &base, &policy);
+    int error = length >= PROFILE_MAX ? EFBIG : store_write(&kept_in, file_text, length);
+    if (error && error != EBUSY) /* another program's that was not there at the start: the next start says so */
+        warn(WARNING_PROFILE_SAVE, fault_of(error) ? fault_of(error) : "it cannot be written");
+}
+
+void profile_save(void)
+{
+    if (is_kept && option(OPTION_LEARN) == LEARN_ON)
+        profile_write();
 }

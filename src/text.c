@@ -17,7 +17,7 @@ void text_span(struct text *text, const char *start, size_t length)
     }
 }
 
-static size_t length_of(const char *string)
+size_t text_length(const char *string)
 {
     size_t length = 0;
     while (string[length])
@@ -25,7 +25,7 @@ static size_t length_of(const char *string)
     return length;
 }
 
-void text_string(struct text *text, const char *string) { text_span(text, string, length_of(string)); }
+void text_string(struct text *text, const char *string) { text_span(text, string, text_length(string)); }
 
 /* Digits of `value` in `base`, as the end of `digits`; returns where they begin. */
 static const char *digits_of(uint64_t value, unsigned base, char digits[static 24])
@@ -61,14 +61,14 @@ static void text_pad(struct text *text, size_t used, unsigned width)
 void text_left(struct text *text, const char *string, unsigned width)
 {
     text_string(text, string);
-    text_pad(text, length_of(string), width);
+    text_pad(text, text_length(string), width);
 }
 
 void text_right(struct text *text, uint64_t value, unsigned width)
 {
     char digits[24];
     const char *start = digits_of(value, 10, digits);
-    text_pad(text, length_of(start), width);
+    text_pad(text, text_length(start), width);
     text_string(text, start);
 }
 

@@ -11,6 +11,9 @@ struct text {
     char buffer[480];
 };
 
+/* Of a terminated string. */
+size_t text_length(const char *string);
+
 void text_begin(struct text *text, int fd);
 void text_string(struct text *text, const char *string);
 void text_span(struct text *text, const char *start, size_t length);

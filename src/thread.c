@@ -11,6 +11,7 @@
 #include "profile.h"
 #include "purge.h"
 #include "remote.h"
+#include "report.h"
 #include "ring.h"
 #include "site.h"
 #include "span.h"
@@ -45,14 +46,7 @@ static bool fork_word_done;          /* [lock] */
 static bool exit_key_made;           /* written by the constructor */
 static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
 
-/* Where to write at the end: a descriptor that is ours, since many programs close theirs before they are through,
- * and what is behind it, since they may then use its number for another file. */
-struct report {
-    int fd;
-    struct file_id file;
-};
-static struct report report = {.fd = -1};       /* to stderr as it was at the start */
-static struct report sites_report = {.fd = -1}; /* the table of sites */
+static struct report sites_report = {.fd = -1, .own = -1}; /* where the table of sites goes */
 
 static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
 /* Caches that are on no list and no thread's, which the thread is emptying (a signal handler may do so meanwhile, too). */
@@ -64,21 +58,10 @@ struct cache *thread_caches(void) { return load_acquire(&caches); /* pairs with 
 
 /* ---- Process start ----------------------------------------------------------------------------------------------- */
 
-static struct report report_to(int fd)
-{
-    int own = os_duplicate(fd);
-    return (struct report){.fd = own, .file = os_file_id(own)};
-}
-
-/* The descriptor to write to; `otherwise` when ours is lost. */
-static int report_fd(const struct report *to, int otherwise)
-{
-    return os_is_file(to->fd, to->file) ? to->fd : otherwise;
-}
-
 /* Under the lock. The loader may call malloc before libc has set `environ`; then the constructor comes here again. */
 static void process_start(void)
 {
+    report_start();
     if (!fork_word_done) {
         void *word;
         fork_word_done = true;
@@ -95,10 +78,11 @@ static void process_start(void)
         profile_load();
         learn_start();
         if (option(OPTION_STATS) || option(OPTION_EXPLAIN))
-            report = report_to(2);
+            report_keep(&report_stderr);
         if (option(OPTION_SITES)) {
             site_start();
-            sites_report = report_to((int)option(OPTION_SITES_FD));
+            report_open(&sites_report, (int)option(OPTION_SITES_FD));
+            report_keep(&sites_report);
         }
     }
 }
@@ -138,21 +122,28 @@ static __attribute__((constructor(101))) void process_constructor(void)
     cache_veil(cache);
 }
 
+/* What was asked for by options. */
+static COLD void reports_print(void)
+{
+    bool stats = option(OPTION_STATS), explains = option(OPTION_EXPLAIN) != REPORT_OFF;
+    int fd = stats || explains ? report_fd(&report_stderr) : -1;
+    if (stats && fd >= 0)
+        stats_print(fd);
+    else if (option(OPTION_EXPLAIN) == REPORT_ON && fd >= 0)
+        explain_print(fd);
+    if (option(OPTION_EXPLAIN) == REPORT_JSON && fd >= 0)
+        explain_json(fd);
+    fd = site_is_on() ? report_fd(&sites_report) : -1;
+    if (fd >= 0)
+        site_report(fd);
+}
+
 /* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings goes back to its
  * pages, which notice what was freed twice, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
-    int fd = report_fd(&report, 2);
-    if (option(OPTION_STATS))
-        stats_print(fd);
-    else if (option(OPTION_EXPLAIN) == REPORT_ON)
-        explain_print(fd);
-    if (option(OPTION_EXPLAIN) == REPORT_JSON)
-        explain_json(fd);
-    fd = report_fd(&sites_report, option(OPTION_SITES_FD) == 2 ? 2 : -1);
-    if (site_is_on() && fd >= 0)
-        site_report(fd);
+    reports_print();
     profile_save();
     remote_flush();
     thread_close_parked();

@@ -237,7 +237,7 @@ static const char *elf_obstacle(int fd, const Elf64_Ehdr *header)
 static const char *program_obstacle(char path[static PATH_MAX])
 {
     for (int level = 0; level < 4; level++) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO is no program, and no reason to wait */
         if (fd < 0)
             return NULL;
         union {

@@ -17,17 +17,30 @@
 
 /* ---- The pipe ---------------------------------------------------------------------------------------------------- */
 
+/* Neither end is a standard stream, which may be closed: text for it would go into the pipe. */
+static int pipe_make(int ends[2])
+{
+    int low[2];
+    if (pipe2(low, O_CLOEXEC) != 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        ends[i] = fcntl(low[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(low[0]);
+    close(low[1]);
+    return ends[0] < 0 || ends[1] < 0 ? -1 : 0;
+}
+
 int sites_prepare(int *reader, int *writer)
 {
-    enum { HIGH = 700 }; /* out of the way of programs that count on low numbers */
+    enum { HIGH = 700, LOW = 3 }; /* out of the way of programs that count on low numbers, as far as the limit allows */
     int ends[2];
     char number[16];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (pipe_make(ends) != 0)
         return errno;
     *reader = ends[0];
-    *writer = fcntl(ends[1], F_DUPFD, HIGH);
-    if (*writer < 0) /* a low limit on descriptors */
-        *writer = fcntl(ends[1], F_DUPFD, 3);
+    *writer = -1;
+    for (int least = HIGH; *writer < 0 && least >= LOW; least /= 2)
+        *writer = fcntl(ends[1], F_DUPFD, least);
     int error = *writer < 0 ? errno : 0;
     close(ends[1]);
     snprintf(number, sizeof number, "%d", *writer);
@@ -43,7 +56,7 @@ static unsigned long long link_address(const char *path, unsigned long long offs
 {
     Elf64_Ehdr header;
     unsigned long long address = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return 0;
     bool is_elf = pread(fd, &header, sizeof header, 0) == (ssize_t)sizeof header &&
@@ -78,7 +91,7 @@ static void addr2line_ask(const char *path, unsigned long long address, char *an
     size_t length = 0;
     answer[0] = '\0';
     snprintf(text, sizeof text, "0x%llx", address);
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (pipe_make(ends) != 0)
         return;
     pid_t child = fork();
     if (child == 0)

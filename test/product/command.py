@@ -117,6 +117,8 @@ class Status(Directory):
 
     def test_not_executable(self):
         self.assertEqual(run("run", self.directory).returncode, 126)
+        os.mkfifo(self.directory / "fifo", 0o755)
+        self.assertEqual(run("run", self.directory / "fifo").returncode, 126)
 
     def test_interrupt_reaches_the_program(self):
         with subprocess.Popen([TOOL, "run", "sleep", "60"]) as process:

@@ -109,7 +109,7 @@ class Profile(unittest.TestCase):
     def test_the_next_run_begins_with_it(self):
         self.learn()
         text = self.file.read_text(encoding="ascii")
-        self.assertRegex(text, r"^hakmem profile 3\nbuild [0-9a-f]+\nfitted \d+\nrests [01]\n")
+        self.assertRegex(text, r"^hakmem profile 4\nprogram hakmem-workloads [0-9a-f]{16}\nbuild [0-9a-f]+\nfitted \d+\nrests [01]\n")
         _, told = explained(["calloc-small", "--seconds", "0.1"], *self.option, "--set", "learn=freeze")
         learned = [line.split() for line in text.splitlines() if line.startswith("class")]
         classes = {str(c["size"]): c for c in told["policy"]["classes"]}

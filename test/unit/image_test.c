@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "image.h"
+#include "os.h"
 
 static const void *image_of(const void *function)
 {

@@ -3,11 +3,16 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -248,7 +253,7 @@ static void test_threads(void **state)
     assert_false(os_thread_exists(id));
 }
 
-/* ---- Files, the end ---------------------------------------------------------------------------------------------- */
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
 enum { MUCH = 1 << 20 };
 static pthread_t g_writer;
@@ -294,6 +299,39 @@ static void test_write_writes_all(void **state)
     assert_int_equal(os_duplicate(987654), -1);
 }
 
+/* A reader that is gone, and a limit, do not end a process, nor do their signals come later. One that is the
+ * program's own stays pending. */
+static void write_in_vain(void *argument)
+{
+    sigset_t set, pending;
+    int pipes[2], file = file_make();
+    struct rlimit limit = {3, 3};
+    (void)argument;
+    must(pipe(pipes) == 0 && close(pipes[0]) == 0 && setrlimit(RLIMIT_FSIZE, &limit) == 0, "no pipe");
+    os_write(pipes[1], "nobody there", 12);
+    os_write(file, "too much", 8);
+    os_write(file, "too much", 8);
+    sigpending(&pending);
+    must(!sigismember(&pending, SIGPIPE) && !sigismember(&pending, SIGXFSZ), "a signal is pending");
+    sigprocmask(SIG_BLOCK, NULL, &set);
+    must(!sigismember(&set, SIGPIPE) && !sigismember(&set, SIGXFSZ), "a signal is blocked");
+    sigaddset(&set, SIGPIPE);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGPIPE);
+    os_write(pipes[1], "nobody there", 12);
+    sigpending(&pending);
+    must(sigismember(&pending, SIGPIPE), "the program's own signal is gone");
+}
+
+static void test_write_in_vain(void **state)
+{
+    (void)state;
+    static struct child_result result;
+    child_run(write_in_vain, NULL, 10, &result);
+    must_end_well(&result, "writing in vain");
+    errno = UNTOUCHED;
+}
+
 static void test_duplicate(void **state)
 {
     (void)state;
@@ -336,6 +374,302 @@ static void test_which_file(void **state)
     close(other);
 }
 
+/* High numbers as far as the limit of open files allows; there must be something that says so to the parent. */
+static void duplicate_under_limits(void *argument)
+{
+    static const struct {
+        rlim_t limit;
+        int least;
+    } cases[] = {{600, 500}, {256, 250}, {100, 62}, {20, 15}, {12, -1}};
+    (void)argument;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct rlimit limit = {cases[i].limit, cases[i].limit};
+        must(setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+        int copy = os_duplicate(STDERR_FILENO);
+        must(copy >= cases[i].least && copy < (int)limit.rlim_cur && (copy >= 0) == (cases[i].least >= 0),
+             "with at most %d files: %d", (int)limit.rlim_cur, copy);
+        if (copy >= 0)
+            close(copy);
+    }
+}
+
+static void test_duplicate_under_limits(void **state)
+{
+    (void)state;
+    static struct child_result result;
+    child_run(duplicate_under_limits, NULL, 10, &result);
+    must_end_well(&result, "duplicates");
+    errno = UNTOUCHED;
+}
+
+static void test_which_files_are_logs(void **state)
+{
+    (void)state;
+    int file = file_make(), pipes[2], sockets[2];
+    assert_int_equal(pipe(pipes), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+    assert_true(os_is_log(pipes[1]));
+    assert_false(os_is_log(sockets[0]));
+    assert_false(os_is_log(file));
+    assert_false(os_is_log(-1));
+    assert_int_equal(fcntl(file, F_SETFL, O_APPEND), 0);
+    assert_true(os_is_log(file));
+    close(file);
+    for (unsigned i = 0; i < 2; i++) {
+        close(pipes[i]);
+        close(sockets[i]);
+    }
+}
+
+static char g_directory[] = "/tmp/hakmem-os-XXXXXX";
+static char g_path[64], g_other[64];
+
+static int directory_set(void **state)
+{
+    (void)state;
+    memcpy(strrchr(g_directory, '-') + 1, "XXXXXX", 6);
+    if (!mkdtemp(g_directory))
+        return -1;
+    snprintf(g_path, sizeof g_path, "%s/p", g_directory);
+    snprintf(g_other, sizeof g_other, "%s/other", g_directory);
+    errno = UNTOUCHED;
+    return 0;
+}
+
+static int directory_check(void **state)
+{
+    int result = errno_check(state);
+    unlink(g_path);
+    unlink(g_other);
+    return rmdir(g_directory) == 0 ? result : -1; /* empty: nothing was left beside them */
+}
+
+/* Through the system's own calls, to leave errno alone. */
+static void file_put(const char *path, const char *text, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(fchmod(fd, mode), 0);
+    close(fd);
+}
+
+static void must_read(int error, const char *expected)
+{
+    char text[16];
+    size_t length;
+    int saw = os_file_read(g_path, text, sizeof text, &length);
+    must(saw == error, "expected %d, saw %d", error, saw);
+    assert_true(error || (length == strlen(expected) && memcmp(text, expected, length) == 0));
+}
+
+static void test_file_is_read_if_it_can_be_believed(void **state)
+{
+    (void)state;
+    must_read(ENOENT, NULL);
+    file_put(g_path, "text", 0644);
+    must_read(0, "text");
+    file_put(g_path, "sixteen letters!", 0644);
+    must_read(EFBIG, NULL);
+    file_put(g_path, "text", 0666);
+    must_read(EPERM, NULL);
+    unlink(g_path);
+    file_put(g_other, "linked", 0644);
+    assert_int_equal(symlink("other", g_path), 0);
+    must_read(0, "linked");
+    unlink(g_path);
+    assert_int_equal(symlink("/dev/null", g_path), 0);
+    must_read(ENODEV, NULL);
+    unlink(g_path);
+    assert_int_equal(mkfifo(g_path, 0600), 0);
+    must_read(ENODEV, NULL); /* and does not wait for a writer */
+    unlink(g_path);
+    assert_int_equal(mkdir(g_path, 0700), 0);
+    must_read(ENODEV, NULL);
+    rmdir(g_path);
+    errno = UNTOUCHED;
+}
+
+/* What another user owns is not believed, nor followed. Only root can make such files. */
+static void test_file_of_another_user(void **state)
+{
+    (void)state;
+    enum { SOMEBODY = 4242 };
+    if (geteuid() != 0)
+        return;
+    file_put(g_path, "text", 0644);
+    assert_int_equal(chown(g_path, SOMEBODY, SOMEBODY), 0);
+    must_read(EPERM, NULL);
+    unlink(g_path);
+    file_put(g_other, "text", 0644);
+    assert_int_equal(symlink("other", g_path), 0);
+    assert_int_equal(lchown(g_path, SOMEBODY, SOMEBODY), 0);
+    must_read(ELOOP, NULL);
+}
+
+static void test_file_is_made_where_nothing_was(void **state)
+{
+    (void)state;
+    struct stat stat;
+    assert_int_equal(os_file_make(g_path, "text", 4), 0);
+    must_read(0, "text");
+    assert_int_equal(lstat(g_path, &stat), 0);
+    assert_int_equal(stat.st_mode & 022, 0);
+    assert_int_equal(os_file_make(g_path, "other", 5), EEXIST);
+    must_read(0, "text");
+    unlink(g_path);
+    assert_int_equal(mkfifo(g_path, 0600), 0);
+    assert_int_equal(os_file_make(g_path, "text", 4), EEXIST); /* and does not wait for a reader */
+    unlink(g_path);
+    assert_int_equal(symlink("other", g_path), 0);
+    assert_int_equal(os_file_make(g_path, "text", 4), EEXIST);
+    assert_int_not_equal(access(g_other, F_OK), 0);
+    unlink(g_path);
+    errno = UNTOUCHED;
+}
+
+/* Where there is no room for it, nothing is left; and SIGXFSZ does not end the process. */
+static void make_under_limit(void *argument)
+{
+    struct rlimit limit = {3, 3};
+    (void)argument;
+    must(setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit");
+    int error = os_file_make(g_path, "text", 4);
+    must(error == EFBIG, "saw %d", error);
+    error = os_file_make(g_path, "3", 1);
+    must(error == 0, "saw %d", error);
+}
+
+static void test_file_is_made_whole(void **state)
+{
+    (void)state;
+    static struct child_result result;
+    child_run(make_under_limit, NULL, 10, &result);
+    must_end_well(&result, "a limit of 3 bytes");
+    must_read(0, "3");
+}
+
+/* A closed stream's number is not used for a file that is written to. Descriptors in this process are the test's. */
+static void open_without_streams(void *argument)
+{
+    (void)argument;
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        close(fd);
+    int file = os_open("/dev/null");
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) >= 0 || file <= STDERR_FILENO)
+            _exit(1);
+    if (fcntl(file, F_GETFD) != FD_CLOEXEC || os_file_make(g_path, "text", 4) != 0)
+        _exit(2);
+    _exit(0);
+}
+
+static void test_streams_stay_closed(void **state)
+{
+    (void)state;
+    static struct child_result result;
+    child_run(open_without_streams, NULL, 10, &result);
+    must_end_well(&result, "a process without streams");
+    must_read(0, "text");
+}
+
+static void test_rename(void **state)
+{
+    (void)state;
+    file_put(g_path, "one", 0644);
+    assert_int_equal(os_file_rename(g_path, g_other, false), 0);
+    file_put(g_path, "two", 0644);
+    assert_int_equal(os_file_rename(g_path, g_other, false), EEXIST);
+    must_read(0, "two");
+    assert_int_equal(os_file_rename(g_path, g_other, true), 0);
+    must_read(ENOENT, NULL);
+    assert_int_equal(os_file_rename(g_other, g_path, false), 0);
+    must_read(0, "two");
+}
+
+static void name_count(void *context, const char *name)
+{
+    unsigned *count = context;
+    *count += strlen(name) == 40 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static void test_directory_list(void **state)
+{
+    (void)state;
+    enum { FILES = 100 };
+    char path[96];
+    unsigned count = 0;
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < FILES; i++) {
+            snprintf(path, sizeof path, "%s/%040u", g_directory, i);
+            if (round == 0)
+                file_put(path, "x", 0644);
+            else
+                unlink(path);
+            if (round == 0 && i == FILES - 1)
+                os_directory_list(g_directory, name_count, &count);
+        }
+    assert_int_equal(count, FILES + 2);
+    os_directory_list(g_path, name_count, &count);
+    os_directory_list("/dev/null", name_count, &count);
+    assert_int_equal(count, FILES + 2);
+}
+
+static void test_executable(void **state)
+{
+    (void)state;
+    char path[512], cut[8], id[OS_BUILD_ID_MAX];
+    os_executable(path, sizeof path);
+    must(strcmp(strrchr(path, '/'), "/unit_os") == 0, "saw %s", path);
+    os_executable(cut, sizeof cut);
+    assert_int_equal(strncmp(path, cut, sizeof cut - 1), 0);
+    assert_int_equal(strlen(cut), sizeof cut - 1);
+    os_build_id(id);
+    assert_int_equal(strspn(id, "0123456789abcdef"), strlen(id));
+    assert_in_range(strlen(id), 16, OS_BUILD_ID_MAX - 1);
+}
+
+/* ---- Notes ------------------------------------------------------------------------------------------------------- */
+
+/* Puts a note at the end of memory that nothing follows: a step too far is a crash. Returns where it begins. */
+static char *note_put(char *end, uint32_t name_size, uint32_t size, uint32_t type, const char *content, size_t length)
+{
+    Elf64_Nhdr head = {name_size, size, type};
+    char *start = end - sizeof head - length;
+    memcpy(start, &head, sizeof head);
+    memcpy(start + sizeof head, content, length);
+    return start;
+}
+
+static void test_hostile_notes(void **state)
+{
+    (void)state;
+    char id[OS_BUILD_ID_MAX];
+    size_t page = os_page_size();
+    char *memory = map(2 * page, page), *end = memory + page;
+    assert_int_equal(os_unmap(end, page), 0);
+
+    char *note = note_put(end, 4, 2, NT_GNU_BUILD_ID, "GNU\0\xab\xcd", 6);
+    assert_true(os_build_id_find(note, (size_t)(end - note), id));
+    assert_string_equal(id, "abcd");
+    for (size_t cut = 0; cut < (size_t)(end - note); cut++)
+        assert_false(os_build_id_find(note, cut, id));
+    static const uint32_t sizes[] = {0, 1, 3, 5, 8, 0x7fffffff, 0x80000000, 0xfffffffc, 0xfffffffd, 0xffffffff};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+        for (size_t k = 0; k < COUNT_OF(sizes); k++) {
+            note = note_put(end, sizes[i], sizes[k], NT_GNU_BUILD_ID, "GNU\0\xab\xcd", 6);
+            assert_false(os_build_id_find(note, (size_t)(end - note), id));
+        }
+    /* One behind another; an id that is longer than there is room for. */
+    static char much[4 + 500] = "GNU";
+    note =
+        note_put(note_put(end, 4, 500, NT_GNU_BUILD_ID, much, sizeof much), 4, 5, NT_GNU_ABI_TAG, "GNU\0abcde\0\0", 12);
+    assert_true(os_build_id_find(note, (size_t)(end - note), id));
+    assert_in_range(strlen(id), OS_BUILD_ID_MAX - 3, OS_BUILD_ID_MAX - 1);
+    assert_int_equal(os_unmap(memory, page), 0);
+}
+
+/* ---- The end ----------------------------------------------------------------------------------------------------- */
+
 static void do_abort(void *argument)
 {
     (void)argument;
@@ -355,6 +689,7 @@ static void test_abort(void **state)
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, errno_set, errno_check)
+#define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, directory_set, directory_check)
     const struct CMUnitTest tests[] = {
         TEST(test_page_size),
         TEST(test_map_is_aligned_zero_and_given_back),
@@ -370,8 +705,20 @@ int main(void)
         TEST(test_clock),
         cmocka_unit_test(test_threads),
         TEST(test_write_writes_all),
+        TEST(test_write_in_vain),
         TEST(test_duplicate),
         TEST(test_which_file),
+        TEST(test_duplicate_under_limits),
+        TEST(test_which_files_are_logs),
+        FILE_TEST(test_file_is_read_if_it_can_be_believed),
+        FILE_TEST(test_file_of_another_user),
+        FILE_TEST(test_file_is_made_where_nothing_was),
+        FILE_TEST(test_file_is_made_whole),
+        FILE_TEST(test_streams_stay_closed),
+        FILE_TEST(test_rename),
+        FILE_TEST(test_directory_list),
+        TEST(test_executable),
+        TEST(test_hostile_notes),
         TEST(test_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,17 +2,12 @@
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "os.h"
 #include "profile.h"
 
 static char g_text[PROFILE_MAX];
+static const struct profile_program g_program = {"server", "0123", "abc"};
 
 static struct policy learned(void)
 {
@@ -33,9 +28,9 @@ static void test_round_trip(void **state)
 {
     (void)state;
     struct policy policy = learned(), read;
-    size_t length = profile_compose(g_text, "abc", &policy_static, &policy);
+    size_t length = profile_compose(g_text, &g_program, &policy_static, &policy);
     assert_true(length < 1000);
-    assert_null(profile_parse(g_text, length, "abc", &policy_static, &read));
+    assert_null(profile_parse(g_text, length, &g_program, &policy_static, &read));
     policy.depot_slots = read.depot_slots;
     assert_int_equal(read.depot_slots, POLICY_DEPOT_SLOTS_MAX);
     assert_memory_equal(&read, &policy, sizeof policy);
@@ -47,8 +42,8 @@ static void test_thrift_is_not_saved(void **state)
     (void)state;
     struct policy policy = policy_static, read;
     policy_set_thrift(&policy, &policy_static, true);
-    size_t length = profile_compose(g_text, "abc", &policy_static, &policy);
-    assert_null(profile_parse(g_text, length, "abc", &policy_static, &read));
+    size_t length = profile_compose(g_text, &g_program, &policy_static, &policy);
+    assert_null(profile_parse(g_text, length, &g_program, &policy_static, &read));
     assert_memory_equal(&read, &policy_static, sizeof read);
 }
 
@@ -57,23 +52,19 @@ static void test_damage(void **state)
 {
     (void)state;
     struct policy policy = learned(), read;
-    size_t length = profile_compose(g_text, "abc", &policy_static, &policy);
+    size_t length = profile_compose(g_text, &g_program, &policy_static, &policy);
     for (size_t cut = 0; cut < length; cut++)
-        must(profile_parse(g_text, cut, "abc", &policy_static, &read) != NULL, "%zu of %zu letters were taken", cut,
+        must(profile_parse(g_text, cut, &g_program, &policy_static, &read) != NULL, "%zu of %zu letters were taken", cut,
              length);
     for (size_t at = 0; at < length; at++)
         for (unsigned bit = 0; bit < 8; bit++) {
             g_text[at] = (char)(g_text[at] ^ 1 << bit);
-            must(profile_parse(g_text, length, "abc", &policy_static, &read) != NULL,
+            must(profile_parse(g_text, length, &g_program, &policy_static, &read) != NULL,
                  "bit %u of letter %zu was not missed", bit, at);
             g_text[at] = (char)(g_text[at] ^ 1 << bit);
         }
-    assert_null(profile_parse(g_text, length, "abc", &policy_static, &read));
-    assert_string_equal(profile_parse(g_text, length, "abd", &policy_static, &read),
-                        "of another program, or another build of it");
-    assert_string_equal(profile_parse(g_text, length, "ab", &policy_static, &read),
-                        "of another program, or another build of it");
-    assert_string_equal(profile_parse("x", 1, "abc", &policy_static, &read), "not a profile of this version of hakmem");
+    assert_null(profile_parse(g_text, length, &g_program, &policy_static, &read));
+    assert_string_equal(profile_parse("x", 1, &g_program, &policy_static, &read), "not a profile");
 }
 
 /* Values out of bounds are refused even with a right checksum: by composing from a policy that is not valid. */
@@ -106,40 +97,69 @@ static void test_bounds(void **state)
             policy.depot_bytes = POLICY_DEPOT_BYTES_MAX + 1;
             break;
         }
-        size_t length = profile_compose(g_text, "abc", &policy_static, &policy);
-        must(profile_parse(g_text, length, "abc", &policy_static, &read) != NULL, "case %u was taken", i);
+        size_t length = profile_compose(g_text, &g_program, &policy_static, &policy);
+        must(profile_parse(g_text, length, &g_program, &policy_static, &read) != NULL, "case %u was taken", i);
     }
 }
 
-static void test_build_id(void **state)
+/* What may be replaced: this program's, of any build, and what an older hakmem wrote, but nothing that is not whole. */
+static void test_verdicts(void **state)
 {
     (void)state;
-    char id[OS_BUILD_ID_MAX], again[OS_BUILD_ID_MAX];
-    os_build_id(id);
-    os_build_id(again);
-    assert_in_range(strlen(id), 16, OS_BUILD_ID_MAX - 1);
-    assert_int_equal(strspn(id, "0123456789abcdef"), strlen(id));
-    assert_string_equal(id, again);
+    static const struct {
+        const char *name, *place, *build;
+        enum store_verdict verdict;
+        const char *fault;
+    } cases[] = {
+        {"server", "0123", "abc", STORE_OWN, NULL},
+        {"server", "4567", "abc", STORE_OWN, NULL},
+        {"server", "0123", "abd", STORE_OLD, "of another build of the program"},
+        {"server", "0123", "ab", STORE_OLD, "of another build of the program"},
+        {"server", "4567", "abd", STORE_OWN, "of another build of the program"},
+        {"serve", "0123", "abc", STORE_OTHERS, "of another program; a directory holds one for each"},
+        {"servers", "0123", "abc", STORE_OTHERS, "of another program; a directory holds one for each"},
+    };
+    struct policy policy = learned(), read;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct profile_program other = {"", "", ""};
+        strcpy(other.name, cases[i].name);
+        strcpy(other.place, cases[i].place);
+        strcpy(other.build, cases[i].build);
+        size_t length = profile_compose(g_text, &other, &policy_static, &policy);
+        assert_int_equal(profile_judge(g_text, length, &g_program), cases[i].verdict);
+        assert_int_equal(profile_judge(g_text, length - 1, &g_program), STORE_FOREIGN);
+        const char *fault = profile_parse(g_text, length, &g_program, &policy_static, &read);
+        must((!fault && !cases[i].fault) || (fault && cases[i].fault && strcmp(fault, cases[i].fault) == 0),
+             "case %zu: saw %s", i, fault);
+        g_text[length - 20]++;
+        assert_int_equal(profile_judge(g_text, length, &g_program), STORE_FOREIGN);
+    }
+    assert_int_equal(profile_judge("", 0, &g_program), STORE_FOREIGN);
+    assert_int_equal(profile_judge("mine\n", 5, &g_program), STORE_FOREIGN);
 }
 
-/* A file is replaced as a whole; where that cannot be, the old one stays, and nothing beside it. */
-static void test_replace(void **state)
+static void test_older_format(void **state)
 {
     (void)state;
-    char directory[] = "/tmp/hakmem-profile-XXXXXX", path[64], missing[64], text[16];
-    size_t length;
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/p", directory);
-    snprintf(missing, sizeof missing, "%s/none/p", directory);
-    assert_int_equal(os_file_replace(path, "first", 5), 0);
-    assert_int_equal(os_file_replace(path, "second", 6), 0);
-    assert_int_equal(os_file_read(path, text, sizeof text, &length), 0);
-    assert_true(length == 6 && memcmp(text, "second", 6) == 0);
-    assert_int_equal(os_file_read(path, text, 6, &length), EFBIG);
-    assert_int_equal(os_file_replace(missing, "x", 1), ENOENT);
-    assert_int_equal(os_file_read(missing, text, sizeof text, &length), ENOENT);
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(rmdir(directory), 0); /* empty: no draft was left */
+    struct policy read;
+    static const char older[] = "hakmem profile 3\nbuild cafe\nfitted 0\nrests 0\nthread_bytes 8388608\n"
+                                "depot_bytes 33554432\nretained 0\nend 1ceea422f08765a5\n";
+    assert_int_equal(profile_judge(older, sizeof older - 1, &g_program), STORE_OWN);
+    assert_string_equal(profile_parse(older, sizeof older - 1, &g_program, &policy_static, &read),
+                        "of another version of hakmem");
+}
+
+static void test_program(void **state)
+{
+    (void)state;
+    struct profile_program program, again;
+    profile_program_find(&program);
+    profile_program_find(&again);
+    assert_string_equal(program.name, "unit_profile");
+    assert_int_equal(strlen(program.place), PROFILE_HASH_LETTERS);
+    assert_in_range(strlen(program.build), 16, OS_BUILD_ID_MAX - 1);
+    assert_string_equal(program.place, again.place);
+    assert_string_equal(program.build, again.build);
 }
 
 int main(void)
@@ -147,7 +167,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_thrift_is_not_saved),
         cmocka_unit_test(test_damage),     cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_build_id),   cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_verdicts),   cmocka_unit_test(test_older_format),
+        cmocka_unit_test(test_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include "lock.h"
 #include "map.h"
 #include "os.h"
+#include "report.h"
 #include "span.h"
 #include "thread.h"
 
@@ -35,16 +36,25 @@ void file_read(int fd, char *text, size_t capacity)
     text[length] = 0;
 }
 
+/* As if the process had started with stderr where it is now. */
+static void stderr_begin(void)
+{
+    report_stderr.is_open = false;
+    report_start();
+}
+
 void stderr_capture(void)
 {
     g_file = file_make();
     g_stderr = dup(STDERR_FILENO);
     dup2(g_file, STDERR_FILENO);
+    stderr_begin();
 }
 
 void stderr_release(char *text, size_t capacity)
 {
     dup2(g_stderr, STDERR_FILENO);
+    stderr_begin();
     close(g_stderr);
     file_read(g_file, text, capacity);
     close(g_file);
