@@ -145,12 +145,31 @@ static void test_random_factors(void **state)
     }
 }
 
+/* Programs use what malloc_usable_size says: all of it is zero, in blocks that others have written to. */
+static void test_usable_bytes_are_zero(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 3 * MIB; size += 1 + size / 64) {
+        char *block = malloc(size);
+        must(block != NULL, "malloc(%zu) failed", size);
+        memset(block, 0xEB, malloc_usable_size(block));
+        free(block);
+        block = calloc(1, size);
+        size_t usable = malloc_usable_size(block);
+        for (size_t i = 0; i < usable; i++) {
+            must(block[i] == 0, "calloc(1, %zu): byte %zu of %zu usable ones is %#x", size, i, usable, block[i] & 255);
+        }
+        free(block);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zero_after_dirty_reuse),           cmocka_unit_test(test_zero_after_trim),
         cmocka_unit_test(test_zero_after_reuse_by_another_size), cmocka_unit_test(test_zero_after_realloc),
         cmocka_unit_test(test_zero_after_another_thread),        cmocka_unit_test(test_random_factors),
+        cmocka_unit_test(test_usable_bytes_are_zero),
     };
     return RUN_TESTS(tests);
 }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -283,6 +284,29 @@ static void test_trim_and_collect(void **state)
     must(rest == 0 || rest == 1, "hak_trim(0): expected 0 or 1, saw %d", rest);
 }
 
+/* The learner fits a class to a size that is asked for again and again, unless more was promised for it. */
+static void test_good_size_is_a_promise(void **state)
+{
+    (void)state;
+    enum { ASKED = 1030, LEADING = 1040, BLOCKS = 100000, SECONDS = 3 };
+    static void *blocks[BLOCKS];
+    size_t good = hak_good_size(ASKED);
+    for (time_t end = time(NULL) + SECONDS; time(NULL) < end;) {
+        for (size_t i = 0; i < BLOCKS; i++) {
+            blocks[i] = malloc(LEADING);
+            *(volatile char *)blocks[i] = 1;
+        }
+        for (size_t i = 0; i < BLOCKS; i++) {
+            free(blocks[i]);
+        }
+    }
+    void *block = malloc(ASKED);
+    must(hak_usable_size(block) >= good, "hak_good_size(%d) was %zu, and then a block has %zu", ASKED, good,
+         hak_usable_size(block));
+    must(hak_good_size(ASKED) >= good, "hak_good_size(%d) was %zu and is %zu", ASKED, good, hak_good_size(ASKED));
+    free(block);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +321,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stats_add_up),
         cmocka_unit_test(test_stats_print),
         cmocka_unit_test(test_trim_and_collect),
+        cmocka_unit_test(test_good_size_is_a_promise),
     };
     return RUN_TESTS(tests);
 }

@@ -60,6 +60,11 @@ void stderr_release(char *text, size_t capacity)
     close(g_file);
 }
 
+/* ---- The system -------------------------------------------------------------------------------------------------- */
+
+/* As in a program with the shared library: no filter of system calls has come. */
+__attribute__((constructor)) static void sandbox_open(void) { os_sandbox_watch(); }
+
 /* ---- Children ---------------------------------------------------------------------------------------------------- */
 
 void error_line(char *line, size_t capacity, enum error_id id, const char *call, const void *address, size_t block_size)
