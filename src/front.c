@@ -20,6 +20,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -141,5 +142,15 @@ long front_syscall(long number, SIX_MORE)
         os_sandbox_shut();
     TAIL_CALL return next_syscall(number, a, b, c, d, e, f);
 }
+
+#endif
+
+/* ---- For the compiler's own library ------------------------------------------------------------------------------ */
+
+#if defined(__aarch64__)
+
+/* glibc's name, by which it asks whether the processor has atomic instructions of the newer kind; musl's is the other. */
+unsigned long __getauxval(unsigned long type) __attribute__((visibility("hidden")));
+unsigned long __getauxval(unsigned long type) { return getauxval(type); }
 
 #endif

@@ -179,14 +179,14 @@ static COLD enum os_sandbox sandbox_ask(void)
 
 static enum os_sandbox sandbox_now(void)
 {
-    uint8_t now = load_relaxed(&os_sandbox), asked = OS_SANDBOX_ASK;
-    if (now != OS_SANDBOX_ASK)
-        return now;
-    now = sandbox_ask();
-    /* Unless a filter has come meanwhile. */
-    return atomic_compare_exchange_strong_explicit(&os_sandbox, &asked, now, memory_order_relaxed, memory_order_relaxed)
-               ? now
-               : asked;
+    uint8_t now = load_relaxed(&os_sandbox);
+    if (now == OS_SANDBOX_ASK) {
+        uint8_t found = (uint8_t)sandbox_ask();
+        /* Unless a filter has come meanwhile. */
+        if (atomic_compare_exchange_strong_explicit(&os_sandbox, &now, found, memory_order_relaxed, memory_order_relaxed))
+            now = found;
+    }
+    return (enum os_sandbox)now;
 }
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
