@@ -20,7 +20,7 @@ import memory
 from paths import SOURCE
 from trial import HAKMEM, Failure, Result, base_environment, ending, show
 
-NOBODY = "nobody"
+NOBODY, NOGROUP = "nobody", "nogroup"
 PR_SET_CHILD_SUBREAPER = 36
 # What a log says when a process of a server died. Nothing else of a log is compared: it has times and pids.
 DEATHS = rb"hakmem: .*|.*(?:exited on signal|terminated by signal|exit signal|Segmentation fault|SIGSEGV|SIGABRT|core dumped).*"
@@ -87,7 +87,7 @@ class Run:
         """To the user that the programs run as."""
         if os.geteuid() == 0:
             os.chmod(self.path(name), 0o755)
-            shutil.chown(self.path(name), NOBODY)
+            shutil.chown(self.path(name), NOBODY, NOGROUP)
 
     def folder_make(self, name):
         os.makedirs(self.path(name))
@@ -135,7 +135,7 @@ class Run:
         log = self.path(f"logs/{self.servers:02}-{os.path.basename(argv[0])}")
         with open(log + ".in", "wb") as file:
             file.write(stdin)
-        identity = {} if as_root or os.geteuid() != 0 else {"user": NOBODY, "group": "nogroup", "extra_groups": []}
+        identity = {} if as_root or os.geteuid() != 0 else {"user": NOBODY, "group": NOGROUP, "extra_groups": []}
         with self.watch.paused() as clients, open(log + ".in", "rb") as source, open(log + ".out", "wb") as out, \
                 open(log + ".err", "wb") as err:
             process = subprocess.Popen(argv, cwd=self.folder, env=self.environment(client, environment), stdin=source,

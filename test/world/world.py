@@ -61,7 +61,7 @@ def perform_run(entry, allocator, folder, library, arguments):
     with open(place + ".task", "w", encoding="utf-8") as file:
         json.dump(task, file)
     worker = subprocess.Popen([sys.executable, "-B", os.path.join(paths.SOURCE, "world.py"), "--worker",
-                               place + ".task"], start_new_session=True)
+                               place + ".task"], start_new_session=True, stdout=subprocess.DEVNULL)
     try:
         worker.wait(RUN_SECONDS * (3 if arguments.check else 1))
     except subprocess.TimeoutExpired:
