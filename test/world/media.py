@@ -46,25 +46,25 @@ def graphicsmagick(run):
 def ghostscript(run):
     run.take("page.ps")
     base = [need("gs", "ghostscript"), "-q", "-dSAFER", "-dBATCH", "-dNOPAUSE"]
-    run.run([*base, "-sDEVICE=png16m", "-r200", "-sOutputFile=page%d.png", "page.ps"])
+    run.run([*base, "-sDEVICE=png16m", "-r120", "-sOutputFile=page%d.png", "page.ps"])
     run.run([*base, "-sDEVICE=pdfwrite", "-sOutputFile=page.pdf", "page.ps"])
-    run.run([*base, "-sDEVICE=pnggray", "-r150", "-dNumRenderingThreads=2", "-sOutputFile=grey%d.png", "page.pdf"])
+    run.run([*base, "-sDEVICE=pnggray", "-r100", "-dNumRenderingThreads=2", "-sOutputFile=grey%d.png", "page.pdf"])
     run.record("pages", trial.digests(".", r"(page|grey)\d+\.png"))
 
 
 @program("poppler", ("pdftoppm", "pdftotext"), "pdftoppm -v")
 def poppler(run):
     page_pdf(run)
-    run.run([need("pdftoppm", "poppler-utils"), "-r", "200", "page.pdf", "page"])
+    run.run([need("pdftoppm", "poppler-utils"), "-r", "120", "page.pdf", "page"])
     run.record("pages", trial.digests(".", r"page-.*\.ppm"))
-    for _ in range(10):
+    for _ in range(4):
         run.run(["pdftotext", "-layout", "page.pdf", "-"])
 
 
 @program("mupdf", "mutool", "mutool -v")
 def mupdf(run):
     page_pdf(run)
-    run.run([need("mutool", "mupdf-tools"), "draw", "-q", "-r", "200", "-o", "page%d.png", "page.pdf"])
+    run.run([need("mutool", "mupdf-tools"), "draw", "-q", "-r", "120", "-o", "page%d.png", "page.pdf"])
     run.run(["mutool", "clean", "-gggg", "page.pdf", "clean.pdf"])
     run.run(["mutool", "draw", "-q", "-F", "text", "-o", "-", "clean.pdf"])
     run.record("pages", trial.digests(".", r"page\d+\.png"))
@@ -80,9 +80,9 @@ def graphviz(run):
 
 @program("gnuplot", "gnuplot*", "gnuplot --version")
 def gnuplot(run):
-    run.put("plot", "set terminal svg size 900,700\nset output 'plot.svg'\nset samples 20000\nset isosamples 120\n"
+    run.put("plot", "set terminal svg size 900,700\nset output 'plot.svg'\nset samples 5000\nset isosamples 60\n"
                     "plot sin(x) * exp(-x / 10), besj0(x), rand(0) with dots\n"
-                    "splot sin(x) * cos(y) with pm3d\nset dgrid3d 60,60\nsplot '+' using 1:(sin($1)):(cos($1))\n")
+                    "splot sin(x) * cos(y) with pm3d\nset dgrid3d 30,30\nsplot '+' using 1:(sin($1)):(cos($1))\n")
     run.run([need("gnuplot", "gnuplot-nox"), "plot"])
     run.record("plot", trial.digests(".", "plot.svg"))
 

@@ -69,6 +69,7 @@ class Started:
 class Run:
     def __init__(self, task):
         self.folder, self.allocator, self.library = task["folder"], task["allocator"], task["library"]
+        self.hidden = {self.folder: "FOLDER"}  # parts of commands that differ between the two, and are not compared
         self.is_checked, self.idle_seconds = task["is_checked"], task["idle_seconds"]
         self.patience = 5 if self.is_checked else 1  # how many times as long everything may take
         self.records, self.idle_memory, self.idled, self.servers = [], None, 0.0, 0
@@ -118,7 +119,7 @@ class Run:
     # ---- Processes ---------------------------------------------------------------------------------------------------
 
     def environment(self, is_client, more):
-        base = base_environment(self.path("home")) | {"USER": NOBODY, "LOGNAME": NOBODY}
+        base = base_environment(self.path("home")) | {"USER": NOBODY, "LOGNAME": NOBODY, "SHELL": "/bin/sh"}
         if self.allocator == HAKMEM and not is_client:
             base["LD_PRELOAD"] = self.library
             if self.is_checked:
@@ -150,7 +151,7 @@ class Run:
         if result.status != status:
             raise Failure(f"{show(argv)}: {ending(result)}")
         for stream, text in (("stdout", result.out), ("stderr", result.err)):
-            self.record(f"{stream} of {show([self.without_folder(word) for word in argv])}", text, leave_out)
+            self.record(f"{stream} of {self.show(argv)}", text, leave_out)
         return result
 
     def build(self, argv, **options):
@@ -173,19 +174,35 @@ class Run:
                               + (f": {ending(server.result())}" if server else ""))
             time.sleep(0.05)
 
+    def free_port(self):
+        """Of the loopback, below those that the kernel gives to clients, and not a neighbour of another run's."""
+        for port in range(20000 + 10 * os.getpid() % 9000, 32000):
+            with socket.socket() as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    one.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
+            self.hidden[str(port)] = "PORT"
+            return port
+        raise Failure("no free port on the loopback")
+
     # ---- What is looked at -------------------------------------------------------------------------------------------
 
     def record(self, label, value, leave_out=None):
         """Something that has to be the same on both allocators."""
         text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-        text = self.without_folder(text)
+        text = text.replace(self.folder, "FOLDER")
         if leave_out is not None:
             text = "\n".join(line for line in text.splitlines() if not re.search(leave_out, line))
         self.records.append((label, text))
 
-    def without_folder(self, text):
-        """Its name differs between the two."""
-        return text.replace(self.folder, "FOLDER")
+    def show(self, argv):
+        """A command as it is called on both allocators."""
+        text = "\0".join(argv)
+        for value, name in self.hidden.items():
+            text = text.replace(value, name)
+        return show(text.split("\0"))
 
     def expect(self, condition, what):
         if not condition:
@@ -214,19 +231,6 @@ class Run:
                 if name.endswith((".log", ".err")):
                     lines = re.findall(DEATHS, memory.read_bytes(os.path.join(parent, name)))
                     self.expect(not lines, f"{name} says: " + b"\n    ".join(lines[:5]).decode(errors="replace"))
-
-
-def free_port():
-    """Of the loopback, below those that the kernel gives to clients."""
-    for port in range(20000 + os.getpid() % 9000, 32000):
-        with socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                one.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
-    raise Failure("no free port on the loopback")
 
 
 def version(argv):

@@ -9,7 +9,6 @@ import struct
 import trial
 from catalog import program
 from databases import CLIENTS, at_once
-from run import free_port
 from trial import Failure, need
 
 # ---- OpenSSH ---------------------------------------------------------------------------------------------------------
@@ -27,7 +26,7 @@ def sshd(run):
     keygen = [need("ssh-keygen", "openssh-client"), "-q", "-N", "", "-t", "ed25519", "-f"]
     for name in ("host", "key"):
         run.build([*keygen, name], as_root=True)
-    port = free_port()
+    port = run.free_port()
     run.take("sshd_config", FOLDER=run.folder, PORT=port)
     server = run.start([*(PRIVATE_RUN if is_root else []), need("sshd", "openssh-server"), "-D", "-e", "-f",
                         run.path("sshd_config")], as_root=True)
@@ -81,7 +80,7 @@ def dns_ask(port, names):
 
 @program("bind", "named", "named -v")
 def bind(run):
-    port = free_port()
+    port = run.free_port()
     run.take("named.conf", FOLDER=run.folder, PORT=port)
     zone = "$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\nns A 127.0.0.1\n"
     run.put("zone", zone + "".join(f"n{i} A 10.{i >> 16}.{i >> 8 & 255}.{i & 255}\n" for i in range(NAMES)))

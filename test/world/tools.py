@@ -40,7 +40,7 @@ enter_real("zstd", "zstd", "zstd --version")
 
 @program("7z", "7zr", "7zr")
 def seven_zip(run):
-    run.put("plain", inputs.text(24 << 20))
+    run.put("plain", inputs.text(8 << 20))
     run.run([need("7zr", "p7zip"), "a", "-mx=5", "-mmt=2", "all.7z", "plain"], leave_out="")
     run.run(["7zr", "x", "-so", "all.7z"])
 
@@ -55,10 +55,10 @@ def pigz(run):
 
 @program("clang", "clang*", "clang --version")
 def clang(run):
-    for unit in range(4):
-        run.put(f"unit{unit}.cc", inputs.cxx_source(unit, 4))
+    for unit in range(2):
+        run.put(f"unit{unit}.cc", inputs.cxx_source(unit, 2))
     for level in ("-O0", "-O2"):
-        for unit in range(4):
+        for unit in range(2):
             run.run([need("clang++", "clang"), level, "-std=c++17", "-c", "-o", f"unit{unit}{level}.o", f"unit{unit}.cc"])
     run.record("objects", trial.digests(".", r".*\.o"))
 
@@ -67,7 +67,7 @@ def clang(run):
 def cmake(run):
     run.put("a.c", "int main(void) { return 0; }\n")
     lines = [f"add_library(part{i} OBJECT a.c)\ntarget_include_directories(part{i} PRIVATE i{i % 7})\n"
-             f"add_custom_command(OUTPUT o{i} COMMAND true DEPENDS part{i})" for i in range(1500)]
+             f"add_custom_command(OUTPUT o{i} COMMAND true DEPENDS part{i})" for i in range(500)]
     run.put("CMakeLists.txt", "cmake_minimum_required(VERSION 3.20)\nproject(many C)\n" + "\n".join(lines))
     run.run([need("cmake", "cmake"), "-S", ".", "-B", "made", "-DCMAKE_BUILD_TYPE=Release"], leave_out="")
     run.run(["cmake", "--build", "made", "-j2", "--target", "part7"], leave_out=r"^\[|Building|Built")
@@ -75,7 +75,7 @@ def cmake(run):
 
 @program("jq", "jq", "jq --version")
 def jq(run):
-    records = ",".join(f'{{"id":{i},"name":"record {i * 7919 % 1000}","tags":[{i % 9},{i % 7}]}}' for i in range(60000))
+    records = ",".join(f'{{"id":{i},"name":"record {i * 7919 % 1000}","tags":[{i % 9},{i % 7}]}}' for i in range(20000))
     run.put("all.json", f"[{records}]")
     run.run([need("jq", "jq"), "-S", "group_by(.name) | map({name: .[0].name, count: length, tags: [.[].tags[]] | add})",
              "all.json"])
@@ -117,7 +117,7 @@ def vim(run):
 
 @program("emacs", "emacs*", "emacs --version")
 def emacs(run):
-    run.put("text", inputs.text(1 << 20))
+    run.put("text", inputs.text(1 << 19))
     run.run([need("emacs", "emacs-nox"), "-Q", "--batch", "-l", run.take("work.el")], TERM="dumb")
 
 

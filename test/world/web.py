@@ -7,7 +7,6 @@ import threading
 
 from catalog import program
 from load import get, load
-from run import free_port
 from trial import need
 
 PHP_MODULES = "/usr/lib/php/20*/"
@@ -95,7 +94,7 @@ def apache(run):
     site(run)
     run.take("work.php")
     run.put("www/page.php", "<?php $argv = ['', $_GET['n'] ?? '2']; require '../work.php';")
-    port = free_port()
+    port = run.free_port()
     run.folder_make("tmp")
     run.take("apache.conf", FOLDER=run.folder, PORT=port,
              PHP=find("/usr/lib/apache2/modules/libphp*.so"))

@@ -12,7 +12,7 @@ public class Buffers {
         Random random = new Random(seed);
         ByteBuffer[] slots = new ByteBuffer[200];
         long sum = 0;
-        for (int i = 0; i < 6000; i++) {
+        for (int i = 0; i < 1500; i++) {
             int place = random.nextInt(slots.length);
             if (slots[place] != null)
                 sum += slots[place].getLong(0) + slots[place].get(slots[place].capacity() - 1);
@@ -48,7 +48,7 @@ public class Buffers {
     }
 
     public static void main(String[] arguments) throws Exception {
-        ExecutorService pool = Executors.newFixedThreadPool(4);
+        ExecutorService pool = Executors.newFixedThreadPool(2);
         List<Future<Long>> found = new ArrayList<>();
         for (int i = 0; i < 16; i++) {
             int seed = i;

@@ -3,7 +3,7 @@
 %% SPDX-License-Identifier: MIT
 main(_) ->
     Self = self(),
-    Workers = [spawn(fun() -> Self ! {self(), work(N)} end) || N <- lists:seq(1, 200)],
+    Workers = [spawn(fun() -> Self ! {self(), work(N)} end) || N <- lists:seq(1, 50)],
     Results = [receive {Worker, Result} -> Result end || Worker <- Workers],
     io:format("~p~n", [erlang:phash2(Results)]),
     Table = ets:new(table, [ordered_set, public]),
