@@ -80,7 +80,6 @@ def mariadb(run):
                        stdin=script, client=True, seconds=300)
 
     run.wait_for("mariadbd", lambda: ask(b"CREATE DATABASE IF NOT EXISTS world", "mysql"), server)
-    run.records.clear()  # refused connections
     for number in range(CLIENTS):
         run.take("mariadb.sql", f"work{number}.sql", NAME=f"item{number}")
     at_once(lambda number: ask(run.read(f"work{number}.sql")), range(CLIENTS))
@@ -103,7 +102,6 @@ def redis(run):
         return run.run([need("redis-cli", "redis-tools"), "-s", "redis.sock", *words], client=True, **options)
 
     run.wait_for("redis-server", lambda: ask("PING", leave_out=""), server)
-    run.records.clear()  # refused connections
     ask("--pipe", stdin=inputs.redis_commands(REDIS_COMMANDS))
     ask("EVAL", real.REDIS_SCRIPT, "0")
     run.run([need("redis-benchmark", "redis-tools"), *real.REDIS_BENCHMARK], client=True, leave_out="")

@@ -60,13 +60,14 @@ def firefox(run):
     run.folder_make("profile")
     run.put("profile/user.js", "".join(f'user_pref("{name}", {value});\n' for name, value in (
         ("browser.shell.checkDefaultBrowser", "false"), ("datareporting.policy.dataSubmissionEnabled", "false"),
-        ("toolkit.telemetry.enabled", "false"), ("app.update.enabled", "false"), ("browser.aboutwelcome.enabled", "false"),
+        ("toolkit.telemetry.enabled", "false"), ("app.update.enabled", "false"),
+        ("browser.aboutwelcome.enabled", "false"),
         ("extensions.update.enabled", "false"), ("network.captive-portal-service.enabled", "false"),
         ("network.connectivity-service.enabled", "false"), ("browser.startup.homepage_override.mstone", '"ignore"'),
         ("services.settings.server", '"http://127.0.0.1:1"'), ("dom.ipc.processCount", "2"))))
     base = [need("firefox-esr", "firefox-esr"), "--headless", "--no-remote", "--profile", run.path("profile")]
-    run.take("still.html")
-    run.run([*base, "--window-size", "800,600", "--screenshot", run.path("still.png"), f"file://{run.path('still.html')}"],
+    still = run.take("still.html")
+    run.run([*base, "--window-size", "800,600", "--screenshot", run.path("still.png"), f"file://{still}"],
             seconds=150, leave_out="")
     check_picture(run, "still.png")
     browse(run, base, MOZ_CRASHREPORTER_DISABLE="1")
@@ -77,9 +78,10 @@ def chromium(run):
     run.folder_make("profile")
     base = [need("chromium", "chromium"), "--headless=new", f"--user-data-dir={run.path('profile')}", "--no-first-run",
             "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-dev-shm-usage", "--disable-breakpad"]
-    run.take("still.html")
-    run.run([*base, "--window-size=800,600", f"--screenshot={run.path('still.png')}", f"file://{run.path('still.html')}"],
+            "--disable-dev-shm-usage", "--disable-breakpad",
+            *([] if run.is_allowed(["unshare", "--user", "true"]) else ["--no-sandbox"])]
+    still = run.take("still.html")
+    run.run([*base, "--window-size=800,600", f"--screenshot={run.path('still.png')}", f"file://{still}"],
             seconds=150, leave_out="")
     check_picture(run, "still.png")
     browse(run, base)

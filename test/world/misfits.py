@@ -119,7 +119,8 @@ def fakeroot(run):
     run.folder_make("tree")
     run.put("make.sh", "cd tree && for i in $(seq 300); do echo $i >$i; chown $i:$i $i; done\n"
                        "tar --sort=name --mtime=@0 -czf ../all.tar.gz . && tar -tvf ../all.tar.gz\n"
-                       "for i in $(seq 20); do tar --sort=name --mtime=@0 -cf - . ../all.tar.gz | gzip -9; done | wc -c\n")
+                       "for i in $(seq 20); do tar --sort=name --mtime=@0 -cf - . ../all.tar.gz | gzip -9; done "
+                       "| wc -c\n")
     run.run([need("fakeroot", "fakeroot"), "sh", "make.sh"])
 
 
@@ -134,7 +135,7 @@ def ld_audit(run):
 # ---- Tools that look into programs -----------------------------------------------------------------------------------
 
 # Valgrind 3.19 does not know process_madvise, and says so once.
-VALGRIND_UNKNOWN = r"unhandled amd64-linux syscall|You may be able to write your own handler|Read the file README_MISS" \
+VALGRIND_UNKNOWN = r"unhandled amd64-linux syscall|You may be able to write your own handler|Read the file README" \
                    r"|Nevertheless we consider this a bug|it at http://valgrind.org|^[-=]+\d+[-=]+ *(at|by) 0x"
 
 

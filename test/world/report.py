@@ -49,7 +49,8 @@ def terminal_line(cells):
 def terminal(outcomes, idle):
     above = terminal_line(["", "", "", "peak", "peak", "idle", "idle", ""])
     head = terminal_line(["program", "version", "verdict", "glibc", "hakmem", "glibc", "hakmem", "s"])
-    lines = [above, head, "-" * 78, *(terminal_line(row(outcome)) for outcome in outcomes), "", *textwrap.wrap(NOTE.format(idle=idle), 78)]
+    lines = [above, head, "-" * 78, *(terminal_line(row(outcome)) for outcome in outcomes), "",
+             *textwrap.wrap(NOTE.format(idle=idle), 78)]
     for outcome in outcomes:
         if outcome["detail"]:
             lines += ["", f"{outcome['verdict']} {outcome['name']}: {outcome['detail']}"]

@@ -23,7 +23,7 @@ from trial import HAKMEM, Failure, Result, base_environment, ending, show
 NOBODY, NOGROUP = "nobody", "nogroup"
 PR_SET_CHILD_SUBREAPER = 36
 # What a log says when a process of a server died. Nothing else of a log is compared: it has times and pids.
-DEATHS = rb"hakmem: .*|.*(?:exited on signal|terminated by signal|exit signal|Segmentation fault|SIGSEGV|SIGABRT|core dumped).*"
+DEATHS = rb"hakmem: .*|.*(?:(?:exited on|terminated by|exit) signal|Segmentation fault|SIGSEGV|SIGABRT|core dumped).*"
 
 
 class Skip(Exception):
@@ -158,6 +158,10 @@ class Run:
         """A compiler's run: on libc, without a record."""
         return self.run(argv, client=True, leave_out="", **options)
 
+    def is_allowed(self, argv, **options):
+        """Whether this machine lets the user do that."""
+        return self.start(argv, client=True, **options).wait(60).status == 0
+
     def wait_for(self, what, probe, server=None, seconds=60):
         """Until probe() is true; an answer that the probe cannot get yet is no error."""
         deadline = time.monotonic() + seconds * self.patience
@@ -236,7 +240,8 @@ class Run:
 def version(argv):
     """The first number with a dot that the command writes, or else the first number."""
     try:
-        result = subprocess.run(argv, capture_output=True, timeout=30, env=base_environment("/nonexistent"), check=False)
+        result = subprocess.run(argv, capture_output=True, timeout=30, env=base_environment("/nonexistent"),
+                                check=False)
     except (OSError, subprocess.TimeoutExpired):
         return "-"
     text = result.stdout + result.stderr

@@ -59,7 +59,8 @@ def clang(run):
         run.put(f"unit{unit}.cc", inputs.cxx_source(unit, 2))
     for level in ("-O0", "-O2"):
         for unit in range(2):
-            run.run([need("clang++", "clang"), level, "-std=c++17", "-c", "-o", f"unit{unit}{level}.o", f"unit{unit}.cc"])
+            run.run([need("clang++", "clang"), level, "-std=c++17", "-c", "-o", f"unit{unit}{level}.o",
+                     f"unit{unit}.cc"])
     run.record("objects", trial.digests(".", r".*\.o"))
 
 
@@ -77,8 +78,7 @@ def cmake(run):
 def jq(run):
     records = ",".join(f'{{"id":{i},"name":"record {i * 7919 % 1000}","tags":[{i % 9},{i % 7}]}}' for i in range(20000))
     run.put("all.json", f"[{records}]")
-    run.run([need("jq", "jq"), "-S", "group_by(.name) | map({name: .[0].name, count: length, tags: [.[].tags[]] | add})",
-             "all.json"])
+    run.run([need("jq", "jq"), "-S", "group_by(.name) | map({name: .[0].name, tags: [.[].tags[]] | add})", "all.json"])
     run.run(["jq", "map(.name | ascii_upcase | gsub(\"(?<d>[0-9])\"; \"<\\(.d)>\")) | unique | length", "all.json"])
 
 
@@ -107,7 +107,8 @@ def doxygen(run):
 @program("vim", "vim*", "vim --version")
 def vim(run):
     run.put("text", inputs.text(1 << 20))
-    run.put("script", "set undolevels=1000\n%s/\\w\\+/<&>/g\n%sort\ng/a/normal dw\nundo\nredo\n%s/\\(e\\)\\(.\\)/\\2\\1/ge\n"
+    run.put("script", "set undolevels=1000\n%s/\\w\\+/<&>/g\n%sort\ng/a/normal dw\nundo\nredo\n"
+                      "%s/\\(e\\)\\(.\\)/\\2\\1/ge\n"
                       "call setline(1, map(range(20000), 'printf(\"%d %s\", v:val, repeat(\"x\", v:val % 50))'))\n"
                       "saveas! changed\nqall!\n")
     run.run([need("vim.nox", "vim-nox"), "-es", "-N", "-u", "NONE", "-i", "NONE", "-S", "script", "text"], leave_out="",

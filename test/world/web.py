@@ -9,9 +9,6 @@ from catalog import program
 from load import get, load
 from trial import need
 
-PHP_MODULES = "/usr/lib/php/20*/"
-
-
 def find(pattern):
     """The one file whose name has a version of Debian's in it."""
     return sorted(glob.glob(pattern))[-1]
@@ -33,6 +30,12 @@ def site(run):
     run.put("www/small.txt", "small\n")
     run.put("www/large.bin", bytes(range(256)) * 2000)
     run.put("www/page.html", "<p>Lorem ipsum</p>\n" * 3000)
+
+
+def php_site(run):
+    site(run)
+    run.take("work.php")
+    run.put("www/page.php", "<?php $argv = ['', $_GET['n']]; require '../work.php';")
 
 
 def nginx_start(run, locations):
@@ -71,13 +74,11 @@ def nginx(run):
 
 @program("php-fpm", ("php-fpm*", "nginx"), "php --version", quick=True)
 def php_fpm(run):
-    site(run)
-    run.take("work.php")
-    run.put("www/page.php", "<?php $argv = ['', $_GET['n'] ?? '2']; require '../work.php';")
+    php_site(run)
     run.take("php-fpm.conf", FOLDER=run.folder)
     fpm = run.start([find("/usr/sbin/php-fpm*"), "-y", run.path("php-fpm.conf"), "--nodaemonize"])
-    server = nginx_start(run, "location ~ \\.php$ { fastcgi_pass unix:" + run.path("php-fpm.sock") + "; "
-                         " include /etc/nginx/fastcgi_params; "
+    server = nginx_start(run, f"location ~ \\.php$ {{ fastcgi_pass unix:{run.path('php-fpm.sock')}; "
+                              "include /etc/nginx/fastcgi_params; "
                               "fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name; }")
     run.wait_for("php-fpm", lambda: get("nginx.sock", "/page.php?n=1")[0] == 200, fpm)
     load(run, "nginx.sock", ["/page.php?n=2", "/page.php?n=4"], 40)
@@ -91,9 +92,7 @@ def php_fpm(run):
 
 @program("apache-mod_php", "apache2", "apache2 -v", quick=True)
 def apache(run):
-    site(run)
-    run.take("work.php")
-    run.put("www/page.php", "<?php $argv = ['', $_GET['n'] ?? '2']; require '../work.php';")
+    php_site(run)
     port = run.free_port()
     run.folder_make("tmp")
     run.take("apache.conf", FOLDER=run.folder, PORT=port,

@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 4, SLOTS = 600, STEPS = 3000, SHARED = 64, LARGE_PERIOD = 100, LARGE_MOST = 1 << 20, SMALL_MOST = 6000 };
+enum { THREADS = 4, SLOTS = 600, STEPS = 3000, SHARED = 64 };
+enum { LARGE_PERIOD = 100, LARGE_MOST = 1 << 20, SMALL_MOST = 6000 };
 
 struct block {
     unsigned char *at;

@@ -11,7 +11,8 @@
 (let ((table (make-hash-table :test #'equal)))
   (dotimes (i 200000)
     (push i (gethash (format "key %d" (mod (* i 7919) 1000)) table)))
-  (message "%d" (apply #'+ (mapcar (lambda (key) (length (gethash (format "key %d" key) table))) (number-sequence 0 999)))))
+  (message "%d" (apply #'+ (mapcar (lambda (key) (length (gethash (format "key %d" key) table)))
+                              (number-sequence 0 999)))))
 (with-temp-buffer
   (require 'org)
   (dotimes (i 500)

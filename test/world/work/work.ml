@@ -12,5 +12,8 @@ let () =
   for i = 1 to 200_000 do Hashtbl.replace table (string_of_int (i * 7919 mod 100_003)) i done;
   Printf.printf "%d %d\n%!" !sum (Hashtbl.length table);
   match Unix.fork () with
-  | 0 -> Gc.compact (); Printf.printf "%d in the child\n%!" (Array.length (Array.init 1_000_000 string_of_int)); Unix._exit 0
+  | 0 ->
+    Gc.compact ();
+    Printf.printf "%d in the child\n%!" (Array.length (Array.init 1_000_000 string_of_int));
+    Unix._exit 0
   | child -> Printf.printf "%b\n" (snd (Unix.waitpid [] child) = Unix.WEXITED 0)

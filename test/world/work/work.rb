@@ -5,7 +5,9 @@ require "digest"
 require "zlib"
 require "set"
 
-def records(count) = (0...count).map { |i| { "id" => i, "name" => "record #{i * 7919 % 1000}", "tags" => ["t#{i % 9}"] * (i % 5) } }
+def records(count)
+  (0...count).map { |i| { "id" => i, "name" => "record #{i * 7919 % 1000}", "tags" => ["t#{i % 9}"] * (i % 5) } }
+end
 
 def documents
   text = JSON.generate(records(5000).sort_by { |record| [record["name"], record["id"]] })

@@ -14,7 +14,11 @@ proc work {} {
     set sum 0
     dict for {key values} $table { incr sum [llength $values] }
     set inner [interp create]
-    set nested [$inner eval {set n 0; for {set i 0} {$i < 20000} {incr i} {append s $i; incr n [string length $s]}; set n}]
+    set nested [$inner eval {
+        set n 0
+        for {set i 0} {$i < 20000} {incr i} { append s $i; incr n [string length $s] }
+        set n
+    }]
     interp delete $inner
     return "$count $sum $nested [string length [join $sorted ,]]"
 }
