@@ -9,8 +9,8 @@ import socket
 import inputs
 import real
 from catalog import program
+from run import find
 from trial import Failure, need
-from web import find
 
 CLIENTS = 4
 
@@ -39,11 +39,11 @@ def postgresql(run):
     def ask(*statements):
         commands = [word for statement in statements for word in ("-c", statement)]
         return run.run([f"{programs}/psql", "-h", run.folder, "-U", "world", "-d", "postgres", "-qAt", "-v",
-                        "ON_ERROR_STOP=1", *commands], client=True, seconds=300)
+                        "ON_ERROR_STOP=1", *commands], client=True)
 
     def bench(*options):
         return run.run([f"{programs}/pgbench", "-h", run.folder, "-U", "world", *options, "postgres"],
-                       client=True, leave_out="", seconds=300)
+                       client=True, leave_out="")
 
     run.wait_for("postgres", lambda: bench("--initialize", "--scale", "3", "--quiet"), server)
     bench("--client", "8", "--jobs", "2", "--transactions", "500")
@@ -52,7 +52,7 @@ def postgresql(run):
     run.take("postgresql.sql")
     at_once(lambda table: run.run([f"{programs}/psql", "-h", run.folder, "-U", "world", "-d", "postgres", "-qAt", "-v",
                                    "ON_ERROR_STOP=1", "-v", f"name=item{table}", "-f", "postgresql.sql"],
-                                  client=True, seconds=300), range(CLIENTS))
+                                  client=True), range(CLIENTS))
     server.process.send_signal(signal.SIGHUP)
     ask("VACUUM ANALYZE", POSTGRES_TOTALS)
     idle_client = run.start([f"{programs}/psql", "-h", run.folder, "-U", "world", "-d", "postgres", "-qAt", "-c",
@@ -72,12 +72,12 @@ def mariadb(run):
     run.take("mariadb.cnf", FOLDER=run.folder)
     options = [f"--defaults-file={run.path('mariadb.cnf')}"]
     run.run([need("mariadb-install-db", "mariadb-server-core"), *options, "--auth-root-authentication-method=normal",
-             "--skip-test-db"], leave_out="", seconds=200)
+             "--skip-test-db"], leave_out="")
     server = run.start([need("mariadbd", "mariadb-server-core"), *options])
 
     def ask(script, database="world"):
         return run.run([need("mariadb", "mariadb-client-core"), *options, "-uroot", "--batch", database],
-                       stdin=script, client=True, seconds=300)
+                       stdin=script, client=True)
 
     run.wait_for("mariadbd", lambda: ask(b"CREATE DATABASE IF NOT EXISTS world", "mysql"), server)
     for number in range(CLIENTS):
@@ -105,7 +105,7 @@ def redis(run):
     ask("--pipe", stdin=inputs.redis_commands(REDIS_COMMANDS))
     ask("EVAL", real.REDIS_SCRIPT, "0")
     run.run([need("redis-benchmark", "redis-tools"), *real.REDIS_BENCHMARK], client=True, leave_out="")
-    ask("DEBUG", "RELOAD", seconds=200)
+    ask("DEBUG", "RELOAD")
     ask("DEBUG", "DIGEST")
     ask("DBSIZE")
     ask("FLUSHALL", "ASYNC")

@@ -44,7 +44,7 @@ def browse(run, argv, **environment):
     """The page is opened and works; then the browser idles, and is ended."""
     pages = Pages()
     browser = run.start([*argv, pages.address], **environment)
-    run.wait_for("what the page found", lambda: pages.found, browser, seconds=150)
+    run.wait_for("what the page found", lambda: pages.found, browser)
     run.record("what the page found", pages.found)
     run.idle()
     browser.stop(statuses=(0, -15, 143), seconds=60)
@@ -67,8 +67,7 @@ def firefox(run):
         ("services.settings.server", '"http://127.0.0.1:1"'), ("dom.ipc.processCount", "2"))))
     base = [need("firefox-esr", "firefox-esr"), "--headless", "--no-remote", "--profile", run.path("profile")]
     still = run.take("still.html")
-    run.run([*base, "--window-size", "800,600", "--screenshot", run.path("still.png"), f"file://{still}"],
-            seconds=150, leave_out="")
+    run.run([*base, "--window-size", "800,600", "--screenshot", run.path("still.png"), f"file://{still}"], leave_out="")
     check_picture(run, "still.png")
     browse(run, base, MOZ_CRASHREPORTER_DISABLE="1")
 
@@ -81,8 +80,7 @@ def chromium(run):
             "--disable-dev-shm-usage", "--disable-breakpad",
             *([] if run.is_allowed(["unshare", "--user", "true"]) else ["--no-sandbox"])]
     still = run.take("still.html")
-    run.run([*base, "--window-size=800,600", f"--screenshot={run.path('still.png')}", f"file://{still}"],
-            seconds=150, leave_out="")
+    run.run([*base, "--window-size=800,600", f"--screenshot={run.path('still.png')}", f"file://{still}"], leave_out="")
     check_picture(run, "still.png")
     browse(run, base)
 
@@ -98,7 +96,7 @@ def libreoffice(run):
     for target, source in (("ods", "table.csv"), ("xlsx", "table.ods"), ("csv:Text - txt - csv (StarCalc):44,34,76,1",
                                                                           "table.xlsx"), ("odt", "text.html"),
                            ("pdf", "text.odt"), ("docx", "text.odt"), ("txt:Text", "text.docx")):
-        run.run([*base, "--convert-to", target, source], seconds=200, leave_out="")
+        run.run([*base, "--convert-to", target, source], leave_out="")
     run.record("the table", run.read("table.csv"))
     run.record("the text", run.read("text.txt"))
     run.expect(run.read("text.pdf").startswith(b"%PDF"), "no PDF was made")
@@ -108,8 +106,8 @@ def libreoffice(run):
 def inkscape(run):
     run.put("drawing.svg", drawing(300))
     run.run([need("inkscape", "inkscape"), "--export-type=png", "-w", "1200", "-o", "drawing.png", "drawing.svg"],
-            leave_out="", seconds=200)
+            leave_out="")
     check_picture(run, "drawing.png")
     run.run(["inkscape", "--actions=select-all;object-to-path;path-union;export-filename:union.svg;export-plain-svg;"
-             "export-do", "drawing.svg"], leave_out="", seconds=200)
+             "export-do", "drawing.svg"], leave_out="")
     run.record("the union", run.read("union.svg"))

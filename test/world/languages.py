@@ -57,7 +57,7 @@ def python3_work(run):
 
 @program("numpy-pandas", "python3*", "dpkg-query -W python3-numpy")
 def numpy_pandas(run):
-    run.run([need("python3", "python3"), run.take("frames.py"), "6"], seconds=200, OPENBLAS_NUM_THREADS="2", **PYTHON)
+    run.run([need("python3", "python3"), run.take("frames.py"), "6"], OPENBLAS_NUM_THREADS="2", **PYTHON)
 
 
 # ---- Scripts ---------------------------------------------------------------------------------------------------------
@@ -100,12 +100,12 @@ def sbcl(run):
 
 @program("R", "R", "R --version")
 def r_language(run):
-    run.run([need("Rscript", "r-base-core"), "--vanilla", run.take("work.R")], seconds=200)
+    run.run([need("Rscript", "r-base-core"), "--vanilla", run.take("work.R")])
 
 
 @program("octave", "octave-cli*", "octave-cli --version")
 def octave(run):
-    run.run([need("octave-cli", "octave"), "--no-gui", "--norc", "--quiet", run.take("work.m")], seconds=200)
+    run.run([need("octave-cli", "octave"), "--no-gui", "--norc", "--quiet", run.take("work.m")])
 
 
 @program("erlang", "beam.smp", "dpkg-query -W erlang-base")
@@ -120,28 +120,28 @@ def erlang(run):
 def java(run):
     """Direct buffers, compressors and threads, which are what takes memory from malloc in a virtual machine."""
     run.run([need("java", "openjdk-17-jdk-headless"), "-Xmx256m", "-XX:MaxDirectMemorySize=1g",
-             run.take("Buffers.java")], seconds=200)
+             run.take("Buffers.java")])
 
 
 @program("mono", "mono*", "mono --version")
 def mono(run):
     run.take("Work.cs")
-    run.run([need("mcs", "mono-mcs"), "-out:work.exe", "Work.cs"], seconds=200)
-    run.run([need("mono", "mono-runtime"), "work.exe"], seconds=200)
+    run.run([need("mcs", "mono-mcs"), "-out:work.exe", "Work.cs"])
+    run.run([need("mono", "mono-runtime"), "work.exe"])
 
 
 @program("go-cgo", "cgo", "go version")
 def go_cgo(run):
     """A program of Go that calls C; without that it has no libc."""
     run.take("cgo.go")
-    run.build([need("go", "golang-go"), "build", "-o", "cgo", "cgo.go"], seconds=300, GO111MODULE="off",
+    run.build([need("go", "golang-go"), "build", "-o", "cgo", "cgo.go"], GO111MODULE="off",
               CGO_ENABLED="1")
     run.run(["./cgo"])
 
 
 @program("rust", ("rustc", "work-rust"), "/usr/bin/rustc --version")
 def rust(run):
-    run.run([need("rustc", "rustc"), "-O", "-o", "work-rust", run.take("work.rs")], seconds=200)
+    run.run([need("rustc", "rustc"), "-O", "-o", "work-rust", run.take("work.rs")])
     run.run(["./work-rust"])
 
 

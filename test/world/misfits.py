@@ -7,8 +7,8 @@ import subprocess
 
 import real
 from catalog import program
+from run import find
 from trial import need
-from web import find
 
 GCC_VERSION = "gcc -dumpfullversion"
 PYTHON = real.PYTHON
@@ -142,12 +142,11 @@ VALGRIND_UNKNOWN = r"unhandled amd64-linux syscall|You may be able to write your
 @program("valgrind", ("memcheck-*", "callgrind-*"), "valgrind --version", quick=True)
 def valgrind(run):
     blocks = compile_work(run, "blocks.c", "blocks")
-    run.run([need("valgrind", "valgrind"), "-q", "--error-exitcode=9", blocks, "2"], seconds=300,
+    run.run([need("valgrind", "valgrind"), "-q", "--error-exitcode=9", blocks, "2"],
             leave_out=VALGRIND_UNKNOWN)
-    run.run(["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=callgrind", blocks, "2"], seconds=300,
+    run.run(["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=callgrind", blocks, "2"],
             leave_out=VALGRIND_UNKNOWN)
-    run.run(["valgrind", "-q", "--error-exitcode=9", need("perl", "perl"), "-e", PERL_WORK],
-            seconds=300, leave_out=VALGRIND_UNKNOWN)
+    run.run(["valgrind", "-q", "--error-exitcode=9", need("perl", "perl"), "-e", PERL_WORK], leave_out=VALGRIND_UNKNOWN)
 
 
 @program("asan", ("blocks-gcc", "blocks-clang"), "clang --version", quick=True)
@@ -157,7 +156,7 @@ def asan(run):
     clang = compile_work(run, "blocks.c", "blocks-clang", "-fsanitize=address", compiler="clang", package="clang")
     outside = compile_work(run, "blocks.c", "blocks-outside", "-fsanitize=address")
     for blocks in (inside, clang, outside):
-        run.run([blocks, "4"], seconds=200, ASAN_OPTIONS="verify_asan_link_order=0")
+        run.run([blocks, "4"], ASAN_OPTIONS="verify_asan_link_order=0")
     for blocks in (inside, clang):
         result = run.run([blocks, "use-after-free"], status=1, leave_out="")
         run.expect(b"heap-use-after-free" in result.err, "the sanitizer did not see the use after free")
@@ -173,7 +172,7 @@ def tsan(run):
     gcc = compile_work(run, "blocks.c", "blocks-gcc", "-fsanitize=thread", "-static-libtsan")
     clang = compile_work(run, "blocks.c", "blocks-clang", "-fsanitize=thread", compiler="clang", package="clang")
     for blocks in (gcc, clang):
-        run.run([*UNSHUFFLED, blocks, "2"], seconds=200)
+        run.run([*UNSHUFFLED, blocks, "2"])
 
 
 @program("tsan-shared", "blocks", GCC_VERSION, quick=True)
@@ -196,10 +195,9 @@ def gdb(run):
 @program("heaptrack", "perl", "heaptrack --version")
 def heaptrack(run):
     """It, too, is preloaded; how many calls it saw depends on the program alone."""
-    run.run([need("heaptrack", "heaptrack"), "-o", "trace", need("perl", "perl"), "-e", PERL_WORK], seconds=300,
+    run.run([need("heaptrack", "heaptrack"), "-o", "trace", need("perl", "perl"), "-e", PERL_WORK],
             leave_out=".", PERL_HASH_SEED="0")
-    run.run(["sh", "-c", "heaptrack_print trace.* | sed -n 's/^calls to allocation functions: \\([0-9]*\\).*/\\1/p'"],
-            seconds=300, client=True)
+    run.run(["sh", "-c", "heaptrack_print trace.* | sed -n 's/^calls to allocation functions: \\([0-9]*\\).*/\\1/p'"], client=True)
 
 
 @program("strace", ("blocks", "strace"), "strace --version")
@@ -213,5 +211,5 @@ def qemu_user(run):
     """The emulator on hakmem, and in it a program on hakmem."""
     machine = os.uname().machine
     emulator = need(f"qemu-{machine}", "qemu-user")
-    run.run([emulator, compile_work(run, "blocks.c", "blocks"), "4"], seconds=300)
-    run.run([emulator, need("python3", "python3"), os.path.join(real.SOURCE, "work.py"), "20"], seconds=300, **PYTHON)
+    run.run([emulator, compile_work(run, "blocks.c", "blocks"), "4"])
+    run.run([emulator, need("python3", "python3"), os.path.join(real.SOURCE, "work.py"), "20"], **PYTHON)

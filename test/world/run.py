@@ -5,6 +5,7 @@ both allocators. Everything lies in the run's folder, and is started as a user w
 SPDX-License-Identifier: MIT"""
 import ctypes
 import fnmatch
+import glob
 import json
 import os
 import re
@@ -22,6 +23,9 @@ from trial import HAKMEM, Failure, Result, base_environment, ending, show
 
 NOBODY, NOGROUP = "nobody", "nogroup"
 PR_SET_CHILD_SUBREAPER = 36
+# Limits that only a program that hangs meets, also on a machine that is busy with other things.
+COMMAND_SECONDS = 300
+ANSWER_SECONDS = 150
 # What a log says when a process of a server died. Nothing else of a log is compared: it has times and pids.
 DEATHS = rb"hakmem: .*|.*(?:(?:exited on|terminated by|exit) signal|Segmentation fault|SIGSEGV|SIGABRT|core dumped).*"
 
@@ -145,7 +149,7 @@ class Run:
                 clients.add(process.pid)
         return Started(process, argv, log)
 
-    def run(self, argv, seconds=120, status=0, leave_out=None, **options):
+    def run(self, argv, seconds=COMMAND_SECONDS, status=0, leave_out=None, **options):
         """Runs a program to its end. What it writes is recorded, but for lines that match leave_out."""
         result = self.start(argv, **options).wait(seconds * self.patience)
         if result.status != status:
@@ -162,7 +166,7 @@ class Run:
         """Whether this machine lets the user do that."""
         return self.start(argv, client=True, **options).wait(60).status == 0
 
-    def wait_for(self, what, probe, server=None, seconds=60):
+    def wait_for(self, what, probe, server=None, seconds=ANSWER_SECONDS):
         """Until probe() is true; an answer that the probe cannot get yet is no error."""
         deadline = time.monotonic() + seconds * self.patience
         while True:
@@ -235,6 +239,14 @@ class Run:
                 if name.endswith((".log", ".err")):
                     lines = re.findall(DEATHS, memory.read_bytes(os.path.join(parent, name)))
                     self.expect(not lines, f"{name} says: " + b"\n    ".join(lines[:5]).decode(errors="replace"))
+
+
+def find(pattern):
+    """The file whose name has a version of Debian's in it."""
+    found = sorted(glob.glob(pattern))
+    if not found:
+        raise Failure(f"there is no {pattern}")
+    return found[-1]
 
 
 def version(argv):

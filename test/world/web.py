@@ -1,17 +1,13 @@
 """PHP in its three ways of running, and servers of web pages. They listen on sockets in the run's folder or on the
 loopback, and are loaded, told to read their configuration anew while under load, left idle and stopped.
 SPDX-License-Identifier: MIT"""
-import glob
 import signal
 import threading
 
 from catalog import program
 from load import get, load
+from run import find
 from trial import need
-
-def find(pattern):
-    """The one file whose name has a version of Debian's in it."""
-    return sorted(glob.glob(pattern))[-1]
 
 
 @program("php-cli", "php*", "php --version", quick=True)
@@ -44,13 +40,13 @@ def nginx_start(run, locations):
     return run.start([need("nginx", "nginx"), "-p", run.path(""), "-c", "nginx.conf", "-e", "nginx.err"])
 
 
-def reload_under_load(run, server, address, paths, count, number=signal.SIGHUP, retries=0):
-    """The signal comes again and again while the load is on, and no answer may suffer."""
+def reload_under_load(run, server, address, paths, count, retries):
+    """SIGHUP comes again and again while the load is on, and no answer may suffer."""
     over = threading.Event()
 
     def tell():
         while not over.wait(1):
-            server.process.send_signal(number)
+            server.process.send_signal(signal.SIGHUP)
 
     teller = threading.Thread(target=tell)
     teller.start()
