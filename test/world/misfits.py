@@ -142,8 +142,7 @@ VALGRIND_UNKNOWN = r"unhandled amd64-linux syscall|You may be able to write your
 @program("valgrind", ("memcheck-*", "callgrind-*"), "valgrind --version", quick=True)
 def valgrind(run):
     blocks = compile_work(run, "blocks.c", "blocks")
-    run.run([need("valgrind", "valgrind"), "-q", "--error-exitcode=9", blocks, "2"],
-            leave_out=VALGRIND_UNKNOWN)
+    run.run([need("valgrind", "valgrind"), "-q", "--error-exitcode=9", blocks, "2"], leave_out=VALGRIND_UNKNOWN)
     run.run(["valgrind", "-q", "--tool=callgrind", "--callgrind-out-file=callgrind", blocks, "2"],
             leave_out=VALGRIND_UNKNOWN)
     run.run(["valgrind", "-q", "--error-exitcode=9", need("perl", "perl"), "-e", PERL_WORK], leave_out=VALGRIND_UNKNOWN)
@@ -197,7 +196,8 @@ def heaptrack(run):
     """It, too, is preloaded; how many calls it saw depends on the program alone."""
     run.run([need("heaptrack", "heaptrack"), "-o", "trace", need("perl", "perl"), "-e", PERL_WORK],
             leave_out=".", PERL_HASH_SEED="0")
-    run.run(["sh", "-c", "heaptrack_print trace.* | sed -n 's/^calls to allocation functions: \\([0-9]*\\).*/\\1/p'"], client=True)
+    run.run(["sh", "-c", "heaptrack_print trace.* | sed -n 's/^calls to allocation functions: \\([0-9]*\\).*/\\1/p'"],
+            client=True)
 
 
 @program("strace", ("blocks", "strace"), "strace --version")
