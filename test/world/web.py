@@ -13,9 +13,9 @@ from trial import need
 @program("php-cli", "php*", "php --version", quick=True)
 def php_cli(run):
     run.run([need("php", "php-cli"), "-m"])
-    run.run(["php", run.take("work.php"), "40"])
+    run.run(["php", run.take("work.php"), "20"])
     run.run(["php", "-d", "opcache.enable_cli=1", "-d", "opcache.jit=tracing", "-d", "opcache.jit_buffer_size=32M",
-             "work.php", "40"])
+             "work.php", "20"])
 
 
 NGINX_PATHS = ["/small.txt", "/large.bin", "/page.html"]
@@ -77,10 +77,10 @@ def php_fpm(run):
                               "include /etc/nginx/fastcgi_params; "
                               "fastcgi_param SCRIPT_FILENAME $document_root$fastcgi_script_name; }")
     run.wait_for("php-fpm", lambda: get("nginx.sock", "/page.php?n=1")[0] == 200, fpm)
-    load(run, "nginx.sock", ["/page.php?n=2", "/page.php?n=4"], 40)
+    load(run, "nginx.sock", ["/page.php?n=1", "/page.php?n=3"], 24)
     fpm.process.send_signal(signal.SIGUSR2)
     run.wait_for("php-fpm, reloaded", lambda: get("nginx.sock", "/page.php?n=1")[0] == 200, fpm)
-    load(run, "nginx.sock", ["/page.php?n=3"], 40)
+    load(run, "nginx.sock", ["/page.php?n=2"], 24)
     run.idle()
     server.stop(signal.SIGQUIT)
     fpm.stop(signal.SIGQUIT)
@@ -96,9 +96,9 @@ def apache(run):
     server = run.start([need("apache2", "apache2-bin"), "-f", run.path("apache.conf"), "-DFOREGROUND"],
                        PHP_INI_SCAN_DIR=find("/etc/php/*/cli/conf.d"))
     run.wait_for("apache", lambda: get(port, "/page.php?n=1")[0] == 200, server)
-    load(run, port, ["/page.php?n=2", "/small.txt", "/page.php?n=4"], 40)
+    load(run, port, ["/page.php?n=1", "/small.txt", "/page.php?n=3"], 24)
     server.process.send_signal(signal.SIGUSR1)
-    load(run, port, ["/page.php?n=3", "/large.bin"], 40)
+    load(run, port, ["/page.php?n=2", "/large.bin"], 24)
     run.idle()
     server.stop()
 
