@@ -62,11 +62,12 @@ help:
 	@echo "make bench            measure hakmem and other allocators: ten minutes, and a report in $(BUILD)/bench"
 	@echo "make bench-full       every variant and program, longer and more often: hours"
 	@echo "make bench-check      is the working tree slower or larger than the commit AGAINST=$(AGAINST)?"
+	@echo "make world            40 programs and more of Debian's packages on hakmem and on glibc: half an hour"
 	@echo "make install          install below PREFIX=$(PREFIX), inside DESTDIR= if given"
 	@echo "make single-file      write the library as one C file, for programs that compile it in"
 	@echo "make clean            remove $(BUILD)"
 	@echo "variables: BUILD=$(BUILD) JOBS=$(JOBS) CC= CXX= CMAKE_ARGS='-DHAK_WERROR=ON ...' CTEST_ARGS='-R name ...'"
-	@echo "           ARGS='--only redis ...' for bench, bench-full and bench-check; ARGS=--help lists them"
+	@echo "           ARGS='--only redis ...' for bench, bench-full, bench-check, world; ARGS=--help lists them"
 
 # ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' ------------
 
@@ -88,3 +89,11 @@ bench-full: bench-programs
 
 bench-check: bench-programs
 	$(call lab,check) --against $(AGAINST) $(ARGS)
+
+# ---- The programs themselves (test/world). ARGS passes options on: make world ARGS='--quick' --------------------------
+
+.PHONY: world
+
+world: all
+	@tools/setup run world$(if $(filter --quick,$(ARGS)),-quick)
+	@python3 -B test/world/world.py --library $(RELEASE)/libhakmem.so --output $(BUILD)/world $(ARGS)

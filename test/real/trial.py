@@ -16,7 +16,7 @@ from typing import NamedTuple
 LIBC = "libc"
 HAKMEM = "hakmem"
 ALLOCATORS = (LIBC, HAKMEM)
-PATH = "/usr/bin:/bin"  # Debian's programs, and not others of the same name
+PATH = "/usr/bin:/usr/sbin:/bin:/sbin"  # Debian's programs, and not others of the same name
 SERVED_MINIMUM = 50  # allocations that any of the programs here makes, even with little to do
 
 
@@ -40,8 +40,7 @@ class Trial:
     def start(self, allocator, argv, **environment):
         """Starts a program in a process group of its own, so that stop() reaches its children too. Nothing of the
         caller's environment reaches it."""
-        home = os.path.join(self.folders[allocator], "home")
-        base = {"PATH": PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": home, "TMPDIR": home}
+        base = base_environment(os.path.join(self.folders[allocator], "home"))
         if allocator == HAKMEM:
             base["LD_PRELOAD"] = self.library
         return subprocess.Popen(argv, cwd=self.folders[allocator], env=base | environment, start_new_session=True,
@@ -93,6 +92,10 @@ class Trial:
         if result.status != 0:
             raise Failure(f"{show(argv)} with HAKMEM_STATS=1 failed: {ending(result)}")
         served(result.err.decode(errors="replace"), show(argv))
+
+
+def base_environment(home):
+    return {"PATH": PATH, "LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": home, "TMPDIR": home}
 
 
 def served(text, what):

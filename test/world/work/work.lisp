@@ -1,0 +1,18 @@
+;; Work for SBCL, whose heap is its own: the runtime, foreign memory, and files.
+;; SPDX-License-Identifier: MIT
+(defun foreign-work (count)
+  (let ((sum 0))
+    (dotimes (i count sum)
+      (let* ((size (1+ (mod (* i 7919) 20000))) (block (sb-alien:make-alien (sb-alien:unsigned 8) size)))
+        (setf (sb-alien:deref block 0) (mod i 256) (sb-alien:deref block (1- size)) (mod i 256))
+        (incf sum (sb-alien:deref block (1- size)))
+        (sb-alien:free-alien block)))))
+(defun list-work (count)
+  (let ((table (make-hash-table :test 'equal)))
+    (dotimes (i count) (push i (gethash (format nil "key ~a" (mod (* i 7919) 1000)) table)))
+    (loop for key being the hash-keys of table using (hash-value values) sum (+ (length key) (length values)))))
+(format t "~a ~a~%" (foreign-work 200000) (list-work 200000))
+(let ((threads (loop repeat 4 collect (sb-thread:make-thread (lambda () (foreign-work 50000))))))
+  (format t "~a~%" (mapcar #'sb-thread:join-thread threads)))
+(sb-ext:gc :full t)
+(format t "~a~%" (mod (reduce #'* (loop for i from 1 to 3000 collect i)) 1000000007))
