@@ -72,6 +72,21 @@ INLINE bool replace_operators(void) { return false; }
 
 #endif
 
+/* A sanitizer's runtime that is a library of its own has to see every block, or takes the reuse of memory for a race. Where one
+ * is loaded behind hakmem, its functions serve every call from the constructor on; NULL elsewhere. */
+extern struct replace_runtime {
+    void *(*malloc)(size_t size);
+    void *(*calloc)(size_t count, size_t size);
+    void *(*realloc)(void *block, size_t size);
+    void *(*aligned_alloc)(size_t align, size_t size);
+    void (*free)(void *block);
+    size_t (*usable_size)(void *block);
+} replace_runtime;
+INLINE bool replace_stands_aside(void) { return UNLIKELY(replace_runtime.malloc != NULL); }
+
+/* In the constructor: looks for one. */
+void replace_start(void);
+
 /* Whether the block (or what is taken for one) is hakmem's: an exact look into the page map. */
 bool replace_owns(const void *block);
 

@@ -103,6 +103,8 @@ void *malloc_slow_at(size_t size, uintptr_t site)
 {
     error_caller = site;
     bool zeroed;
+    if (replace_stands_aside())
+        return replace_runtime.malloc(size);
     void *block = site_is_on() ? site_take(size, site) : NULL;
     if (!block)
         block = block_make(size, BLOCK_ALIGN, &zeroed, site);
@@ -114,6 +116,8 @@ void *calloc_slow(size_t count, size_t size)
     ERROR_CALLER();
     size_t bytes;
     bool zeroed;
+    if (replace_stands_aside())
+        return replace_runtime.calloc(count, size);
     if (__builtin_mul_overflow(count, size, &bytes))
         return out_of_memory();
     bool has_class = bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking();
@@ -136,6 +140,8 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site)
         errno = EINVAL;
         return NULL;
     }
+    if (replace_stands_aside())
+        return align <= BLOCK_ALIGN ? replace_runtime.malloc(size) : replace_runtime.aligned_alloc(align, align_up(size, align));
     void *block = block_make(size, align, &zeroed, site);
     return LIKELY(block) ? block : out_of_memory();
 }
@@ -200,6 +206,8 @@ size_t block_size(const void *block, const char *call)
         return class_size(class_id);
     }
     size_t size = large_size(block);
+    if (UNLIKELY(size == 0) && replace_stands_aside())
+        return replace_runtime.usable_size((void *)block);
     if (UNLIKELY(size == 0))
         error_fatal(large_explain(block), call, block, 0);
     return size;
@@ -281,6 +289,8 @@ void *realloc_slow(void *block, size_t size)
 {
     uintptr_t site = ERROR_CALLER();
     thread_close_parked();
+    if (replace_stands_aside() && !replace_owns(block))
+        return replace_runtime.realloc(block, size);
     void *other = paged_realloc(block, size);
     if (LIKELY(other))
         return other;

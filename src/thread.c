@@ -11,6 +11,7 @@
 #include "profile.h"
 #include "purge.h"
 #include "remote.h"
+#include "replace.h"
 #include "report.h"
 #include "ring.h"
 #include "site.h"
@@ -55,6 +56,9 @@ static __thread uint32_t caches_in_hand __attribute__((tls_model("initial-exec")
 size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a share is computed from it, no more */ }
 
 struct cache *thread_caches(void) { return load_acquire(&caches); /* pairs with cache_get */ }
+
+/* Whether no thread may have a cache, so that every call takes the slow path. */
+static bool may_have_none(void) { return option(OPTION_CHECK) || replace_stands_aside(); }
 
 /* ---- Process start ----------------------------------------------------------------------------------------------- */
 
@@ -104,6 +108,7 @@ static __attribute__((constructor(101))) void process_constructor(void)
         lock_release();
     }
     os_start();
+    replace_start();
     if (__register_atfork)
         __register_atfork(NULL, NULL, fork_child, &__dso_handle);
     else if (pthread_atfork)
@@ -113,7 +118,7 @@ static __attribute__((constructor(101))) void process_constructor(void)
     if (cache == &cache_none)
         return;
     /* The first calls came before the options could be read. */
-    if (option(OPTION_CHECK)) {
+    if (may_have_none()) {
         cache_self = &cache_none;
         return;
     }
@@ -245,7 +250,7 @@ static COLD struct cache *cache_take(void)
     if (!lock_acquire())
         return NULL;
     process_start();
-    struct cache *cache = option(OPTION_CHECK) ? NULL : cache_get();
+    struct cache *cache = may_have_none() ? NULL : cache_get();
     if (cache) {
         cache->busy = true;
         signal_fence(); /* a handler that finds the cache finds it busy */
@@ -281,7 +286,7 @@ struct cache *thread_cache(void)
     struct cache *cache = cache_self;
     if (LIKELY(cache != &cache_none))
         return cache;
-    return thread_ended || option(OPTION_CHECK) ? NULL : cache_attach();
+    return thread_ended || may_have_none() ? NULL : cache_attach();
 }
 
 /* Whether the calling thread, which ends, may park its cache. Counted before it does, since the lock is free meanwhile. */
