@@ -41,10 +41,8 @@ __attribute__((weak)) void *dlsym(void *handle, const char *name);
 extern const char sanitizer_address __asm__("__asan_init") __attribute__((weak, visibility("default")));
 extern const char sanitizer_thread __asm__("__tsan_init") __attribute__((weak, visibility("default")));
 
-COLD void replace_start(void)
+static COLD void replace_find(void)
 {
-    if (!dlsym || (!&sanitizer_address && !&sanitizer_thread) || replace_c())
-        return;
     struct replace_runtime runtime = {
         .malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc"),
         .calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc"),
@@ -55,6 +53,12 @@ COLD void replace_start(void)
     };
     if (runtime.malloc && runtime.calloc && runtime.realloc && runtime.aligned_alloc && runtime.free && runtime.usable_size)
         replace_runtime = runtime;
+}
+
+void replace_start(void)
+{
+    if (UNLIKELY(&sanitizer_address || &sanitizer_thread) && dlsym && !replace_c())
+        replace_find();
 }
 
 #endif
