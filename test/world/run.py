@@ -76,7 +76,7 @@ class Run:
         self.hidden = {self.folder: "FOLDER"}  # parts of commands that differ between the two, and are not compared
         self.is_checked, self.idle_seconds = task["is_checked"], task["idle_seconds"]
         self.patience = 5 if self.is_checked else 1  # how many times as long everything may take
-        self.records, self.idle_memory, self.idled, self.servers = [], None, 0.0, 0
+        self.records, self.idle_memory, self.idled, self.started = [], None, 0.0, 0
         for name in ("", "home", "logs"):
             os.makedirs(self.path(name), exist_ok=True)
             self.give_away(name)
@@ -136,8 +136,8 @@ class Run:
 
     def start(self, argv, stdin=b"", client=False, as_root=False, group=False, **environment):
         """client: a program that helps and runs on libc, and whose memory does not count."""
-        self.servers += 1
-        log = self.path(f"logs/{self.servers:02}-{os.path.basename(argv[0])}")
+        self.started += 1
+        log = self.path(f"logs/{self.started:02}-{os.path.basename(argv[0])}")
         with open(log + ".in", "wb") as file:
             file.write(stdin)
         identity = {} if as_root or os.geteuid() != 0 else {"user": NOBODY, "group": NOGROUP, "extra_groups": []}
