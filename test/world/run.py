@@ -56,7 +56,7 @@ class Started:
             raise Failure(f"{show(self.argv)} did not end within {seconds} s: {ending(self.result())}") from None
         return self.result()
 
-    def stop(self, number=signal.SIGTERM, statuses=(0, -signal.SIGTERM), seconds=60):
+    def stop(self, number=signal.SIGTERM, statuses=(0, -signal.SIGTERM), seconds=ANSWER_SECONDS):
         """Has a server end, in order."""
         self.expect_alive()
         self.process.send_signal(number)
