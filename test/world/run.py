@@ -19,7 +19,7 @@ import traceback
 
 import memory
 from paths import SOURCE
-from trial import HAKMEM, Failure, Result, base_environment, ending, show
+from trial import HAKMEM, Failure, Result, base_environment, digests, ending, show
 
 NOBODY, NOGROUP = "nobody", "nogroup"
 PR_SET_CHILD_SUBREAPER = 36
@@ -211,6 +211,13 @@ class Run:
         for value, name in self.hidden.items():
             text = text.replace(value, name)
         return show(text.split("\0"))
+
+    def record_files(self, pattern, folder="."):
+        """The contents of the files that match, of which there have to be some."""
+        found = digests(folder, pattern)
+        self.expect(found, f"no file matches {pattern}")
+        for name in sorted(found):
+            self.record(f"the file {name}", found[name])
 
     def expect(self, condition, what):
         if not condition:
