@@ -94,6 +94,9 @@ bench-check: bench-programs
 
 .PHONY: world
 
+# What only tells needs no packages.
+world_needs = $(if $(filter --list --help -h,$(ARGS)),,$(if $(filter --quick,$(ARGS)),world-quick,world))
+
 world: all
-	@tools/setup run world$(if $(filter --quick,$(ARGS)),-quick)
+	@tools/setup run $(world_needs)
 	@python3 -B test/world/world.py --library $(RELEASE)/libhakmem.so --output $(BUILD)/world $(ARGS)

@@ -29,7 +29,7 @@ POSTGRES_TOTALS = ("SELECT count(*), sum(abalance) = (SELECT sum(tbalance) FROM 
                    "sum(abalance) = (SELECT sum(delta) FROM pgbench_history) FROM pgbench_accounts")
 
 
-@program("postgresql", "postgres", "/usr/lib/postgresql/15/bin/postgres --version", quick=True)
+@program("postgresql", "postgres", "psql --version", quick=True)
 def postgresql(run):
     programs = find("/usr/lib/postgresql/*/bin")
     run.folder_make("data")

@@ -47,7 +47,7 @@ def browse(run, argv, **environment):
     run.wait_for("what the page found", lambda: pages.found, browser)
     run.record("what the page found", pages.found)
     run.idle()
-    browser.stop(statuses=(0, -15, 143), seconds=60)
+    browser.stop(statuses=(0, -15, 143))
 
 
 def check_picture(run, name):

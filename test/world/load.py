@@ -41,23 +41,35 @@ def get(address, path, body=None):
         connection.close()
 
 
+def ask_once(connection, path):
+    """(status, digest of the content). A server may close a connection that rests, so one that was used before gets a
+    second try, as in a browser."""
+    was_used = connection.sock is not None
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, hashlib.sha256(answer.read()).hexdigest()[:16]
+    except (OSError, http.client.HTTPException):
+        connection.close()
+        if not was_used:
+            raise
+        return ask_once(connection, path)
+
+
 def ask(address, paths, count, retries):
-    """A client with one connection for a while, as browsers have; path -> the set of answers."""
+    """A client with one connection for a while; path -> the set of answers."""
     answers = {path: set() for path in paths}
     connection = Connection(address)
     for i in range(count):
         path = paths[i % len(paths)]
         for attempt in range(retries + 1):
             try:
-                connection.request("GET", path)
-                answer = connection.getresponse()
-                answers[path].add((answer.status, hashlib.sha256(answer.read()).hexdigest()[:16]))
+                answers[path].add(ask_once(connection, path))
                 break
             except (OSError, http.client.HTTPException) as error:
-                connection.close()
                 if attempt == retries:
                     answers[path].add(repr(error))
-                time.sleep(RETRY_SECONDS * (attempt > 0))
+                time.sleep(RETRY_SECONDS)
         if i % 50 == 49:
             connection.close()
     connection.close()
@@ -65,8 +77,8 @@ def ask(address, paths, count, retries):
 
 
 def load(run, address, paths, count, retries=0):
-    """Asks each path count times in all, and records the answers: one and the same for each path. A server that closes
-    its connections when it is told to read its configuration anew needs retries."""
+    """Asks each path count times in all, and records the answers: one and the same for each path. A server that
+    refuses connections while it reads its configuration anew needs retries."""
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         parts = list(pool.map(lambda _: ask(address, paths, count * len(paths) // THREADS, retries),
                              range(THREADS)))

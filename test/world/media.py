@@ -1,7 +1,6 @@
 """Programs that make and change pictures, sound, films and pages. What they make has to be the same, byte by byte or
 pixel by pixel.
 SPDX-License-Identifier: MIT"""
-import trial
 from catalog import program
 from trial import need
 
@@ -49,14 +48,14 @@ def ghostscript(run):
     run.run([*base, "-sDEVICE=png16m", "-r120", "-sOutputFile=page%d.png", "page.ps"])
     run.run([*base, "-sDEVICE=pdfwrite", "-sOutputFile=page.pdf", "page.ps"])
     run.run([*base, "-sDEVICE=pnggray", "-r100", "-dNumRenderingThreads=2", "-sOutputFile=grey%d.png", "page.pdf"])
-    run.record("pages", trial.digests(".", r"(page|grey)\d+\.png"))
+    run.record_files(r"(page|grey)\d+\.png")
 
 
 @program("poppler", ("pdftoppm", "pdftotext"), "pdftoppm -v")
 def poppler(run):
     page_pdf(run)
     run.run([need("pdftoppm", "poppler-utils"), "-r", "120", "page.pdf", "page"])
-    run.record("pages", trial.digests(".", r"page-.*\.ppm"))
+    run.record_files(r"page-.*\.ppm")
     for _ in range(4):
         run.run(["pdftotext", "-layout", "page.pdf", "-"])
 
@@ -67,7 +66,7 @@ def mupdf(run):
     run.run([need("mutool", "mupdf-tools"), "draw", "-q", "-r", "120", "-o", "page%d.png", "page.pdf"])
     run.run(["mutool", "clean", "-gggg", "page.pdf", "clean.pdf"])
     run.run(["mutool", "draw", "-q", "-F", "text", "-o", "-", "clean.pdf"])
-    run.record("pages", trial.digests(".", r"page\d+\.png"))
+    run.record_files(r"page\d+\.png")
 
 
 @program("graphviz", "libgvc6-config-update", "dot -V")
@@ -84,14 +83,14 @@ def gnuplot(run):
                     "plot sin(x) * exp(-x / 10), besj0(x), rand(0) with dots\n"
                     "splot sin(x) * cos(y) with pm3d\nset dgrid3d 30,30\nsplot '+' using 1:(sin($1)):(cos($1))\n")
     run.run([need("gnuplot", "gnuplot-nox"), "plot"])
-    run.record("plot", trial.digests(".", "plot.svg"))
+    run.record_files("plot.svg")
 
 
 @program("librsvg", "rsvg-convert", "rsvg-convert --version")
 def librsvg(run):
     run.put("drawing.svg", drawing(600))
     run.run([need("rsvg-convert", "librsvg2-bin"), "-w", "1200", "-o", "drawing.png", "drawing.svg"])
-    run.record("drawing", trial.digests(".", "drawing.png"))
+    run.record_files("drawing.png")
 
 
 @program("webp", ("cwebp", "dwebp"), "cwebp -version")
@@ -99,7 +98,7 @@ def webp(run):
     run.build([need("convert-im6.q16", "imagemagick"), "-size", "900x700", "-seed", "7", "plasma:red-blue", "a.png"])
     run.run([need("cwebp", "webp"), "-quiet", "-m", "4", "-mt", "a.png", "-o", "a.webp"])
     run.run([need("dwebp", "webp"), "-quiet", "a.webp", "-o", "b.png"])
-    run.record("pictures", trial.digests(".", r"a\.webp|b\.png"))
+    run.record_files(r"a\.webp|b\.png")
 
 
 def drawing(count):

@@ -19,7 +19,7 @@ import traceback
 
 import memory
 from paths import SOURCE
-from trial import HAKMEM, Failure, Result, base_environment, ending, show
+from trial import HAKMEM, Failure, Result, base_environment, digests, ending, show
 
 NOBODY, NOGROUP = "nobody", "nogroup"
 PR_SET_CHILD_SUBREAPER = 36
@@ -56,7 +56,7 @@ class Started:
             raise Failure(f"{show(self.argv)} did not end within {seconds} s: {ending(self.result())}") from None
         return self.result()
 
-    def stop(self, number=signal.SIGTERM, statuses=(0, -signal.SIGTERM), seconds=60):
+    def stop(self, number=signal.SIGTERM, statuses=(0, -signal.SIGTERM), seconds=ANSWER_SECONDS):
         """Has a server end, in order."""
         self.expect_alive()
         self.process.send_signal(number)
@@ -76,7 +76,7 @@ class Run:
         self.hidden = {self.folder: "FOLDER"}  # parts of commands that differ between the two, and are not compared
         self.is_checked, self.idle_seconds = task["is_checked"], task["idle_seconds"]
         self.patience = 5 if self.is_checked else 1  # how many times as long everything may take
-        self.records, self.idle_memory, self.idled, self.servers = [], None, 0.0, 0
+        self.records, self.idle_memory, self.idled, self.started = [], None, 0.0, 0
         for name in ("", "home", "logs"):
             os.makedirs(self.path(name), exist_ok=True)
             self.give_away(name)
@@ -136,8 +136,8 @@ class Run:
 
     def start(self, argv, stdin=b"", client=False, as_root=False, group=False, **environment):
         """client: a program that helps and runs on libc, and whose memory does not count."""
-        self.servers += 1
-        log = self.path(f"logs/{self.servers:02}-{os.path.basename(argv[0])}")
+        self.started += 1
+        log = self.path(f"logs/{self.started:02}-{os.path.basename(argv[0])}")
         with open(log + ".in", "wb") as file:
             file.write(stdin)
         identity = {} if as_root or os.geteuid() != 0 else {"user": NOBODY, "group": NOGROUP, "extra_groups": []}
@@ -211,6 +211,13 @@ class Run:
         for value, name in self.hidden.items():
             text = text.replace(value, name)
         return show(text.split("\0"))
+
+    def record_files(self, pattern, folder="."):
+        """The contents of the files that match, of which there have to be some."""
+        found = digests(folder, pattern)
+        self.expect(found, f"no file matches {pattern}")
+        for name in sorted(found):
+            self.record(f"the file {name}", found[name])
 
     def expect(self, condition, what):
         if not condition:

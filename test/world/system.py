@@ -6,7 +6,6 @@ import signal
 import socket
 import struct
 
-import trial
 from catalog import program
 from databases import CLIENTS, at_once
 from run import Skip
@@ -46,7 +45,7 @@ def sshd(run):
     run.put("large", bytes(range(256)) * 40000)
     run.run(["sftp", *options, "-P", str(port), "-b", "-", f"{user}@127.0.0.1"],
             stdin=f"put large {run.path('there')}\nget {run.path('there')} back\n".encode(), as_root=True)
-    run.record("what was sent there and back", trial.digests(".", "large|there|back"))
+    run.record_files("large|there|back")
     server.process.send_signal(signal.SIGHUP)
     run.wait_for("sshd, restarted", lambda: login("true", leave_out=""), server)
     login("seq 100000")

@@ -4,7 +4,6 @@ import time
 
 import inputs
 import real
-import trial
 from catalog import program
 from trial import need
 
@@ -19,7 +18,7 @@ class RealTrial:
         return self.run.run(argv, **options).out
 
     def compare_files(self, pattern):
-        self.run.record(f"files {pattern}", trial.digests(".", pattern))
+        self.run.record_files(pattern)
 
     def put(self, name, contents):
         self.run.put(name, contents)
@@ -49,7 +48,7 @@ def seven_zip(run):
 def pigz(run):
     run.put("plain", inputs.text(32 << 20))
     run.run([need("pigz", "pigz"), "-p", "4", "-n", "-k", "plain"])
-    run.record("plain.gz", trial.digests(".", r"plain\.gz"))
+    run.record_files(r"plain\.gz")
     run.run(["pigz", "-d", "-c", "plain.gz"])
 
 
@@ -61,7 +60,7 @@ def clang(run):
         for unit in range(2):
             run.run([need("clang++", "clang"), level, "-std=c++17", "-c", "-o", f"unit{unit}{level}.o",
                      f"unit{unit}.cc"])
-    run.record("objects", trial.digests(".", r".*\.o"))
+    run.record_files(r".*\.o")
 
 
 @program("cmake", "cmake", "cmake --version")
@@ -90,7 +89,7 @@ def rsync(run):
     run.run([need("rsync", "rsync"), "-a", "tree/", "copy"], leave_out="")
     run.put("tree/0/file0", b"changed")
     run.run(["rsync", "-a", "--delete", "--checksum", "--no-whole-file", "-i", "tree/", "copy"])
-    run.record("files", trial.digests("copy", ".*"))
+    run.record_files(".*", "copy")
 
 
 @program("doxygen", "doxygen", "doxygen --version")
@@ -101,7 +100,7 @@ def doxygen(run):
                         "HTML_TIMESTAMP = NO\nSOURCE_BROWSER = YES\nHAVE_DOT = NO\nNUM_PROC_THREADS = 2\n"
                         "GENERATE_XML = YES\n")
     run.run([need("doxygen", "doxygen")])
-    run.record("pages", trial.digests("html", r".*\.html"))
+    run.record_files(r".*\.html", "html")
 
 
 @program("vim", "vim*", "vim --version")
@@ -113,7 +112,7 @@ def vim(run):
                       "saveas! changed\nqall!\n")
     run.run([need("vim.nox", "vim-nox"), "-es", "-N", "-u", "NONE", "-i", "NONE", "-S", "script", "text"], leave_out="",
             TERM="dumb")
-    run.record("text", trial.digests(".", "changed"))
+    run.record_files("changed")
 
 
 @program("emacs", "emacs*", "emacs --version")

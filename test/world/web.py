@@ -149,7 +149,7 @@ def gunicorn(run):
     server = run.start([need("gunicorn", "gunicorn"), "-b", "unix:gunicorn.sock", "-w", "2", "--threads", "4",
                         "wsgi:application"], PYTHONMALLOC="malloc", PYTHONDONTWRITEBYTECODE="1")
     run.wait_for("gunicorn", lambda: get("gunicorn.sock", "/1")[0] == 200, server)
-    load(run, "gunicorn.sock", ["/20", "/300", "/4000"], 200)
-    reload_under_load(run, server, "gunicorn.sock", ["/20", "/300", "/4000"], 100, retries=50)
+    load(run, "gunicorn.sock", ["/20", "/300", "/2000"], 100)
+    reload_under_load(run, server, "gunicorn.sock", ["/20", "/300", "/2000"], 100, retries=50)
     run.idle()
     server.stop()

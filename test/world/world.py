@@ -48,7 +48,8 @@ def options():
 def chosen(arguments):
     unknown = [name for name in arguments.only or () if name not in PROGRAMS]
     if unknown:
-        sys.exit(f"world.py: no program {', '.join(unknown)}; --list names them")
+        print(f"world.py: no program {', '.join(unknown)}; --list names them", file=sys.stderr)
+        sys.exit(2)
     return [entry for entry in PROGRAMS.values()
             if (entry.is_quick or not arguments.quick) and (not arguments.only or entry.name in arguments.only)]
 
