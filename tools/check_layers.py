@@ -34,7 +34,7 @@ LAYERS = [
 # System headers that declare no system call are for everyone; all others for os.c alone, or for the files named.
 PURE_HEADERS = {"errno.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h"}
 OTHER_HEADERS = {"dlfcn.h": ["new.c", "dlopen.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c"], "stdio.h": ["api.c"],
-                 "unwind.h": ["new.c"]}
+                 "unwind.h": ["new.c"], "link.h": ["replace.c"]}
 SYSTEM_FILE = "os.c"
 
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')
