@@ -61,7 +61,7 @@ static void use_aligned(size_t size, std::align_val_t align)
 
 int main(void)
 {
-    for (size_t size : {8, 1000, 100000, 2000000}) {
+    for (size_t size : std::initializer_list<size_t>{8, 1000, 100000, 2000000}) {
         use_plain(hidden_size(size));
         use_plain(hidden_size(size)); /* from rings, if these serve anybody */
         use_aligned(hidden_size(size), std::align_val_t{64});

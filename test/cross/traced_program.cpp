@@ -67,7 +67,7 @@ int main(int argc, char **argv)
     if (argv[1][0] == 'w')
         free(hidden((char *)hidden(&argc)));
     bool has_aligned = argv[1][0] == 'a';
-    for (size_t size : {1, 100, 1000, 20000, 500000, 5000000}) {
+    for (size_t size : std::initializer_list<size_t>{1, 100, 1000, 20000, 500000, 5000000}) {
         use_c(size), use_c(size);
         use_cxx(size), use_cxx(size);
         if (has_aligned)
