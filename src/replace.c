@@ -128,7 +128,7 @@ static void stub_find(enum replace_name id, const char *name, const void *proces
         replace_stubs[id / 64] |= (uint64_t)1 << id % 64;
 }
 
-void replace_find(void)
+void replace_find_stubs(void)
 {
 #define FIND(name) stub_find(REPLACE_##name, #name, (const void *)(uintptr_t)process_##name, hak_own_##name)
     FIND(malloc), FIND(free), FIND(calloc), FIND(realloc), FIND(reallocarray), FIND(aligned_alloc), FIND(memalign);

@@ -59,7 +59,7 @@ INLINE bool replace_differ(const void *process, const void *own)
 }
 
 /* Where programs at a fixed address take a function's address, that is the address of a stub in the program, to everybody:
- * a bit for each name whose stub leads to hakmem. Settled by replace_find, before which a stub counts as replaced. */
+ * a bit for each name whose stub leads to hakmem. Settled by replace_find_stubs, before which a stub counts as replaced. */
 enum replace_name {
 #define X(name, base) REPLACE_##name,
 #define S(name)
@@ -69,7 +69,7 @@ enum replace_name {
     REPLACE_COUNT
 };
 extern uint64_t replace_stubs[(REPLACE_COUNT + 63) / 64];
-void replace_find(void) __attribute__((cold));
+void replace_find_stubs(void) __attribute__((cold));
 
 INLINE bool replace_is_stub(enum replace_name name) { return replace_stubs[name / 64] >> name % 64 & 1; }
 #define is_replaced(name)                                                              \
@@ -91,7 +91,7 @@ INLINE bool replace_operators(void)
 
 #else
 
-INLINE void replace_find(void) {}
+INLINE void replace_find_stubs(void) {}
 INLINE bool replace_c(void) { return false; }
 INLINE bool replace_aligned(void) { return false; }
 INLINE bool replace_operators(void) { return false; }
