@@ -126,10 +126,21 @@ void hak_stats_print(int fd) { stats_print(fd); }
 HAK_PUBLIC void *reallocarray(void *block, size_t count, size_t size)
 {
     size_t bytes;
-    bool is_small = !__builtin_mul_overflow(count, size, &bytes);
-    return is_small && is_replaced(realloc) ? process_realloc(block, bytes) : hak_reallocarray(block, count, size);
+    if (UNLIKELY(is_replaced(reallocarray) || __builtin_mul_overflow(count, size, &bytes)))
+        return hak_reallocarray(block, count, size);
+    return process_realloc(block, bytes);
 }
-HAK_PUBLIC void *aligned_alloc(size_t align, size_t size) { return aligned_at(align, size, CALLER); }
+
+/* `is_next`: called by what has replaced the function, for what comes next in line: hakmem's own. */
+static void *aligned_named(bool is_next, size_t align, size_t size, uintptr_t site)
+{
+    return UNLIKELY(is_next) ? aligned_slow(align, size, site) : aligned_at(align, size, site);
+}
+
+HAK_PUBLIC void *aligned_alloc(size_t align, size_t size)
+{
+    return aligned_named(is_replaced(aligned_alloc), align, size, CALLER);
+}
 
 /* 0 for a block of the program's own malloc, where it does not say. */
 HAK_PUBLIC size_t malloc_usable_size(void *block)
@@ -142,7 +153,7 @@ HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
 {
     if (!is_power_of_two(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    void *block = aligned_at(align, size, CALLER); /* like glibc's, sets errno too when memory is out */
+    void *block = aligned_named(is_replaced(posix_memalign), align, size, CALLER); /* like glibc's, sets errno too when memory is out */
     if (!block)
         return ENOMEM;
     *out = block;
@@ -150,26 +161,28 @@ HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
 }
 
 /* As glibc: an alignment that is no power of two is rounded up to one. */
-HAK_PUBLIC void *memalign(size_t align, size_t size)
+static void *memalign_at(bool is_next, size_t align, size_t size, uintptr_t site)
 {
     if (align > SIZE_MAX / 2 + 1) {
         errno = EINVAL;
         return NULL;
     }
-    return aligned_at(align <= BLOCK_ALIGN ? BLOCK_ALIGN : (size_t)2 << highest_bit(align - 1), size, CALLER);
+    return aligned_named(is_next, align <= BLOCK_ALIGN ? BLOCK_ALIGN : (size_t)2 << highest_bit(align - 1), size, site);
 }
 
-HAK_PUBLIC void *valloc(size_t size) { return aligned_at(os_page_size(), size, CALLER); }
-
-HAK_PUBLIC void *pvalloc(size_t size)
+static void *pvalloc_at(bool is_next, size_t size, uintptr_t site)
 {
     size_t page = os_page_size();
     if (size > PTRDIFF_MAX - page) {
         errno = ENOMEM;
         return NULL;
     }
-    return aligned_at(page, align_up(size, page), CALLER);
+    return aligned_named(is_next, page, align_up(size, page), site);
 }
+
+HAK_PUBLIC void *memalign(size_t align, size_t size) { return memalign_at(is_replaced(memalign), align, size, CALLER); }
+HAK_PUBLIC void *valloc(size_t size) { return aligned_named(is_replaced(valloc), os_page_size(), size, CALLER); }
+HAK_PUBLIC void *pvalloc(size_t size) { return pvalloc_at(is_replaced(pvalloc), size, CALLER); }
 
 /* ---- glibc's extensions ------------------------------------------------------------------------------------------ */
 
@@ -218,15 +231,16 @@ HAK_PUBLIC struct mallinfo mallinfo(void)
 
 /* ---- glibc's own names ------------------------------------------------------------------------------------------- */
 
-/* Weak: other libcs use them inside, for their own. */
+/* Hakmem's own, whatever the program has replaced: its functions may call them. Weak: other libcs use them inside, for
+ * their own. */
 #define LIBC_NAME(result, name, parameters, function, arguments) \
     HAK_PUBLIC __attribute__((weak)) result name parameters { return function arguments; }
 LIBC_NAME(void *, __libc_malloc, (size_t size), hak_malloc, (size))
 LIBC_NAME(void *, __libc_calloc, (size_t count, size_t size), hak_calloc, (count, size))
 LIBC_NAME(void *, __libc_realloc, (void *block, size_t size), hak_realloc, (block, size))
-LIBC_NAME(void *, __libc_memalign, (size_t align, size_t size), memalign, (align, size))
-LIBC_NAME(void *, __libc_valloc, (size_t size), valloc, (size))
-LIBC_NAME(void *, __libc_pvalloc, (size_t size), pvalloc, (size))
+LIBC_NAME(void *, __libc_memalign, (size_t align, size_t size), memalign_at, (true, align, size, CALLER))
+LIBC_NAME(void *, __libc_valloc, (size_t size), hak_aligned_alloc, (os_page_size(), size))
+LIBC_NAME(void *, __libc_pvalloc, (size_t size), pvalloc_at, (true, size, CALLER))
 HAK_PUBLIC __attribute__((weak)) void __libc_free(void *block) { hak_free(block); }
 #undef LIBC_NAME
 

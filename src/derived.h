@@ -10,6 +10,10 @@
 void *derived_aligned(size_t align, size_t size, uintptr_t site) COLD;
 void *derived_calloc(size_t count, size_t size) COLD;
 void *derived_realloc(void *block, size_t size) NOINLINE;
+void derived_free(void *block) COLD;
+void derived_free_sized(void *block, size_t size) COLD;
+/* To where derived_aligned has it from. */
+void derived_free_aligned(void *block, size_t align) COLD;
 /* C++ (new.c). They run the new_handler until there is memory; then throw, or return NULL if their name says nothrow. */
 void *derived_new(size_t size) COLD;
 void *derived_new_array(size_t size) COLD;

@@ -17,6 +17,7 @@
 
 #include "derived.h"
 #include "map.h"
+#include "replace.h"
 #include "ring.h"
 #include "slow.h"
 
@@ -144,12 +145,14 @@ void *hak_realloc(void *block, size_t size) { return realloc_fast(VIEW_OWN, bloc
 
 HAK_PUBLIC void *malloc(size_t size) { return malloc_fast(size); }
 HAK_PUBLIC void free(void *block) { free_fast(VIEW_OWN, block, free_slow); }
-HAK_PUBLIC void cfree(void *block) { free_fast(VIEW_C, block, free_slow); }
-HAK_PUBLIC void free_sized(void *block, size_t size) { free_sized_fast(VIEW_C, block, size, free_sized_slow); }
+HAK_PUBLIC void cfree(void *block) { free_fast(VIEW_C, block, derived_free); }
+HAK_PUBLIC void free_sized(void *block, size_t size) { free_sized_fast(VIEW_C, block, size, derived_free_sized); }
 HAK_PUBLIC void free_aligned_sized(void *block, size_t align, size_t size)
 {
-    (void)align;
-    free_sized_fast(VIEW_C, block, size, free_sized_slow);
+    if (UNLIKELY(is_replaced(free)))
+        derived_free_aligned(block, align);
+    else
+        free_sized_fast(VIEW_OWN, block, size, free_sized_slow);
 }
 HAK_PUBLIC void *calloc(size_t count, size_t size) { return calloc_fast(VIEW_C, count, size, derived_calloc); }
 HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(VIEW_C, block, size, derived_realloc); }
@@ -190,7 +193,7 @@ NEW(_ZnamRKSt9nothrow_t, derived_new_array_nothrow)(size_t size, const void *tag
 }
 #undef NEW
 
-HAK_OPERATOR void _ZdlPv(void *block) { free_fast(VIEW_CXX, block, free_slow); }
+HAK_OPERATOR void _ZdlPv(void *block) { free_fast(VIEW_CXX, block, derived_free); }
 HAK_OPERATOR void _ZdaPv(void *block) { free_fast(VIEW_CXX, block, derived_delete_array); }
 HAK_OPERATOR void _ZdlPvm(void *block, size_t size) { free_sized_fast(VIEW_CXX, block, size, derived_delete_sized); }
 HAK_OPERATOR void _ZdaPvm(void *block, size_t size) { free_sized_fast(VIEW_CXX, block, size, derived_delete_array_sized); }

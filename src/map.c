@@ -51,6 +51,8 @@ static COLD bool window_make(void)
     void *table;
     if (os_map(window >> UNIT_SHIFT, 1, NULL, &table))
         return false;
+    if (replace_c() || replace_operators() || replace_aligned())
+        replace_find_stubs(); /* which is rare code */
     /* In the order of the views: who replaces the C functions replaces what the operators are derived from. */
     unsigned open = replace_c() ? VIEW_C : replace_operators() ? VIEW_CXX : VIEW_COUNT;
     for (unsigned view = 0; view < open; view++)

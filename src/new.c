@@ -27,7 +27,7 @@ __attribute__((weak)) new_handler _ZSt15get_new_handlerv(void);
 __attribute__((weak)) void _ZSt17__throw_bad_allocv(void);
 __attribute__((weak)) void *__cxa_begin_catch(void *exception);
 __attribute__((weak)) void __cxa_end_catch(void);
-#pragma weak _Unwind_SetIP
+__attribute__((weak)) void _Unwind_SetIP(struct _Unwind_Context *context, _Unwind_Ptr address);
 /* NULL where it is not in libc. */
 __attribute__((weak)) void *dlsym(void *handle, const char *name);
 
@@ -56,12 +56,13 @@ static _Unwind_Reason_Code catch_all(int version, _Unwind_Action actions, uint64
                                      struct _Unwind_Exception *exception, struct _Unwind_Context *context)
 {
     (void)version, (void)kind;
-    if ((actions & _UA_FORCE_UNWIND) || !_Unwind_SetIP) /* a thread is cancelled: that is nobody's to stop */
+    void (*set_ip)(struct _Unwind_Context *, _Unwind_Ptr) = RUNTIME_FUNCTION(_Unwind_SetIP);
+    if ((actions & _UA_FORCE_UNWIND) || !set_ip) /* a thread is cancelled: that is nobody's to stop */
         return _URC_CONTINUE_UNWIND;
     if (actions & _UA_SEARCH_PHASE)
         return _URC_HANDLER_FOUND;
     caught = exception;
-    _Unwind_SetIP(context, (uintptr_t)landing);
+    set_ip(context, (uintptr_t)landing);
     return _URC_INSTALL_CONTEXT;
 }
 
@@ -76,8 +77,18 @@ static COLD void *catch_end(void)
     return NULL;
 }
 
+/* There must be one of it, since `landing` is one. */
+#if defined(__has_attribute)
+#if __has_attribute(noclone)
+#define ONE_OF_IT __attribute__((noclone))
+#endif
+#endif
+#ifndef ONE_OF_IT
+#define ONE_OF_IT
+#endif
+
 /* allocate(size, align); NULL when that throws. */
-static COLD void *call_catching(void *(*allocate)(size_t, size_t), size_t size, size_t align)
+static COLD ONE_OF_IT void *call_catching(void *(*allocate)(size_t, size_t), size_t size, size_t align)
 {
     /* 0x1b: an offset of four bytes from where it stands. */
     __asm__ volatile(".cfi_personality 0x1b, hak_catch_all");
@@ -92,6 +103,15 @@ landed:
 
 /* ---- operator new ------------------------------------------------------------------------------------------------ */
 
+/* As the C++ runtimes: never 0 bytes, for which a program's malloc may return NULL. */
+enum { ALIGN_NONE = 0 };
+static void *new_try(size_t size, size_t align, uintptr_t site)
+{
+    if (align != ALIGN_NONE)
+        return derived_aligned(align, max_size(size, 1), site);
+    return is_replaced(malloc) ? process_malloc(max_size(size, 1)) : malloc_slow_at(size, site);
+}
+
 /* Without memory: runs the new_handler and asks again, until there is memory, or no handler, or the handler throws. */
 static COLD void *retry(size_t size, size_t align)
 {
@@ -101,7 +121,7 @@ static COLD void *retry(size_t size, size_t align)
         if (!handler)
             return NULL;
         handler();
-        void *block = derived_aligned(align, size, CALLER);
+        void *block = new_try(size, align, CALLER);
         if (block)
             return block;
     }
@@ -121,14 +141,14 @@ static COLD void *retry_or_throw(size_t size, size_t align)
 
 static void *new_or_throw(size_t size, uintptr_t site)
 {
-    void *block = derived_aligned(BLOCK_ALIGN, size, site);
-    return LIKELY(block) ? block : retry_or_throw(size, BLOCK_ALIGN);
+    void *block = new_try(size, ALIGN_NONE, site);
+    return LIKELY(block) ? block : retry_or_throw(size, ALIGN_NONE);
 }
 
 static void *new_or_null(size_t size, uintptr_t site)
 {
-    void *block = derived_aligned(BLOCK_ALIGN, size, site);
-    return LIKELY(block) ? block : call_catching(retry, size, BLOCK_ALIGN);
+    void *block = new_try(size, ALIGN_NONE, site);
+    return LIKELY(block) ? block : call_catching(retry, size, ALIGN_NONE);
 }
 
 /* For call_catching. */
@@ -189,7 +209,7 @@ void derived_delete_array(void *block)
     if (is_replaced(_ZdlPv))
         process__ZdlPv(block);
     else
-        free_slow(block);
+        derived_free(block);
 }
 
 void derived_delete_array_nothrow(void *block)
@@ -204,8 +224,10 @@ void derived_delete_sized(void *block, size_t size)
 {
     if (is_replaced(_ZdlPv))
         process__ZdlPv(block);
+    else if (replace_operators()) /* a program's new may make blocks larger than it was asked for */
+        derived_free(block);
     else
-        free_sized_slow(block, size);
+        derived_free_sized(block, size);
 }
 
 void derived_delete_array_sized(void *block, size_t size)
@@ -216,18 +238,32 @@ void derived_delete_array_sized(void *block, size_t size)
         derived_delete_sized(block, size);
 }
 
-HAK_OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t align)
+static void delete_aligned(void *block, size_t align)
 {
-    (void)align;
-    hak_free(block);
+    if (UNLIKELY(is_replaced(free)))
+        derived_free_aligned(block, align);
+    else
+        hak_free(block);
 }
+
+static void delete_aligned_sized(void *block, size_t size, size_t align)
+{
+    if (UNLIKELY(is_replaced(_ZdlPvSt11align_val_t)))
+        process__ZdlPvSt11align_val_t(block, align);
+    else if (UNLIKELY(is_replaced(free) || is_replaced(_ZnwmSt11align_val_t) || is_replaced(_ZnamSt11align_val_t)))
+        derived_free_aligned(block, align);
+    else
+        hak_free_sized(block, size);
+}
+
+HAK_OPERATOR void _ZdlPvSt11align_val_t(void *block, size_t align) { delete_aligned(block, align); }
 
 HAK_OPERATOR void _ZdaPvSt11align_val_t(void *block, size_t align)
 {
     if (UNLIKELY(is_replaced(_ZdlPvSt11align_val_t)))
         process__ZdlPvSt11align_val_t(block, align);
     else
-        hak_free(block);
+        delete_aligned(block, align);
 }
 
 HAK_OPERATOR void _ZdlPvSt11align_val_tRKSt9nothrow_t(void *block, size_t align, const void *tag)
@@ -244,10 +280,7 @@ HAK_OPERATOR void _ZdaPvSt11align_val_tRKSt9nothrow_t(void *block, size_t align,
 
 HAK_OPERATOR void _ZdlPvmSt11align_val_t(void *block, size_t size, size_t align)
 {
-    if (UNLIKELY(is_replaced(_ZdlPvSt11align_val_t)))
-        process__ZdlPvSt11align_val_t(block, align);
-    else
-        hak_free_sized(block, size);
+    delete_aligned_sized(block, size, align);
 }
 
 HAK_OPERATOR void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t align)
@@ -255,7 +288,7 @@ HAK_OPERATOR void _ZdaPvmSt11align_val_t(void *block, size_t size, size_t align)
     if (UNLIKELY(is_replaced(_ZdaPvSt11align_val_t)))
         process__ZdaPvSt11align_val_t(block, align);
     else
-        _ZdlPvmSt11align_val_t(block, size, align);
+        delete_aligned_sized(block, size, align);
 }
 
 #endif

@@ -19,10 +19,14 @@
 
 PROCESS_FUNCTION(void *, malloc, size_t size);
 PROCESS_FUNCTION(void, free, void *block);
+PROCESS_FUNCTION(void *, calloc, size_t count, size_t size);
 PROCESS_FUNCTION(void *, realloc, void *block, size_t size);
+PROCESS_FUNCTION(void *, reallocarray, void *block, size_t count, size_t size);
 PROCESS_FUNCTION(void *, aligned_alloc, size_t align, size_t size);
 PROCESS_FUNCTION(void *, memalign, size_t align, size_t size);
 PROCESS_FUNCTION(int, posix_memalign, void **out, size_t align, size_t size);
+PROCESS_FUNCTION(void *, valloc, size_t size);
+PROCESS_FUNCTION(void *, pvalloc, size_t size);
 PROCESS_FUNCTION(size_t, malloc_usable_size, void *block);
 PROCESS_FUNCTION(void *, _Znwm, size_t size);
 PROCESS_FUNCTION(void *, _Znam, size_t size);
@@ -53,10 +57,30 @@ INLINE bool replace_differ(const void *process, const void *own)
     FORGET_ORIGIN(own);
     return process != own;
 }
-#define is_replaced(name) replace_differ((const void *)(uintptr_t)process_##name, hak_own_##name)
 
-/* Whether the C functions that others are derived from are not all hakmem's; the same of the operators. */
+/* Where programs at a fixed address take a function's address, that is the address of a stub in the program, to everybody:
+ * a bit for each name whose stub leads to hakmem. Settled by replace_find_stubs, before which a stub counts as replaced. */
+enum replace_name {
+#define X(name, base) REPLACE_##name,
+#define S(name)
+#include "symbols.def"
+#undef X
+#undef S
+    REPLACE_COUNT
+};
+extern uint64_t replace_stubs[(REPLACE_COUNT + 63) / 64];
+void replace_find_stubs(void) __attribute__((cold));
+
+INLINE bool replace_is_stub(enum replace_name name) { return replace_stubs[name / 64] >> name % 64 & 1; }
+#define is_replaced(name)                                                              \
+    (replace_differ((const void *)(uintptr_t)process_##name, hak_own_##name) && !replace_is_stub(REPLACE_##name))
+
+/* Whether the C functions that others are derived from are not all hakmem's; the same of the others that return memory, and of the operators. */
 INLINE bool replace_c(void) { return is_replaced(malloc) || is_replaced(free) || is_replaced(realloc); }
+INLINE bool replace_aligned(void)
+{
+    return is_replaced(aligned_alloc) || is_replaced(posix_memalign) || is_replaced(memalign);
+}
 INLINE bool replace_operators(void)
 {
     return is_replaced(_Znwm) || is_replaced(_Znam) || is_replaced(_ZdlPv) || is_replaced(_ZdaPv) ||
@@ -67,7 +91,9 @@ INLINE bool replace_operators(void)
 
 #else
 
+INLINE void replace_find_stubs(void) {}
 INLINE bool replace_c(void) { return false; }
+INLINE bool replace_aligned(void) { return false; }
 INLINE bool replace_operators(void) { return false; }
 
 #endif
@@ -90,7 +116,8 @@ void replace_start(void);
 /* Whether the block (or what is taken for one) is hakmem's: an exact look into the page map. */
 bool replace_owns(const void *block);
 
-/* Gives a block that is not hakmem's to the program's own free; false when there is none, or it came from there. */
+/* Give a block that is not hakmem's to the program's own function; false when there is none, or it came from there. */
 bool replace_free(void *block) __attribute__((cold));
+bool replace_realloc(void *block, size_t size, void **out) __attribute__((cold));
 
 #endif

@@ -35,7 +35,7 @@ LAYERS = [
 # System headers that declare no system call are for everyone; all others for os.c alone, or for the files named.
 PURE_HEADERS = {"errno.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h"}
 OTHER_HEADERS = {"dlfcn.h": ["new.c", "replace.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c", "archive.c"], "stdio.h": ["api.c"],
-                 "unwind.h": ["new.c"], "link.h": ["image.c"]}
+                 "unwind.h": ["new.c"], "link.h": ["image.c", "replace.c"]}
 SYSTEM_FILE = "os.c"
 # Stands before functions of libc that make system calls, and passes them on.
 FRONT_FILE = "front.c"
