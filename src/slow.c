@@ -102,6 +102,7 @@ void *malloc_slow(size_t size)
 void *malloc_slow_at(size_t size, uintptr_t site)
 {
     error_caller = site;
+    thread_start();
     bool zeroed;
     if (replace_stands_aside())
         return replace_runtime.malloc(size);
@@ -116,6 +117,7 @@ void *calloc_slow(size_t count, size_t size)
     ERROR_CALLER();
     size_t bytes;
     bool zeroed;
+    thread_start();
     if (replace_stands_aside())
         return replace_runtime.calloc(count, size);
     if (__builtin_mul_overflow(count, size, &bytes))
@@ -142,6 +144,7 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site)
     }
     if (replace_stands_aside())
         return align <= BLOCK_ALIGN ? replace_runtime.malloc(size) : replace_runtime.aligned_alloc(align, align_up(size, align));
+    thread_start();
     void *block = block_make(size, align, &zeroed, site);
     return LIKELY(block) ? block : out_of_memory();
 }

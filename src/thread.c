@@ -42,7 +42,7 @@ static struct cache *parked;         /* [lock] caches without a thread that hold
 _Atomic(uint32_t) thread_parked;     /* [lock to write] of them, and of those about to be parked: at most PARKED_MOST */
 static uint32_t cache_count;         /* [lock] ids given out */
 static _Atomic(size_t) attached_count; /* [lock to write] caches that a thread uses */
-static bool options_done;            /* [lock] */
+_Atomic(bool) thread_has_options;    /* [lock to write] */
 static bool fork_word_done;          /* [lock] */
 static bool exit_key_made;           /* written by the constructor */
 static pthread_key_t exit_key;       /* its destructor runs when a thread with a cache ends */
@@ -75,8 +75,8 @@ static void process_start(void)
             lock_watch(thread_fork_word);
         }
     }
-    if (!options_done && environ) {
-        options_done = true;
+    if (!load_relaxed(&thread_has_options) && environ) {
+        store_relaxed(&thread_has_options, true);
         options_read(environ);
         policy_start();
         profile_load();
@@ -88,6 +88,14 @@ static void process_start(void)
             report_open(&sites_report, (int)option(OPTION_SITES_FD));
             report_keep(&sites_report);
         }
+    }
+}
+
+void thread_start_now(void)
+{
+    if (lock_acquire()) {
+        process_start();
+        lock_release();
     }
 }
 
@@ -103,10 +111,7 @@ static void fork_child(void)
 
 static __attribute__((constructor(101))) void process_constructor(void)
 {
-    if (lock_acquire()) {
-        process_start();
-        lock_release();
-    }
+    thread_start_now();
     os_start();
     replace_start();
     if (__register_atfork)

@@ -22,6 +22,16 @@ struct cache *thread_cache(void);
 /* Threads that have a cache; of the moment. */
 size_t thread_count(void);
 
+/* Called by slow paths that allocate, before they ask for an option: the first block may be made before the constructor
+ * has run. */
+void thread_start_now(void);
+extern _Atomic(bool) thread_has_options;
+INLINE void thread_start(void)
+{
+    if (UNLIKELY(!load_relaxed(&thread_has_options))) /* relaxed: set before there are other threads */
+        thread_start_now();
+}
+
 /* Called by slow paths before they look at anything shared. */
 void thread_repair(void);
 INLINE void thread_check_fork(void)

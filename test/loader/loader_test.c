@@ -84,6 +84,8 @@ static void test_constructors_and_destructors(void **state)
     must_run_well(EARLY_PROGRAM, "quick_exit", g_preloaded);
     must_run_well(EARLY_PROGRAM, "_exit", g_preloaded);
     must_run_well(STATIC_OBJECTS_PROGRAM, NULL, g_preloaded);
+    static const char *const checked[] = {"LD_PRELOAD=" HAKMEM_LIBRARY, "HAKMEM_CHECK=1", NULL};
+    must_run_well(EARLY_PROGRAM, "return", checked);
 }
 
 /* ---- Environments ------------------------------------------------------------------------------------------------ */
