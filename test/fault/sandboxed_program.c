@@ -7,7 +7,8 @@
  *   LIST    malloc           everything that neither libc's malloc nor this program needs
  *           service          what systemd's @system-service lacks, as of Debian 12, and process_madvise
  *           arguments        advice to madvise that libc's malloc never gives, mappings that it never asks for (OpenSSH)
- *   ACTION  kill, or the number of an error
+ *           purges           madvise and process_madvise
+ *   ACTION  kill, or the number of an error; 0: they say yes and do nothing
  *
  * sandboxed_program noproc: the workload where nothing is mounted at /proc.
  * SPDX-License-Identifier: MIT */
@@ -91,7 +92,10 @@ static void forbid(enum filter_way way, const char *list, const char *action_tex
 {
     bool kills = strcmp(action_text, "kill") == 0;
     unsigned action = kills ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ERRNO | (unsigned)atoi(action_text);
-    if (strcmp(list, "service") == 0) {
+    if (strcmp(list, "purges") == 0) {
+        static const long purges[] = {SYS_madvise, SYS_process_madvise};
+        filter_these(way, action, purges, COUNT_OF(purges));
+    } else if (strcmp(list, "service") == 0) {
         filter_these(way, action, g_no_service, COUNT_OF(g_no_service));
     } else if (strcmp(list, "arguments") == 0) {
         forbid_arguments(way, action);
