@@ -20,6 +20,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -157,5 +158,14 @@ long front_syscall(long number, SIX_MORE)
         os_sandbox_shut();
     TAIL_CALL return next_syscall(number, a, b, c, d, e, f);
 }
+
+#endif
+
+#if defined(__aarch64__)
+
+/* For libgcc, which asks at the start whether the processor has atomic instructions. glibc's function of the name is no more
+ * than this, and not every libc has it. */
+unsigned long __getauxval(unsigned long type) __attribute__((visibility("hidden")));
+unsigned long __getauxval(unsigned long type) { return getauxval(type); }
 
 #endif
