@@ -212,7 +212,7 @@ static enum os_sandbox sandbox_now(void)
     uint8_t now = load_relaxed(&os_sandbox), asked = OS_SANDBOX_ASK;
     if (now != OS_SANDBOX_ASK)
         return now;
-    now = sandbox_ask();
+    now = (uint8_t)sandbox_ask();
     /* Unless a filter has come meanwhile, or another thread has asked. */
     bool is_first = atomic_compare_exchange_strong_explicit(&os_sandbox, &asked, now, memory_order_relaxed, memory_order_relaxed);
     return is_first ? now : asked;
