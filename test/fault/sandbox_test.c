@@ -67,6 +67,17 @@ static void test_forbidden_by_the_parent(void **state)
     must_live("exec", "service");
 }
 
+/* Where nobody tells, nothing is risked. */
+static void test_forbidden_where_nobody_tells(void **state)
+{
+    static const char *const changes[] = {"LD_PRELOAD", NULL};
+    char *const arguments[] = {(char *)OPENED_PROGRAM, getenv("LD_PRELOAD"), NULL};
+    struct child_result result;
+    (void)state;
+    child_exec(arguments, environment_with(changes), SECONDS, &result);
+    must_end_well(&result, "hakmem opened by dlopen");
+}
+
 /* As under qemu-user before 7.1: what calloc returns is zero all the same, which the program looks at. */
 static void test_purges_only_say_yes(void **state)
 {
@@ -96,6 +107,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forbidden_by_itself),    cmocka_unit_test(test_forbidden_before_constructors),
         cmocka_unit_test(test_forbidden_by_argument),  cmocka_unit_test(test_forbidden_by_the_parent),
+        cmocka_unit_test(test_forbidden_where_nobody_tells),
         cmocka_unit_test(test_purges_only_say_yes),    cmocka_unit_test(test_without_proc),
     };
     return RUN_TESTS(tests);
