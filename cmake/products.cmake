@@ -34,8 +34,7 @@ add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object> src/front.c)
 target_link_libraries(hakmem PRIVATE hakmem_codegen -lgcc $<TARGET_FILE:hakmem-libc>)
 add_dependencies(hakmem hakmem-libc)
 set_target_properties(hakmem PROPERTIES
-    LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${exports}
-    SKIP_BUILD_RPATH ON)
+    LINKER_LANGUAGE C SKIP_BUILD_RPATH ON VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${exports})
 # noseparate-code: about four pages of memory fewer in every process. gc-sections: internal functions that are inlined
 # wherever they are called, or that only tests call, are left out (-ffunction-sections).
 target_link_options(hakmem PRIVATE

@@ -196,6 +196,16 @@ HAK_PUBLIC int mallopt(int parameter, int value)
     return 1;
 }
 
+#ifndef __GLIBC__ /* whose malloc.h has them */
+#define FIELDS(T) \
+    {             \
+        T arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost; \
+    }
+struct mallinfo FIELDS(int);
+struct mallinfo2 FIELDS(size_t);
+#undef FIELDS
+#endif
+
 HAK_PUBLIC COLD struct mallinfo2 mallinfo2(void)
 {
     struct stats stats;

@@ -92,6 +92,21 @@ static int plain_prctl(int option, long a, long b, long c, long d)
 __attribute__((used)) static long (*next_syscall)(long number, SIX_MORE) __asm__("front_next_syscall") = plain_syscall;
 static int (*next_prctl)(int option, long a, long b, long c, long d) = plain_prctl;
 
+/* The program's prctl and syscall may be others: its own, or libc's where this library was opened by dlopen. */
+#define OWN(name)                                                                  \
+    __asm__(".hidden front_own_" #name "\n\t.set front_own_" #name ", " #name);     \
+    extern const char front_own_##name[] __attribute__((visibility("hidden")));      \
+    extern const char front_any_##name[] __asm__(#name) __attribute__((visibility("default")));
+OWN(prctl)
+OWN(syscall)
+
+static bool is_own(const char *any, const char *own)
+{
+    FORGET_ORIGIN(any);
+    FORGET_ORIGIN(own);
+    return any == own;
+}
+
 __attribute__((constructor)) static void front_constructor(void)
 {
     void *next = next_function("syscall");
@@ -100,7 +115,8 @@ __attribute__((constructor)) static void front_constructor(void)
     next = next_function("prctl");
     if (next)
         next_prctl = (int (*)(int, long, long, long, long))next;
-    os_sandbox_watch();
+    if (is_own(front_any_prctl, front_own_prctl) && is_own(front_any_syscall, front_own_syscall))
+        os_sandbox_watch();
 }
 
 HAK_PUBLIC TAIL_CALLS int front_prctl(int option, long a, long b, long c, long d) __asm__("prctl");
@@ -145,11 +161,10 @@ long front_syscall(long number, SIX_MORE)
 
 #endif
 
-/* ---- For the compiler's own library ------------------------------------------------------------------------------ */
-
 #if defined(__aarch64__)
 
-/* glibc's name, by which it asks whether the processor has atomic instructions of the newer kind; musl's is the other. */
+/* For libgcc, which asks at the start whether the processor has atomic instructions. glibc's function of the name is no more
+ * than this, and not every libc has it. */
 unsigned long __getauxval(unsigned long type) __attribute__((visibility("hidden")));
 unsigned long __getauxval(unsigned long type) { return getauxval(type); }
 

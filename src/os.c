@@ -71,7 +71,14 @@ static int call4(long number, long a, long b, long c, long d)
     return error_of(system_call(number, a, b, c, d, 0, 0));
 }
 
-size_t os_page_size(void) { return getauxval(AT_PAGESZ); }
+/* Others may stand before getauxval, too: it is called at the start, mostly, and not within each call of malloc. */
+size_t os_page_size(void)
+{
+    static _Atomic(size_t) page_size; /* relaxed: the same whoever asks */
+    if (UNLIKELY(load_relaxed(&page_size) == 0))
+        store_relaxed(&page_size, getauxval(AT_PAGESZ));
+    return load_relaxed(&page_size);
+}
 
 /* ---- Calls that others watch ------------------------------------------------------------------------------------- */
 
@@ -109,11 +116,29 @@ static uint64_t first_code(const void *function)
     return code;
 }
 
+/* Whether a function begins by going elsewhere: constructors of libraries that the program needs run before ours. Libc's own
+ * functions of these names do not begin so; if one does, it is called, which is right, too. */
+static bool is_diverted(uint64_t code)
+{
+#if defined(__x86_64__)
+    if ((uint32_t)code == 0xfa1e0ff3) /* endbr64 */
+        code >>= 32;
+    uint8_t first = (uint8_t)code, second = (uint8_t)(code >> 8);
+    bool loads_address = (first | 1) == 0x49 && (second & 0xf8) == 0xb8; /* movabs $address, register */
+    return first == 0xe9 || first == 0xeb || loads_address || (first == 0xff && second == 0x25);
+#else
+    uint32_t first = (uint32_t)code;
+    return (first & 0xfc000000) == 0x14000000 || (first & 0xff000000) == 0x58000000; /* b; ldr register, address */
+#endif
+}
+
 void os_start(void)
 {
     for (unsigned which = 0; which < WATCHED_COUNT; which++) {
-        as_at_start[which].function = watched_function(which);
-        as_at_start[which].code = first_code(as_at_start[which].function);
+        const void *function = watched_function(which);
+        uint64_t code = first_code(function);
+        as_at_start[which].function = function;
+        as_at_start[which].code = is_diverted(code) ? ~code : code;
     }
 }
 
@@ -157,7 +182,15 @@ static int call_mremap(void *address, size_t old_size, size_t new_size, int flag
 
 /* ---- Calls that a filter may make fatal -------------------------------------------------------------------------- */
 
-_Atomic(uint8_t) os_sandbox;
+_Atomic(uint8_t) os_sandbox = OS_SANDBOX_UNKNOWN;
+
+void os_sandbox_watch(void)
+{
+    uint8_t unknown = OS_SANDBOX_UNKNOWN;
+    atomic_compare_exchange_strong_explicit(&os_sandbox, &unknown, OS_SANDBOX_ASK, memory_order_relaxed, memory_order_relaxed);
+}
+
+static bool is_shut(void) { return load_relaxed(&os_sandbox) == OS_SANDBOX_SHUT; }
 
 static int file_open(const char *path, int flags, int *fd);
 static size_t file_read(int fd, char *buffer, size_t size, int *error);
@@ -194,15 +227,15 @@ static enum os_sandbox sandbox_now(void)
 /* Asked for once, at the start: later a filter of the program's own may forbid the call. */
 size_t os_memory_size(void)
 {
-    static _Atomic(size_t) memory_size; /* relaxed: the same whoever finds it out */
-    static _Atomic(bool) is_known;
+    static _Atomic(size_t) memory_size = SIZE_MAX; /* not known. Relaxed: the same whoever finds it out */
     struct sysinfo info;
-    if (load_relaxed(&is_known))
-        return load_relaxed(&memory_size);
-    if (call4(SYS_sysinfo, (long)&info, 0, 0, 0) == 0)
-        store_relaxed(&memory_size, (size_t)info.totalram * info.mem_unit);
-    store_relaxed(&is_known, true);
-    return load_relaxed(&memory_size);
+    size_t size = load_relaxed(&memory_size);
+    if (size == SIZE_MAX) {
+        bool known = !is_shut() && call4(SYS_sysinfo, (long)&info, 0, 0, 0) == 0;
+        size = known ? (size_t)info.totalram * info.mem_unit : 0;
+        store_relaxed(&memory_size, size);
+    }
+    return size;
 }
 
 static int map_at(void *hint, size_t size, char **out)
@@ -244,35 +277,34 @@ int os_map(size_t size, size_t align, void *hint, void **out)
 int os_unmap(void *address, size_t size) { return call_munmap(address, size); }
 
 /* Whether MADV_DONTNEED does what it says: emulators and sandboxes take it for advice that may be ignored (qemu-user
- * before 7.1). */
-static _Atomic(uint8_t) purge_verdict; /* relaxed: of the moment; whoever comes meanwhile finds out the same */
+ * before 7.1). A filter of the program's own is looked at anew. */
 enum { PURGE_UNKNOWN, PURGE_IS_TRUE, PURGE_IS_FALSE };
+static _Atomic(uint8_t) purge_verdicts[2]; /* [shut] relaxed: of the moment; whoever comes meanwhile finds out the same */
 
 /* Looks at memory that is known to contain something. */
-static COLD int purge_first(void *address, size_t size)
+static COLD int purge_first(void *address, size_t size, _Atomic(uint8_t) *verdict)
 {
     volatile char *mark = address;
     char before = *mark;
     *mark = 1;
     int error = call_madvise(address, size, MADV_DONTNEED);
-    if (error) {
-        *mark = before;
-        return error;
-    }
-    bool is_true = *mark == 0;
-    store_relaxed(&purge_verdict, is_true ? PURGE_IS_TRUE : PURGE_IS_FALSE);
+    bool is_true = !error && *mark == 0;
+    if (!error)
+        store_relaxed(verdict, is_true ? PURGE_IS_TRUE : PURGE_IS_FALSE);
     if (!is_true)
         *mark = before;
-    return is_true ? 0 : ENOSYS;
+    return is_true || error ? error : ENOSYS;
 }
 
 int os_purge(void *address, size_t size)
 {
-    uint8_t verdict = load_relaxed(&purge_verdict);
-    if (UNLIKELY(verdict != PURGE_IS_TRUE))
-        return verdict == PURGE_IS_FALSE ? ENOSYS : size > 0 ? purge_first(address, size) : 0;
-    /* Not MADV_FREE: it leaves the memory in RSS until the system is short, which users see as a leak. */
-    return call_madvise(address, size, MADV_DONTNEED);
+    _Atomic(uint8_t) *verdict = &purge_verdicts[is_shut()];
+    if (LIKELY(load_relaxed(verdict) == PURGE_IS_TRUE))
+        /* Not MADV_FREE: it leaves the memory in RSS until the system is short, which users see as a leak. */
+        return call_madvise(address, size, MADV_DONTNEED);
+    if (load_relaxed(verdict) == PURGE_IS_FALSE)
+        return ENOSYS;
+    return size > 0 ? purge_first(address, size, verdict) : 0;
 }
 
 _Static_assert(sizeof(struct os_range) == sizeof(struct iovec) &&
@@ -282,7 +314,7 @@ _Static_assert(sizeof(struct os_range) == sizeof(struct iovec) &&
 /* Only where it is known not to be fatal, and to do what it says, and where nobody watches the call that it replaces. */
 static bool may_purge_together(void)
 {
-    return load_relaxed(&purge_verdict) == PURGE_IS_TRUE && !is_watched(WATCHED_madvise) && sandbox_now() == OS_SANDBOX_NONE;
+    return load_relaxed(&purge_verdicts[false]) == PURGE_IS_TRUE && !is_watched(WATCHED_madvise) && sandbox_now() == OS_SANDBOX_NONE;
 }
 
 uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
@@ -305,10 +337,13 @@ uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
     return purged;
 }
 
-int os_populate(void *address, size_t size)
+/* Advice that libc's malloc never gives: filters may tell by the argument (OpenSSH's does). */
+static int advise(void *address, size_t size, int advice)
 {
-    return call_madvise(address, size, MADV_POPULATE_WRITE);
+    return is_shut() ? EPERM : call_madvise(address, size, advice);
 }
+
+int os_populate(void *address, size_t size) { return advise(address, size, MADV_POPULATE_WRITE); }
 
 /* Of up to LOOK_PAGES pages; 0 where the system does not say. */
 enum { LOOK_PAGES = 512 };
@@ -345,7 +380,7 @@ size_t os_resident(void *address, size_t size)
 {
     enum os_sandbox now = sandbox_now();
     size_t page = os_page_size(), pages = size / page, resident = 0;
-    for (size_t done = 0; done < pages && now != OS_SANDBOX_SHUT; done += LOOK_PAGES) {
+    for (size_t done = 0; done < pages && now >= OS_SANDBOX_OLD; done += LOOK_PAGES) {
         const char *start = (char *)address + done * page;
         size_t some = min_size(pages - done, LOOK_PAGES);
         resident += now == OS_SANDBOX_NONE ? resident_by_call(start, some) : resident_by_file(start, some);
@@ -355,7 +390,7 @@ size_t os_resident(void *address, size_t size)
 
 int os_prefer_huge(void *address, size_t size, bool huge)
 {
-    return call_madvise(address, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    return advise(address, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 int os_resize(void *address, size_t old_size, size_t new_size)
@@ -373,7 +408,7 @@ COLD int os_map_wiped_on_fork(void **out)
     int error = os_map(os_page_size(), 1, NULL, out);
     if (error)
         return error;
-    error = call_madvise(*out, os_page_size(), MADV_WIPEONFORK);
+    error = advise(*out, os_page_size(), MADV_WIPEONFORK);
     if (error)
         os_unmap(*out, os_page_size());
     return error;
@@ -451,7 +486,7 @@ uint32_t os_thread_id(void) { return (uint32_t)system_call(SYS_gettid, 0, 0, 0, 
 
 bool os_thread_exists(uint32_t thread_id)
 {
-    return call4(SYS_tgkill, (long)os_process_id(), (long)thread_id, 0, 0) != ESRCH;
+    return is_shut() || call4(SYS_tgkill, (long)os_process_id(), (long)thread_id, 0, 0) != ESRCH;
 }
 
 /* The kernel's set of signals. */
@@ -542,6 +577,9 @@ static int file_open(const char *path, int flags, int *fd)
 {
     enum { MODE = 0644 };
     long result;
+    *fd = -1;
+    if (is_shut())
+        return EPERM;
     do
         result = system_call(SYS_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, MODE, 0, 0);
     while (error_of(result) == EINTR);

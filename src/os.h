@@ -4,8 +4,8 @@
  * the result is 0 or an errno value; errno itself is never touched, because the calls are made without libc's wrappers
  * (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the allocator), but where
  * somebody watches libc's munmap, madvise and mremap.
- * All are safe in any thread and in a signal handler. Which call is made when, and what happens where it fails, is fatal or
- * does nothing, stands in docs/system-calls.md. */
+ * All are safe in any thread and in a signal handler. src/system_calls.def lists the calls, docs/system-calls.md tells what
+ * happens where one fails, is fatal, or does nothing. */
 #ifndef HAK_OS_H
 #define HAK_OS_H
 
@@ -15,17 +15,19 @@
 /* At the start, while there is one thread: notes what libc's functions look like before anybody watches them. */
 void os_start(void);
 
-/* A filter may make system calls fatal. Nothing but what libc's malloc calls, too, is called before os_sandbox_watch has said
- * that any filter which the program installs will be told of, and after os_sandbox_shut, which says that one is about to be. */
+/* A filter may make system calls fatal, so what stands beyond those that libc's malloc makes, too, depends on what is known
+ * of filters. os_sandbox_watch says that any filter which the program installs from now on will be told of, os_sandbox_shut
+ * that one is about to be; nothing opens what has been shut. */
 enum os_sandbox {
-    OS_SANDBOX_SHUT, /* a filter of the program's own may be there */
-    OS_SANDBOX_ASK,  /* none has come so far; whether there was one at the start is not known yet */
-    OS_SANDBOX_OLD,  /* there was one at the start: what the loader needed is allowed */
+    OS_SANDBOX_SHUT,    /* the program installs a filter: nothing but libc's malloc's own calls */
+    OS_SANDBOX_UNKNOWN, /* nobody tells: no calls that known filters lack */
+    OS_SANDBOX_ASK,     /* none has come so far; whether there was one at the start is not known yet */
+    OS_SANDBOX_OLD,     /* there was one at the start: what the loader needed is allowed */
     OS_SANDBOX_NONE
 };
 extern _Atomic(uint8_t) os_sandbox; /* relaxed: the calls that it is about order nothing */
-INLINE void os_sandbox_watch(void) { store_relaxed(&os_sandbox, OS_SANDBOX_ASK); }
 INLINE void os_sandbox_shut(void) { store_relaxed(&os_sandbox, OS_SANDBOX_SHUT); }
+void os_sandbox_watch(void);
 
 /* Any system call: its result, or minus an errno value. */
 long os_call(long number, long a, long b, long c, long d, long e, long f);
@@ -97,7 +99,7 @@ uint32_t os_user_id(void);
 /* The path by which the program was started. */
 const char *os_program(void);
 uint32_t os_thread_id(void);
-/* False when no thread of this process has the id. */
+/* False when no thread of this process has the id, as far as may be asked. */
 bool os_thread_exists(uint32_t thread_id);
 
 /* Writes all of it, or as much as can be written; no signal comes of that. */

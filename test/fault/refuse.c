@@ -4,15 +4,12 @@
  */
 #include "refuse.h"
 
+#include "filter.h"
 #include "support.h"
 
 #include <errno.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -101,10 +98,9 @@ static void trap_handler(int number, siginfo_t *info, void *argument)
     errno = saved;
 }
 
-static void filter_install(long number, unsigned action)
+static void calls_filter(long number, unsigned action)
 {
     uint64_t passed = (uint64_t)(uintptr_t)refuse_passed;
-    /* prctl itself is refused only after the filter is in place. */
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 0, 7),
@@ -117,12 +113,10 @@ static void filter_install(long number, unsigned action)
         BPF_STMT(BPF_RET | BPF_K, action),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    struct sock_fprog program = {COUNT_OF(code), code};
-    must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "PR_SET_NO_NEW_PRIVS: errno %d", errno);
-    must(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0, "PR_SET_SECCOMP: errno %d", errno);
+    filter_install(FILTER_UNSEEN, code, COUNT_OF(code));
 }
 
-void refuse_always(long number, int error) { filter_install(number, SECCOMP_RET_ERRNO | (unsigned)error); }
+void refuse_always(long number, int error) { calls_filter(number, SECCOMP_RET_ERRNO | (unsigned)error); }
 
 void refuse_counted(long number, int error, size_t first, size_t count)
 {
@@ -131,5 +125,5 @@ void refuse_counted(long number, int error, size_t first, size_t count)
     g_first = first;
     g_count = count;
     must(sigaction(SIGSYS, &action, NULL) == 0, "sigaction: errno %d", errno);
-    filter_install(number, SECCOMP_RET_TRAP);
+    calls_filter(number, SECCOMP_RET_TRAP);
 }

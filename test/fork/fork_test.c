@@ -20,6 +20,10 @@
 
 #include <cmocka.h>
 
+#ifndef sigev_notify_thread_id /* musl has the name, glibc 2.36 not */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
 enum { CHURNERS = 3, CHILD_SECONDS = 10, CASE_SECONDS = 60 };
 
 /* ---- Threads that keep the allocator busy ------------------------------------------------------------------------ */
@@ -270,7 +274,7 @@ static void fork_in_handler_body(void *argument)
     g_handler_fork = forks->fork;
     sigaction(SIGUSR1, &action, NULL);
     churners_start(threads);
-    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
     must(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, "timer_create: %s", strerror(errno));
     struct churn churn;
     uint64_t random = 1;

@@ -2,7 +2,8 @@
 """What the built library looks like from outside, as readelf sees it: exported names, thread-local storage, what it
 needs and what it must not have.
 
-    elf_test.py --library libhakmem.so --archive libhakmem.a --table src/symbols.def --golden symbols.txt [--update]
+    elf_test.py --library libhakmem.so --archive libhakmem.a --table src/symbols.def --libc src/libc.def
+                --golden symbols.txt [--update]
 
 --update writes the golden list anew from what the library exports.
 SPDX-License-Identifier: MIT"""
@@ -13,17 +14,14 @@ import sys
 
 TLS_BYTES_MAX = 64
 
-# Functions that a preloaded malloc must not call by name: another library may replace them and allocate in turn, or
-# they allocate themselves.
+# Functions that a preloaded malloc must not call by name, whatever src/libc.def says: another library may replace them and
+# allocate in turn, or they allocate themselves. munmap, madvise and mremap are not among them: the library looks at their
+# addresses and at their code, and calls them only where somebody has put other code there to be told (src/os.c).
 FORBIDDEN_IMPORTS = {
     "dlopen", "getenv", "secure_getenv", "sysconf", "syscall", "abort", "raise", "printf", "sbrk", "brk",
-    "mmap", "mmap64", "munmap", "mremap", "madvise", "mprotect", "open", "open64", "openat", "read", "write", "close",
+    "mmap", "mmap64", "mprotect", "open", "open64", "openat", "read", "write", "close", "clock_gettime",
     "pthread_mutex_lock", "__tls_get_addr", "malloc", "free", "calloc", "realloc",
 }
-
-# Called by name, but only when operator new has failed and nothing is held (src/new.c), to find a C++ runtime that was
-# loaded after the library. Weak, because it is not in the libc of every static program.
-WEAK_IMPORTS = {"dlsym"}
 
 failures = []
 
@@ -41,11 +39,21 @@ def readelf(*arguments):
     return subprocess.run(["readelf", "-W", *arguments], check=True, capture_output=True, text=True).stdout
 
 
+def table_text(path):
+    with open(path, encoding="utf-8") as file:
+        return re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
+
+
 def table_names(path):
     """The names of the X(name, base) rows of the table, and of the S(name) rows: those of the shared library only."""
-    with open(path, encoding="utf-8") as file:
-        text = re.sub(r"/\*.*?\*/", "", file.read(), flags=re.DOTALL)
+    text = table_text(path)
     return set(re.findall(r"\bX\((\w+), \w+\)", text)), set(re.findall(r"\bS\((\w+)\)", text))
+
+
+def libc_names(path):
+    """The names of src/libc.def, with the binding that a reference to each has."""
+    return {name: "WEAK" if kind == "W" else "GLOBAL"
+            for kind, name in re.findall(r"\b([XDW])\((\w+)\)", table_text(path))}
 
 
 def symbols(listing):
@@ -83,12 +91,22 @@ def check_names(options):
 
 
 def check_imports(options):
+    """What it takes from libc: the functions of the table, those that may be missing weakly, and no version of any, so
+    that every glibc and musl has them."""
     listing = readelf("--dyn-syms", options.library)
-    imported = {name.split("@")[0]: binding for name, _, binding, _, defined in symbols(listing) if not defined}
-    bad = sorted(set(imported) & FORBIDDEN_IMPORTS)
+    imported = {name: binding for name, _, binding, _, defined in symbols(listing) if not defined}
+    allowed = libc_names(options.libc)
+    bad = sorted((set(imported) | set(allowed)) & FORBIDDEN_IMPORTS)
     expect(not bad, f"the library calls {bad} by name: other libraries may replace them and call malloc")
-    for name in sorted(WEAK_IMPORTS & set(imported)):
-        expect(imported[name] == "WEAK", f"{name}: expected a weak reference, saw {imported[name]}")
+    expect_same(f"imported names, compared with {options.libc}", set(imported), set(allowed) & set(imported))
+    # What a compiler need not call, and what only some compilers' start files have.
+    rare = {name for name in allowed if re.match(r"mem\w+|strlen|_ITM_\w+|__gmon_start__|__cxa_finalize", name)}
+    expect_same(f"names of {options.libc} that are not imported", set(allowed) - set(imported) - rare, set())
+    for name, binding in sorted(imported.items()):
+        wanted = allowed.get(name, binding)
+        expect(binding == wanted, f"{name}: expected a {wanted} reference, saw {binding}")
+    versions = readelf("--version-info", options.library)
+    expect("needs section" not in versions, f"the library asks for versions of symbols:\n{versions}")
 
 
 def check_dynamic(options):
@@ -127,7 +145,7 @@ def check_relocations(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("library", "archive", "table", "golden"):
+    for name in ("library", "archive", "table", "libc", "golden"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--update", action="store_true")
     options = parser.parse_args()

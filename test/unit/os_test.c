@@ -10,12 +10,18 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "filter.h"
 #include "os.h"
 
 enum { UNTOUCHED = 4242 };
@@ -182,6 +188,305 @@ static void test_wiped_on_fork(void **state)
     assert_int_equal(os_unmap(word, os_page_size()), 0);
 }
 
+/* ---- What is resident -------------------------------------------------------------------------------------------- */
+
+enum { LOOKED_AT = 1200 }; /* pages of memory: more than are looked at in one piece */
+
+/* Touches some pages of memory; returns how many bytes. */
+static size_t touch_some(char *start)
+{
+    uint64_t random = 5;
+    size_t touched = 0;
+    for (size_t i = 0; i < LOOKED_AT; i++)
+        if (random_next(&random) % 3 == 0) {
+            start[i * os_page_size()] = 1;
+            touched += os_page_size();
+        }
+    return touched;
+}
+
+/* os_resident with what is known of filters. */
+static size_t resident_when(enum os_sandbox known, char *start, size_t size)
+{
+    uint8_t before = load_relaxed(&os_sandbox);
+    store_relaxed(&os_sandbox, known);
+    size_t resident = os_resident(start, size);
+    store_relaxed(&os_sandbox, before);
+    return resident;
+}
+
+static void test_resident_by_call_and_by_file(void **state)
+{
+    (void)state;
+    size_t page = os_page_size(), size = LOOKED_AT * page;
+    char *start = map(size, page);
+    must(madvise(start, size, MADV_NOHUGEPAGE) == 0 || errno == EINVAL, "madvise: %s", strerror(errno));
+    errno = UNTOUCHED;
+    size_t touched = touch_some(start);
+    assert_int_equal(resident_when(OS_SANDBOX_NONE, start, size), touched);
+    assert_int_equal(resident_when(OS_SANDBOX_OLD, start, size), touched);
+    for (size_t i = 0; i < LOOKED_AT; i += 7)
+        assert_int_equal(resident_when(OS_SANDBOX_NONE, start + i * page, page),
+                         resident_when(OS_SANDBOX_OLD, start + i * page, page));
+    assert_int_equal(resident_when(OS_SANDBOX_SHUT, start, size), 0);
+    assert_int_equal(resident_when(OS_SANDBOX_UNKNOWN, start, size), 0);
+    assert_int_equal(os_unmap(start, size), 0);
+}
+
+/* ---- Filters ----------------------------------------------------------------------------------------------------- */
+
+static void in_child(void (*body)(void), const char *what)
+{
+    pid_t child = child_fork(20);
+    if (child == 0) {
+        body();
+        _exit(0);
+    }
+    child_join(child, what);
+}
+
+static void kill_at(long number) { filter_these(FILTER_UNSEEN, SECCOMP_RET_KILL_PROCESS, &number, 1); }
+
+static void nothing_opens_what_is_shut(void)
+{
+    store_relaxed(&os_sandbox, OS_SANDBOX_UNKNOWN);
+    os_sandbox_watch();
+    must(load_relaxed(&os_sandbox) == OS_SANDBOX_ASK, "filters are not watched");
+    os_sandbox_shut();
+    os_sandbox_watch();
+    must(load_relaxed(&os_sandbox) == OS_SANDBOX_SHUT, "a watch opens what was shut");
+}
+
+static void must_find(enum os_sandbox expected)
+{
+    char *page = map(os_page_size(), 1);
+    store_relaxed(&os_sandbox, OS_SANDBOX_ASK);
+    os_resident(page, os_page_size());
+    uint8_t found = load_relaxed(&os_sandbox);
+    must(found == expected, "expected to find %d, found %d", expected, found);
+}
+
+static void no_filter_is_found(void) { must_find(OS_SANDBOX_NONE); }
+
+static void a_filter_is_found(void)
+{
+    kill_at(SYS_mincore);
+    must_find(OS_SANDBOX_OLD);
+}
+
+/* What cannot be read may have said that there is one. */
+static void an_unreadable_status_is_a_filter(void)
+{
+    long number = SYS_openat;
+    filter_these(FILTER_UNSEEN, SECCOMP_RET_ERRNO | EACCES, &number, 1);
+    must_find(OS_SANDBOX_OLD);
+}
+
+static void test_what_is_known_of_filters(void **state)
+{
+    (void)state;
+    in_child(nothing_opens_what_is_shut, "what is shut");
+    in_child(a_filter_is_found, "a filter");
+    in_child(an_unreadable_status_is_a_filter, "an unreadable status");
+    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == 0) /* not in a container */
+        in_child(no_filter_is_found, "no filter");
+}
+
+static void shut_makes_no_other_call(void)
+{
+    static const long others[] = {SYS_mincore, SYS_process_madvise, SYS_openat, SYS_pread64, SYS_sysinfo, SYS_tgkill};
+    size_t page = os_page_size();
+    char *start = map(4 * page, page);
+    memset(start, 7, 4 * page);
+    os_sandbox_shut();
+    filter_these(FILTER_UNSEEN, SECCOMP_RET_KILL_PROCESS, others, COUNT_OF(others));
+    must(os_populate(start, page) == EPERM, "advice is given");
+    must(os_prefer_huge(start, page, true) == EPERM, "advice is given");
+    must(os_resident(start, page) == 0, "something is known to be resident");
+    must(os_open("/proc/self/maps") == -1, "a file is opened");
+    must(os_thread_exists(1), "a thread is looked for");
+    os_memory_size();
+    struct os_range ranges[2] = {{start, page}, {start + 2 * page, page}};
+    must(os_purge_all(ranges, 2) == 3, "nothing is purged");
+    must(start[0] == 0 && start[page] == 7 && start[2 * page] == 0, "something else is purged");
+}
+
+static void test_shut(void **state)
+{
+    (void)state;
+    in_child(shut_makes_no_other_call, "shut");
+}
+
+static void memory_is_asked_for_once(void)
+{
+    size_t before = os_memory_size();
+    must(before >= 64 * MIB, "the system has %zu bytes", before);
+    kill_at(SYS_sysinfo);
+    must(os_memory_size() == before, "it has another size now");
+}
+
+static void test_memory_size(void **state)
+{
+    (void)state;
+    in_child(memory_is_asked_for_once, "the size of memory");
+}
+
+/* ---- A system that only says yes --------------------------------------------------------------------------------- */
+
+static void say_yes_to(long number) { filter_these(FILTER_UNSEEN, SECCOMP_RET_ERRNO | 0, &number, 1); }
+
+static void must_not_be_purged(char *start)
+{
+    must(os_purge(start, os_page_size()) == ENOSYS, "a purge that did nothing succeeded");
+    must(bytes_check(start, os_page_size(), 7) == os_page_size(), "the contents have changed");
+    struct os_range ranges[2] = {{start, os_page_size()}, {start, 0}};
+    must((os_purge_all(ranges, 2) & 1) == 0, "a purge that did nothing succeeded among others");
+}
+
+static char *dirty_page(void)
+{
+    char *start = map(os_page_size(), 1);
+    memset(start, 7, os_page_size());
+    return start;
+}
+
+static void purges_do_nothing(void)
+{
+    char *start = dirty_page();
+    say_yes_to(SYS_madvise);
+    for (unsigned i = 0; i < 3; i++)
+        must_not_be_purged(start);
+}
+
+/* They did something so far: a filter of the program's own is another system. */
+static void purges_do_nothing_any_more(void)
+{
+    must(os_purge(dirty_page(), os_page_size()) == 0, "the first purge failed");
+    long number = SYS_madvise;
+    os_sandbox_shut();
+    filter_these(FILTER_UNSEEN, SECCOMP_RET_ERRNO | 0, &number, 1);
+    must_not_be_purged(dirty_page());
+}
+
+static void purges_together_do_nothing(void)
+{
+    char *first = dirty_page(), *second = dirty_page();
+    store_relaxed(&os_sandbox, OS_SANDBOX_NONE);
+    must(os_purge(dirty_page(), os_page_size()) == 0, "the first purge failed");
+    say_yes_to(SYS_process_madvise);
+    struct os_range ranges[2] = {{first, os_page_size()}, {second, os_page_size()}};
+    uint32_t purged = os_purge_all(ranges, 2);
+    must(purged == 3 && *first == 0 && *second == 0, "purged: %#x, read: %d %d", (unsigned)purged, *first, *second);
+}
+
+/* A failure of the first says nothing of the others, and leaves what was there. */
+static void the_first_purge_fails(void)
+{
+    char *start = dirty_page();
+    must(mlock(start, os_page_size()) == 0 || errno == ENOMEM || errno == EPERM, "mlock: %s", strerror(errno));
+    int error = os_purge(start, os_page_size());
+    must(error == 0 || (error == EINVAL && bytes_check(start, os_page_size(), 7) == os_page_size()), "errno %d", error);
+    must(os_purge(dirty_page(), os_page_size()) == 0, "the second failed, too");
+}
+
+static void test_purges_that_do_nothing(void **state)
+{
+    (void)state;
+    in_child(purges_do_nothing, "purges that do nothing");
+    in_child(purges_do_nothing_any_more, "purges that do nothing any more");
+    in_child(purges_together_do_nothing, "purges of many that do nothing");
+    in_child(the_first_purge_fails, "a first purge that fails");
+}
+
+/* ---- Others who watch -------------------------------------------------------------------------------------------- */
+
+static const char *g_told;
+static unsigned g_told_count;
+
+static int told_munmap(void *address, size_t size)
+{
+    g_told = "munmap", g_told_count++;
+    return (int)syscall(SYS_munmap, address, size);
+}
+
+static int told_madvise(void *address, size_t size, int advice)
+{
+    g_told = "madvise", g_told_count++;
+    return (int)syscall(SYS_madvise, address, size, advice);
+}
+
+static void *told_mremap(void *address, size_t old_size, size_t new_size, int flags, void *target)
+{
+    g_told = "mremap", g_told_count++;
+    return (void *)syscall(SYS_mremap, address, old_size, new_size, flags, target);
+}
+
+/* Writes a jump over the beginning of a function, as registration caches do. */
+static void divert(void *function, void *to)
+{
+    uintptr_t page = (uintptr_t)function & ~(uintptr_t)(os_page_size() - 1);
+    must(mprotect((void *)page, 2 * os_page_size(), PROT_READ | PROT_WRITE | PROT_EXEC) == 0, "mprotect: errno %d", errno);
+#if defined(__x86_64__)
+    unsigned char code[12] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0}; /* movabs $to, %rax; jmp *%rax */
+    memcpy(code + 2, &to, sizeof to);
+#else
+    unsigned char code[16] = {0x50, 0, 0, 0x58, 0, 0x02, 0x1f, 0xd6}; /* ldr x16, to; br x16 */
+    memcpy(code + 8, &to, sizeof to);
+#endif
+    memcpy(function, code, sizeof code);
+    __builtin___clear_cache((char *)function, (char *)function + sizeof code);
+}
+
+static void must_have_told(const char *call, unsigned count)
+{
+    must(g_told_count == count && g_told && strcmp(g_told, call) == 0, "%s: told of %u calls, the last %s, not %u", call,
+         g_told_count, g_told ? g_told : "none", count);
+}
+
+static void watchers_are_told(void)
+{
+    size_t page = os_page_size();
+    char *start = map(8 * page, page);
+    memset(start, 7, 8 * page);
+    must(os_purge(start, page) == 0, "a purge failed");
+    store_relaxed(&os_sandbox, OS_SANDBOX_NONE);
+    divert((void *)munmap, (void *)told_munmap);
+    divert((void *)madvise, (void *)told_madvise);
+    divert((void *)mremap, (void *)told_mremap);
+    errno = UNTOUCHED;
+    must(os_purge(start, page) == 0, "a purge failed");
+    must_have_told("madvise", 1);
+    struct os_range ranges[2] = {{start + page, page}, {start + 3 * page, page}};
+    must(os_purge_all(ranges, 2) == 3, "purges failed");
+    must_have_told("madvise", 3);
+    must(os_unmap(start + 7 * page, page) == 0, "munmap failed");
+    must_have_told("munmap", 4);
+    must(os_resize(start, 7 * page, 6 * page) == 0, "mremap failed");
+    must_have_told("mremap", 5);
+    must(os_unmap(start + 1, page) == EINVAL, "munmap of nothing succeeded");
+    must(os_resize(start + 1, page, page) == EINVAL && os_purge(start + 1, page) == EINVAL, "an error is lost");
+    must(errno == UNTOUCHED, "errno became %d", errno);
+}
+
+static void watchers_from_the_start_are_told(void)
+{
+    divert((void *)munmap, (void *)told_munmap);
+    os_start();
+    must(os_unmap(map(os_page_size(), 1), os_page_size()) == 0, "munmap failed");
+    must_have_told("munmap", 1);
+}
+
+static void test_watchers_are_told(void **state)
+{
+    (void)state;
+    if (UNDER_SHADOW) { /* sanitizers stand before these functions themselves */
+        skip_because("a sanitizer stands before the functions of libc");
+        return;
+    }
+    in_child(watchers_are_told, "watchers");
+    in_child(watchers_from_the_start_are_told, "watchers from the start");
+}
+
 /* ---- Waiting, time, threads -------------------------------------------------------------------------------------- */
 
 static _Atomic(uint32_t) g_word;
@@ -227,6 +532,41 @@ static void test_clock(void **state)
         last = now;
     }
     assert_in_range(last - start, 90, 5000);
+}
+
+static uint64_t system_clock(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void test_clock_is_the_systems(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        uint64_t before = system_clock(CLOCK_MONOTONIC), exact = os_nanoseconds(), after = system_clock(CLOCK_MONOTONIC);
+        assert_in_range(exact, before, after);
+        before = system_clock(CLOCK_MONOTONIC_COARSE) / 1000000;
+        uint64_t coarse = os_milliseconds();
+        assert_in_range(coarse, before, system_clock(CLOCK_MONOTONIC_COARSE) / 1000000);
+    }
+}
+
+static void the_clock_is_no_call(void)
+{
+    kill_at(SYS_clock_gettime);
+    must(os_milliseconds() > 0, "the clock stands at 0");
+}
+
+static void test_clock_is_no_call(void **state)
+{
+    (void)state;
+    if (getauxval(AT_SYSINFO_EHDR) == 0) {
+        skip_because("the kernel put no code of its own into this process");
+        return;
+    }
+    in_child(the_clock_is_no_call, "the clock");
 }
 
 static void *tell_id(void *id)
@@ -691,6 +1031,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, errno_set, errno_check)
 #define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, directory_set, directory_check)
     const struct CMUnitTest tests[] = {
+        TEST(test_purges_that_do_nothing), /* first: who has looked once believes */
         TEST(test_page_size),
         TEST(test_map_is_aligned_zero_and_given_back),
         TEST(test_map_honours_a_free_hint),
@@ -701,8 +1042,15 @@ int main(void)
         TEST(test_resize_in_place),
         TEST(test_move_keeps_contents),
         TEST(test_wiped_on_fork),
+        TEST(test_resident_by_call_and_by_file),
+        TEST(test_what_is_known_of_filters),
+        TEST(test_shut),
+        TEST(test_memory_size),
+        TEST(test_watchers_are_told),
         cmocka_unit_test(test_wait_and_wake),
         TEST(test_clock),
+        TEST(test_clock_is_the_systems),
+        TEST(test_clock_is_no_call),
         cmocka_unit_test(test_threads),
         TEST(test_write_writes_all),
         TEST(test_write_in_vain),

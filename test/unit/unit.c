@@ -18,6 +18,9 @@
 #include "span.h"
 #include "thread.h"
 
+/* As the shared library's front does, which is not part of this. */
+__attribute__((constructor)) static void filters_watch(void) { os_sandbox_watch(); }
+
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
 
 static int g_file = -1, g_stderr = -1;
