@@ -15,9 +15,10 @@ file(CONFIGURE OUTPUT ${exports} CONTENT "{\nglobal:\n    ${symbol_lines};\nloca
 
 # libc's stand-in, for the linker alone.
 hak_table_read(libc_functions src/libc.def X)
+hak_table_read(libc_compilers src/libc.def C)
 hak_table_read(libc_variables src/libc.def D)
 set(libc_text "")
-foreach(name IN LISTS libc_functions)
+foreach(name IN LISTS libc_functions libc_compilers)
     string(APPEND libc_text "void ${name}(void) {}\n")
 endforeach()
 foreach(name IN LISTS libc_variables)

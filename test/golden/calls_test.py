@@ -33,6 +33,8 @@ SITUATIONS = [
     ("small", {"EXPLAIN": "json"}, {"explain"}),
     ("threads", {"SITES": "1"}, {"sites", "thread"}),
     ("learning", {"PROFILE": "{folder}/profile", "LEARN": "on", "LEARN_WINDOW_MS": "10"}, {"profile", "learn"}),
+    ("learning", {"PROFILE": "{folder}/profile", "LEARN": "on", "LEARN_WINDOW_MS": "10"}, {"profile", "learn"}),
+    ("learning", {"PROFILE": "{folder}/", "LEARN": "on", "LEARN_WINDOW_MS": "10"}, {"profile", "learn"}),
     ("threads", {"CHECK": "1"}, {"check", "thread"}),
     ("fatal", {}, {"fatal"}),
     ("ignored", {}, {"fatal", "ignored"}),
