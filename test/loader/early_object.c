@@ -6,17 +6,11 @@
 
 __attribute__((visibility("default"))) void *early_object_block(void);
 
-enum { WHOLE = 80 }; /* a block of exactly its class, which has no room for the mark of HAKMEM_CHECK */
-
 static char *g_kept;
 static _Thread_local char t_large[5000];
 
 __attribute__((constructor)) static void object_begin(void)
 {
-    char *first = malloc(WHOLE); /* the process's first, by which the library starts */
-    memset(first, 0x3B, WHOLE);
-    __asm__ volatile("" : : "r"(first) : "memory");
-    free(first);
     g_kept = malloc(3000);
     memset(g_kept, 0x3B, 3000);
     memset(t_large, 1, sizeof t_large);
