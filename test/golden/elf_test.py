@@ -100,7 +100,7 @@ def check_imports(options):
     expect(not bad, f"the library calls {bad} by name: other libraries may replace them and call malloc")
     expect_same(f"imported names, compared with {options.libc}", set(imported), set(allowed) & set(imported))
     # What a compiler need not call, and what only some compilers' start files have.
-    rare = {name for name in allowed if re.match(r"mem\w+|strlen|_ITM_\w+|__gmon_start__|__cxa_finalize", name)}
+    rare = {name for name in allowed if re.match(r"mem\w+|bcmp|strlen|_ITM_\w+|__gmon_start__|__cxa_finalize", name)}
     expect_same(f"names of {options.libc} that are not imported", set(allowed) - set(imported) - rare, set())
     for name, binding in sorted(imported.items()):
         wanted = allowed.get(name, binding)
