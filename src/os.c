@@ -513,6 +513,10 @@ COLD void os_write(int fd, const char *text, size_t length)
 {
     uint64_t ours = signal_bit(SIGPIPE) | signal_bit(SIGXFSZ), before = 0, pending = 0;
     struct timespec at_once = {0, 0};
+    if (is_shut()) { /* a filter would end it for certain */
+        write_most(fd, text, length);
+        return;
+    }
     call4(SYS_rt_sigpending, (long)&pending, sizeof pending, 0, 0);
     int blocked = call4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&ours, (long)&before, sizeof before);
     int error = write_most(fd, text, length);
