@@ -153,7 +153,8 @@ HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
 {
     if (!is_power_of_two(align) || align % sizeof(void *) != 0)
         return EINVAL;
-    void *block = aligned_named(is_replaced(posix_memalign), align, size, CALLER); /* like glibc's, sets errno too when memory is out */
+    /* Like glibc's, sets errno too when memory is out. */
+    void *block = aligned_named(is_replaced(posix_memalign), align, size, CALLER);
     if (!block)
         return ENOMEM;
     *out = block;

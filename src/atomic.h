@@ -24,6 +24,8 @@
     atomic_compare_exchange_strong_explicit(p, expected, v, memory_order_seq_cst, memory_order_seq_cst)
 #define cas_acquire(p, expected, v) \
     atomic_compare_exchange_strong_explicit(p, expected, v, memory_order_acquire, memory_order_relaxed)
+#define cas_relaxed(p, expected, v) \
+    atomic_compare_exchange_strong_explicit(p, expected, v, memory_order_relaxed, memory_order_relaxed)
 
 /* A counter that one thread writes and others may read: no read-modify-write instruction. */
 #define counter_add(p, v) store_relaxed(p, load_relaxed(p) + (v))

@@ -53,7 +53,8 @@ size_t class_promise(size_t size)
     return class_size(load_seq(&class_table[(size + BLOCK_ALIGN - 1) / BLOCK_ALIGN]));
 }
 
-static bool is_promised(unsigned class_id) { return load_seq(&promised) >> class_id & 1; /* pairs with class_promise */ }
+/* Pairs with class_promise. */
+static bool is_promised(unsigned class_id) { return load_seq(&promised) >> class_id & 1; }
 
 /* The host's entries up to the fitted size become those of the class. */
 static void entries_write(unsigned class_id)

@@ -90,8 +90,8 @@ INLINE size_t class_aligned_size(size_t size, size_t align) { return align_up(si
 size_t class_promise(size_t size);
 
 /* Makes CLASS_FITTED serve the requests of up to `size` bytes that now go to the class of `size`, and to no other.
- * False when it has been fitted before, somebody was promised more, or `size` is not a multiple of BLOCK_ALIGN between that
- * class's smallest and largest. By one thread at a time. */
+ * False when it has been fitted before, somebody was promised more, or `size` is not a multiple of BLOCK_ALIGN
+ * between that class's smallest and largest. By one thread at a time. */
 bool class_fit(size_t size);
 /* Gives those requests back to the host. Blocks of CLASS_FITTED stay what they are. The same size may be fitted
  * again. */

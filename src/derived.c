@@ -74,8 +74,9 @@ void *derived_calloc(size_t count, size_t size)
     return block ? __builtin_memset(block, 0, bytes) : NULL;
 }
 
-/* NULL or a block that is not hakmem's. Where realloc itself is replaced, it is this one's caller, and what it does not know
- * is no block of the program's. Where the program has a malloc but no realloc: as far as a block's size can be known. */
+/* NULL or a block that is not hakmem's. Where realloc itself is replaced, it is this one's caller, and what it does
+ * not know is no block of the program's. Where the program has a malloc but no realloc: as far as a block's size can
+ * be known. */
 static COLD void *foreign_realloc(void *block, size_t size)
 {
     void *other;
@@ -104,7 +105,8 @@ void *derived_realloc(void *block, size_t size)
 
 /* ---- Freeing ----------------------------------------------------------------------------------------------------- */
 
-/* Also what is hakmem's: the program's free may keep an account of it, or have it from hakmem with a header of its own. */
+/* Also what is hakmem's: the program's free may keep an account of it, or have it from hakmem with a header of its
+ * own. */
 void derived_free(void *block)
 {
     if (is_replaced(free))

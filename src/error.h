@@ -20,13 +20,14 @@ enum warning_id {
 #undef W
 };
 
-/* Where the program called what the thread is in, as the entry points of slow paths note it: the address to return to. */
+/* Where the program called what the thread is in, as the entry points of slow paths note it: the address to return
+ * to. */
 extern __thread uintptr_t error_caller __attribute__((tls_model("initial-exec")));
 #define ERROR_CALLER() (error_caller = (uintptr_t)__builtin_return_address(0))
 
-/* Says in one line what `call` (the name of a public function) found at `address`, and aborts. `block_size` is the size
- * class's, 0 where none is known. The line ends with the caller, as far as it can be told. Allocates nothing, takes no lock;
- * safe anywhere. */
+/* Says in one line what `call` (the name of a public function) found at `address`, and aborts. `block_size` is the
+ * size class's, 0 where none is known. The line ends with the caller, as far as it can be told. Allocates nothing,
+ * takes no lock; safe anywhere. */
 void error_fatal(enum error_id id, const char *call, const void *address, size_t block_size)
     __attribute__((noreturn, cold));
 

@@ -2,8 +2,8 @@
  *
  * Nobody tells the allocator, but the system knows what is resident. So a block whose memory was fresh is looked at
  * when it is freed, and a page of blocks when all of them have been in use: what was so two times in a row is expected
- * to be so again, and may be made resident, or lie in huge pages, before it is used. Memory that was resident before the
- * block was made tells nothing: so, now and then, the answer is no, and the caller looks again.
+ * to be so again, and may be made resident, or lie in huge pages, before it is used. Memory that was resident before
+ * the block was made tells nothing: so, now and then, the answer is no, and the caller looks again.
  *
  * It is the learner's business: nothing is looked at or expected before fill_begin. Any thread at any time; relaxed
  * throughout, for it is a matter of policy. */

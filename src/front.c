@@ -1,9 +1,9 @@
 /* front.c - in the shared library only: functions of libc that hakmem stands in front of, since what they do is the
  * allocator's business. Each passes its call on to libc's.
  *
- * dlopen, dlmopen: with RTLD_DEEPBIND an object's references are bound to the libraries that it needs itself before those of
- * the process, so its malloc is libc's, and whatever is allocated on one side and freed on the other ends the process. PHP
- * opens its extensions so, Apache its modules. So the flag goes; HAKMEM_DEEPBIND=1 keeps it.
+ * dlopen, dlmopen: with RTLD_DEEPBIND an object's references are bound to the libraries that it needs itself before
+ * those of the process, so its malloc is libc's, and whatever is allocated on one side and freed on the other ends the
+ * process. PHP opens its extensions so, Apache its modules. So the flag goes; HAKMEM_DEEPBIND=1 keeps it.
  *
  * prctl, syscall: a program that makes system calls fatal to itself does it by one of these. From then on hakmem makes
  * no other calls than libc's malloc (os.h).
@@ -129,8 +129,8 @@ int front_prctl(int option, long a, long b, long c, long d)
 
 #if defined(__x86_64__)
 
-/* The seventh argument lies on the caller's stack, or something of the caller's does that is no argument, and that another
- * thread may be writing to: it is not to be touched, and compilers copy it. */
+/* The seventh argument lies on the caller's stack, or something of the caller's does that is no argument, and that
+ * another thread may be writing to: it is not to be touched, and compilers copy it. */
 __asm__("    .text\n"
         "    .globl syscall\n"
         "    .type syscall, @function\n"
@@ -163,8 +163,8 @@ long front_syscall(long number, SIX_MORE)
 
 #if defined(__aarch64__)
 
-/* For libgcc, which asks at the start whether the processor has atomic instructions. glibc's function of the name is no more
- * than this, and not every libc has it. */
+/* For libgcc, which asks at the start whether the processor has atomic instructions. glibc's function of the name is
+ * no more than this, and not every libc has it. */
 unsigned long __getauxval(unsigned long type) __attribute__((visibility("hidden")));
 unsigned long __getauxval(unsigned long type) { return getauxval(type); }
 

@@ -32,7 +32,8 @@ static const ElfW(Dyn) *segments_read(struct image *image, const ElfW(Ehdr) *hea
     return is_inside(image, dynamic, sizeof *dynamic) ? dynamic : NULL;
 }
 
-/* What an entry of the dynamic section points to, a multiple of `align`. Some loaders write the address itself into it. */
+/* What an entry of the dynamic section points to, a multiple of `align`. Some loaders write the address itself into
+ * it. */
 static const void *pointed_to(const struct image *image, uintptr_t pointer, size_t align)
 {
     const void *what = (const void *)(pointer >= image->start ? pointer : image->bias + pointer);

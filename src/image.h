@@ -1,8 +1,9 @@
-/* image.h - the symbols of a program or library that lies in memory, as its dynamic section has them: without the loader,
- * which takes locks and may be interposed. Of the kernel's own library (vDSO), and of what callers of free are in.
+/* image.h - the symbols of a program or library that lies in memory, as its dynamic section has them: without the
+ * loader, which takes locks and may be interposed. Of the kernel's own library (vDSO), and of what callers of free are
+ * in.
  *
- * Reads nothing outside of the image's loaded segments, whatever its dynamic section and the tables there say; its headers
- * are believed, for the kernel has mapped it by them. Any thread; allocates nothing. */
+ * Reads nothing outside of the image's loaded segments, whatever its dynamic section and the tables there say; its
+ * headers are believed, for the kernel has mapped it by them. Any thread; allocates nothing. */
 #ifndef HAK_IMAGE_H
 #define HAK_IMAGE_H
 

@@ -318,10 +318,10 @@ bool large_resize(void *block, size_t size)
 
 /* Moves the pages of a mapping to a new place. Under the lock.
  *
- * Linux up to 6.16 unmaps the target before it looks whether the source can be moved, which it cannot where the program has
- * made two mappings of it (madvise, mprotect). What lies at the target after that may be another thread's. So whether it is
- * one is asked first, by a resize, for which there is no room or that is all that was wanted; and if the move fails all the
- * same, the target's addresses are lost. */
+ * Linux up to 6.16 unmaps the target before it looks whether the source can be moved, which it cannot where the
+ * program has made two mappings of it (madvise, mprotect). What lies at the target after that may be another
+ * thread's. So whether it is one is asked first, by a resize, for which there is no room or that is all that was
+ * wanted; and if the move fails all the same, the target's addresses are lost. */
 static void *mapping_move(struct page *large, size_t bytes)
 {
     char *start = large->start;

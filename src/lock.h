@@ -1,8 +1,8 @@
 /* lock.h - the allocator's only lock, which guards the structures of address space: runs, superslabs, metadata.
  *
- * No other lock exists. Purges are made without it, but calls that map, unmap, resize and move mappings are made under it: a
- * block of gigabytes that shrinks or moves may hold it for a second. Fork does not wait for it: the child frees it, whoever
- * held it (thread.c then repairs what it guards). */
+ * No other lock exists. Purges are made without it, but calls that map, unmap, resize and move mappings are made
+ * under it: a block of gigabytes that shrinks or moves may hold it for a second. Fork does not wait for it: the
+ * child frees it, whoever held it (thread.c then repairs what it guards). */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
 

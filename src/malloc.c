@@ -8,8 +8,8 @@
  *     it. Not: ring_free (ring.c), which passes the ring's older half on, to the depot or to its pages' bitmaps.
  *     Class 0, whose ring is always closed, stands for NULL, large blocks and whatever is not a block.
  *
- * What is derived from functions that the program may have replaced (replace.h) does the same with the eyes of its view:
- * where something was replaced it sees no block and no size, and so takes its slow path (derived.c).
+ * What is derived from functions that the program may have replaced (replace.h) does the same with the eyes of its
+ * view: where something was replaced it sees no block and no size, and so takes its slow path (derived.c).
  *
  * Nothing here is atomic (the page map's byte is a plain load), nothing is locked, hashed, counted or initialised:
  * what a thread that has no cache yet sees is a cache whose rings are all closed. */
@@ -52,7 +52,8 @@ INLINE bool block_push(size_t class_id, void *block)
     return true;
 }
 
-/* Whether a ring may serve the size: of the functions that nobody can replace a constant of the code, without a load. */
+/* Whether a ring may serve the size: of the functions that nobody can replace a constant of the code, without a
+ * load. */
 INLINE bool size_is_seen(enum map_view view, size_t size)
 {
     return view == VIEW_OWN ? size <= CLASS_TABLE_MAX : size < map_window[view].size_end;
@@ -196,7 +197,10 @@ NEW(_ZnamRKSt9nothrow_t, derived_new_array_nothrow)(size_t size, const void *tag
 HAK_OPERATOR void _ZdlPv(void *block) { free_fast(VIEW_CXX, block, derived_free); }
 HAK_OPERATOR void _ZdaPv(void *block) { free_fast(VIEW_CXX, block, derived_delete_array); }
 HAK_OPERATOR void _ZdlPvm(void *block, size_t size) { free_sized_fast(VIEW_CXX, block, size, derived_delete_sized); }
-HAK_OPERATOR void _ZdaPvm(void *block, size_t size) { free_sized_fast(VIEW_CXX, block, size, derived_delete_array_sized); }
+HAK_OPERATOR void _ZdaPvm(void *block, size_t size)
+{
+    free_sized_fast(VIEW_CXX, block, size, derived_delete_array_sized);
+}
 HAK_OPERATOR void _ZdlPvRKSt9nothrow_t(void *block, const void *tag)
 {
     (void)tag;

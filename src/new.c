@@ -37,8 +37,12 @@ static COLD void *runtime_function(void *linked, const char *name)
     /* By its name, since to name dlopen is an error in static programs; these have no runtime that came later. */
     void *(*open)(const char *, int) =
         linked || !dlsym ? NULL : (void *(*)(const char *, int))dlsym(RTLD_DEFAULT, "dlopen");
-    void *runtime = open ? open("libstdc++.so.6", RTLD_LAZY | RTLD_NOLOAD) : NULL;
-    return runtime ? dlsym(runtime, name) : linked;
+    static const char *const runtimes[] = {"libstdc++.so.6", "libc++abi.so.1", "libc++.so.1"};
+    for (unsigned i = 0; open && !linked && i < sizeof runtimes / sizeof runtimes[0]; i++) {
+        void *runtime = open(runtimes[i], RTLD_LAZY | RTLD_NOLOAD);
+        linked = runtime ? dlsym(runtime, name) : NULL;
+    }
+    return linked;
 }
 #define RUNTIME_FUNCTION(name) ((__typeof__(&name))runtime_function((void *)(uintptr_t)name, #name))
 

@@ -82,9 +82,10 @@ size_t os_page_size(void)
 
 /* ---- Calls that others watch ------------------------------------------------------------------------------------- */
 
-/* Who has registered memory with a network card or an accelerator (MPI, UCX, libfabric, CUDA) has to hear when it goes, so
- * it puts code of its own at the start of these functions of libc, or in everybody's references to them, while the
- * program runs. Where that has happened the function is called, as libc's malloc would; else the system itself. */
+/* Who has registered memory with a network card or an accelerator (MPI, UCX, libfabric, CUDA) has to hear when it
+ * goes, so it puts code of its own at the start of these functions of libc, or in everybody's references to them,
+ * while the program runs. Where that has happened the function is called, as libc's malloc would; else the system
+ * itself. */
 #define WATCHED(X) X(munmap) X(madvise) X(mremap)
 
 enum watched {
@@ -116,8 +117,8 @@ static uint64_t first_code(const void *function)
     return code;
 }
 
-/* Whether a function begins by going elsewhere: constructors of libraries that the program needs run before ours. Libc's own
- * functions of these names do not begin so; if one does, it is called, which is right, too. */
+/* Whether a function begins by going elsewhere: constructors of libraries that the program needs run before ours.
+ * Libc's own functions of these names do not begin so; if one does, it is called, which is right, too. */
 static bool is_diverted(uint64_t code)
 {
 #if defined(__x86_64__)
@@ -187,7 +188,7 @@ _Atomic(uint8_t) os_sandbox = OS_SANDBOX_UNKNOWN;
 void os_sandbox_watch(void)
 {
     uint8_t unknown = OS_SANDBOX_UNKNOWN;
-    atomic_compare_exchange_strong_explicit(&os_sandbox, &unknown, OS_SANDBOX_ASK, memory_order_relaxed, memory_order_relaxed);
+    cas_relaxed(&os_sandbox, &unknown, OS_SANDBOX_ASK);
 }
 
 static bool is_shut(void) { return load_relaxed(&os_sandbox) == OS_SANDBOX_SHUT; }
@@ -216,7 +217,7 @@ static enum os_sandbox sandbox_now(void)
     if (now == OS_SANDBOX_ASK) {
         uint8_t found = (uint8_t)sandbox_ask();
         /* Unless a filter has come meanwhile. */
-        if (atomic_compare_exchange_strong_explicit(&os_sandbox, &now, found, memory_order_relaxed, memory_order_relaxed))
+        if (cas_relaxed(&os_sandbox, &now, found))
             now = found;
     }
     return (enum os_sandbox)now;
@@ -279,7 +280,7 @@ int os_unmap(void *address, size_t size) { return call_munmap(address, size); }
 /* Whether MADV_DONTNEED does what it says: emulators and sandboxes take it for advice that may be ignored (qemu-user
  * before 7.1). A filter of the program's own is looked at anew. */
 enum { PURGE_UNKNOWN, PURGE_IS_TRUE, PURGE_IS_FALSE };
-static _Atomic(uint8_t) purge_verdicts[2]; /* [shut] relaxed: of the moment; whoever comes meanwhile finds out the same */
+static _Atomic(uint8_t) purge_verdicts[2]; /* [shut]. Relaxed: whoever comes meanwhile finds out the same */
 
 /* Looks at memory that is known to contain something. */
 static COLD int purge_first(void *address, size_t size, _Atomic(uint8_t) *verdict)
@@ -311,10 +312,12 @@ _Static_assert(sizeof(struct os_range) == sizeof(struct iovec) &&
                    offsetof(struct os_range, size) == offsetof(struct iovec, iov_len),
                "the system reads struct os_range");
 
-/* Only where it is known not to be fatal, and to do what it says, and where nobody watches the call that it replaces. */
+/* Only where it is known not to be fatal, and to do what it says, and where nobody watches the call that it
+ * replaces. */
 static bool may_purge_together(void)
 {
-    return load_relaxed(&purge_verdicts[false]) == PURGE_IS_TRUE && !is_watched(WATCHED_madvise) && sandbox_now() == OS_SANDBOX_NONE;
+    return load_relaxed(&purge_verdicts[false]) == PURGE_IS_TRUE && !is_watched(WATCHED_madvise) &&
+           sandbox_now() == OS_SANDBOX_NONE;
 }
 
 uint32_t os_purge_all(const struct os_range *ranges, unsigned count)

@@ -1,11 +1,11 @@
 /* os.h - the only system calls of the allocator.
  *
- * Contract of every function here: sizes and addresses are multiples of the system's page size unless said otherwise;
- * the result is 0 or an errno value; errno itself is never touched, because the calls are made without libc's wrappers
- * (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the allocator), but where
- * somebody watches libc's munmap, madvise and mremap.
- * All are safe in any thread and in a signal handler. src/system_calls.def lists the calls, docs/system-calls.md tells what
- * happens where one fails, is fatal, or does nothing. */
+ * Contract of every function here: sizes and addresses are multiples of the system's page size unless said
+ * otherwise; the result is 0 or an errno value; errno itself is never touched, because the calls are made without
+ * libc's wrappers (which also keeps libraries that replace mmap, open or write, and cancellation points, out of the
+ * allocator), but where somebody watches libc's munmap, madvise and mremap. All are safe in any thread and in a
+ * signal handler. src/system_calls.def lists the calls, docs/system-calls.md tells what happens where one fails, is
+ * fatal, or does nothing. */
 #ifndef HAK_OS_H
 #define HAK_OS_H
 
@@ -15,9 +15,9 @@
 /* At the start, while there is one thread: notes what libc's functions look like before anybody watches them. */
 void os_start(void);
 
-/* A filter may make system calls fatal, so what stands beyond those that libc's malloc makes, too, depends on what is known
- * of filters. os_sandbox_watch says that any filter which the program installs from now on will be told of, os_sandbox_shut
- * that one is about to be; nothing opens what has been shut. */
+/* A filter may make system calls fatal, so what stands beyond those that libc's malloc makes, too, depends on what
+ * is known of filters. os_sandbox_watch says that any filter which the program installs from now on will be told of,
+ * os_sandbox_shut that one is about to be; nothing opens what has been shut. */
 enum os_sandbox {
     OS_SANDBOX_SHUT,    /* the program installs a filter: nothing but libc's malloc's own calls */
     OS_SANDBOX_UNKNOWN, /* nobody tells: no calls that known filters lack */
@@ -45,8 +45,9 @@ int os_map(size_t size, size_t align, void *hint, void **out);
 /* Gives memory from os_map back, whole or in part. May fail with ENOMEM when the process has too many mappings. */
 int os_unmap(void *address, size_t size);
 
-/* Frees the physical memory behind a range that stays mapped and that nobody else uses. On success, and only then, it reads
- * as zero afterwards: the first one is looked at, and where the system does nothing but say yes, none succeeds. */
+/* Frees the physical memory behind a range that stays mapped and that nobody else uses. On success, and only then,
+ * it reads as zero afterwards: the first one is looked at, and where the system does nothing but say yes, none
+ * succeeds. */
 int os_purge(void *address, size_t size);
 
 /* The same for several ranges, which do not overlap, in one call where the system can do that for the process itself

@@ -1,10 +1,10 @@
 /* page.h - pages: runs of units that hold blocks of one size class, and the bitmap that says which blocks are free.
  *
- * A descriptor lies out of line, so that a free block's memory is never touched, and what a program writes past the end of a
- * block hits other blocks first. (It can reach descriptors and tables: nothing guards them.) A set bit is a free block:
- * nobody has it, and whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes a block
- * free, no ownership is involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment by whoever
- * purges the memory of free blocks.
+ * A descriptor lies out of line, so that a free block's memory is never touched, and what a program writes past the end
+ * of a block hits other blocks first. (It can reach descriptors and tables: nothing guards them.) A set bit is a free
+ * block: nobody has it, and whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes
+ * a block free, no ownership is involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment
+ * by whoever purges the memory of free blocks.
  *
  * States, and who may change them:
  *
@@ -97,8 +97,8 @@ void *page_take_zeroed(struct page *page);
  * `call` is the function to name. */
 void page_return(void *const *blocks, unsigned count, const char *call);
 
-/* The page of blocks that the block lies in. Where there is none, because another thread has freed it, too, or it never was
- * a block, the program ends: `call` is the function to name. */
+/* The page of blocks that the block lies in. Where there is none, because another thread has freed it, too, or it
+ * never was a block, the program ends: `call` is the function to name. */
 struct page *page_of(const void *block, const char *call);
 
 /* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise
@@ -132,8 +132,8 @@ struct page *page_at(struct superslab *slab, uint32_t unit);
 /* Bytes that are loose in the page (retain.h): by the blocks that were freed since page_settle. */
 size_t page_loose(const struct page *page);
 
-/* What could be purged in the page was. What stays are free blocks that share their pages of memory with used ones: these
- * will take them along when they are freed. Under the lock. */
+/* What could be purged in the page was. What stays are free blocks that share their pages of memory with used ones:
+ * these will take them along when they are freed. Under the lock. */
 void page_settle(struct page *page);
 
 /* Blocks that are not free. */

@@ -3,8 +3,8 @@
  *
  * What a page fault costs differs more than anything else between systems. On bare metal and on most virtual machines
  * most of it is finding and clearing the page, which a system call has to do as well; where the host intercepts a
- * guest's faults it is ten times as much. So some of the first fresh pages of memory of a process are touched and others
- * asked for, the time is taken, and the process keeps to what was faster.
+ * guest's faults it is ten times as much. So some of the first fresh pages of memory of a process are touched and
+ * others asked for, the time is taken, and the process keeps to what was faster.
  *
  * For memory of which all is going to be used: what is resident and is not used is lost. */
 #ifndef HAK_PREFAULT_H
@@ -19,8 +19,8 @@ enum prefault_verdict { PREFAULT_UNKNOWN, PREFAULT_PAYS, PREFAULT_NEVER };
 extern _Atomic(uint8_t) prefault_verdict;
 INLINE bool prefault_is_worth_it(void) { return load_relaxed(&prefault_verdict) != PREFAULT_NEVER; }
 
-/* Makes pages of memory from os_map resident, which were not touched since or were purged. They read as zero, and nobody
- * else has any of them in hand. */
+/* Makes pages of memory from os_map resident, which were not touched since or were purged. They read as zero, and
+ * nobody else has any of them in hand. */
 void prefault(char *start, size_t size);
 
 /* The same for memory of which a part is resident, and in use by nobody: no time is taken. */

@@ -128,7 +128,8 @@ static COLD void replace_find(void)
         .free = (void (*)(void *))dlsym(RTLD_NEXT, "free"),
         .usable_size = (size_t(*)(void *))dlsym(RTLD_NEXT, "malloc_usable_size"),
     };
-    if (runtime.malloc && runtime.calloc && runtime.realloc && runtime.aligned_alloc && runtime.free && runtime.usable_size)
+    if (runtime.malloc && runtime.calloc && runtime.realloc && runtime.aligned_alloc && runtime.free &&
+        runtime.usable_size)
         replace_runtime = runtime;
 }
 

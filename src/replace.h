@@ -1,8 +1,8 @@
 /* replace.h - which of the functions that hakmem exports are somebody else's in this process.
  *
- * A program (or a library that comes before this one) may define malloc and free itself, or some of C++'s operators. The
- * loader then gives those to everybody, and hakmem's for what is missing: what is derived from them (the second column
- * of symbols.def) has to call them, or blocks would cross from one allocator to another. `process_<name>` is the
+ * A program (or a library that comes before this one) may define malloc and free itself, or some of C++'s operators.
+ * The loader then gives those to everybody, and hakmem's for what is missing: what is derived from them (the second
+ * column of symbols.def) has to call them, or blocks would cross from one allocator to another. `process_<name>` is the
  * function that the process calls by the name; `is_replaced(name)` tells whether it is another than hakmem's.
  *
  * All of it is settled by the loader before the first call, so nothing here changes, and any thread may ask. */
@@ -58,8 +58,9 @@ INLINE bool replace_differ(const void *process, const void *own)
     return process != own;
 }
 
-/* Where programs at a fixed address take a function's address, that is the address of a stub in the program, to everybody:
- * a bit for each name whose stub leads to hakmem. Settled by replace_find_stubs, before which a stub counts as replaced. */
+/* Where programs at a fixed address take a function's address, that is the address of a stub in the program, to
+ * everybody: a bit for each name whose stub leads to hakmem. Settled by replace_find_stubs, before which a stub
+ * counts as replaced. */
 enum replace_name {
 #define X(name, base) REPLACE_##name,
 #define S(name)
@@ -75,7 +76,8 @@ INLINE bool replace_is_stub(enum replace_name name) { return replace_stubs[name 
 #define is_replaced(name)                                                              \
     (replace_differ((const void *)(uintptr_t)process_##name, hak_own_##name) && !replace_is_stub(REPLACE_##name))
 
-/* Whether the C functions that others are derived from are not all hakmem's; the same of the others that return memory, and of the operators. */
+/* Whether the C functions that others are derived from are not all hakmem's; the same of the others that return
+ * memory, and of the operators. */
 INLINE bool replace_c(void) { return is_replaced(malloc) || is_replaced(free) || is_replaced(realloc); }
 INLINE bool replace_aligned(void)
 {
@@ -98,8 +100,8 @@ INLINE bool replace_operators(void) { return false; }
 
 #endif
 
-/* A sanitizer's runtime that is a library of its own has to see every block, or takes the reuse of memory for a race. Where one
- * is loaded behind hakmem, its functions serve every call from the constructor on; NULL elsewhere. */
+/* A sanitizer's runtime that is a library of its own has to see every block, or takes the reuse of memory for a
+ * race. Where one is loaded behind hakmem, its functions serve every call from the constructor on; NULL elsewhere. */
 extern struct replace_runtime {
     void *(*malloc)(size_t size);
     void *(*calloc)(size_t count, size_t size);

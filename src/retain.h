@@ -33,7 +33,8 @@ void retain_runs(size_t used, size_t dirty);
 /* Blocks became loose (bytes > 0), or ceased to be (< 0). */
 void retain_loosen(ptrdiff_t bytes);
 
-/* Of the bytes of runs in use, so many more (bytes > 0), or fewer, are free blocks in pages: not in the program's hands. */
+/* Of the bytes of runs in use, so many more (bytes > 0), or fewer, are free blocks in pages: not in the program's
+ * hands. */
 void retain_vacate(ptrdiff_t bytes);
 
 /* At a thread's end: shares what it has counted. */

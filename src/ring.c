@@ -514,8 +514,8 @@ static bool grows_densely(const struct cache *cache, unsigned c)
     return known || (cache->tally && option(OPTION_LEARN) == LEARN_ON);
 }
 
-/* Whether the program uses all of the blocks of the class. It does of small ones; whether it does of large ones shows. In
- * between what it touches are a block's ends, as often as not, and that looks like all of it. */
+/* Whether the program uses all of the blocks of the class. It does of small ones; whether it does of large ones
+ * shows. In between what it touches are a block's ends, as often as not, and that looks like all of it. */
 static bool blocks_are_filled(unsigned c)
 {
     enum { SMALL = 4096 };

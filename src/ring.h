@@ -109,8 +109,8 @@ bool ring_in_demand(unsigned class_id);
 /* The size asked for, where no larger block may stand in. */
 #define RING_ANY_SIZE ((size_t)0)
 
-/* The slow paths of malloc and free: the ring of the class is empty, or full, or veiled, or there is no cache. A block that is
- * freed lies in a page of the class. */
+/* The slow paths of malloc and free: the ring of the class is empty, or full, or veiled, or there is no cache. A
+ * block that is freed lies in a page of the class. */
 void *ring_malloc(unsigned class_id, size_t size);
 void ring_free(void *block, unsigned class_id, const char *call);
 

@@ -143,7 +143,8 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site)
         return NULL;
     }
     if (replace_stands_aside())
-        return align <= BLOCK_ALIGN ? replace_runtime.malloc(size) : replace_runtime.aligned_alloc(align, align_up(size, align));
+        return align <= BLOCK_ALIGN ? replace_runtime.malloc(size)
+                                    : replace_runtime.aligned_alloc(align, align_up(size, align));
     thread_start();
     void *block = block_make(size, align, &zeroed, site);
     return LIKELY(block) ? block : out_of_memory();

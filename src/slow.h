@@ -37,8 +37,8 @@ size_t block_size(const void *block, const char *call) NOINLINE;
  * miss. In a page of one unit, where blocks begin is known without it. */
 size_t block_size_fast(const void *block, const char *call);
 
-/* A C++ operator. Weak, so that a program that is linked with the archive may replace each of them, as it may where this
- * is a shared library. */
+/* A C++ operator. Weak, so that a program that is linked with the archive may replace each of them, as it may where
+ * this is a shared library. */
 #define HAK_OPERATOR HAK_PUBLIC __attribute__((weak))
 
 #endif

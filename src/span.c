@@ -401,7 +401,8 @@ static COLD bool slab_dense(struct superslab *slab, size_t units)
     return true;
 }
 
-/* Makes such a superslab the open one. False when there is none to be had, the heap is small, or huge pages are slow. */
+/* Makes such a superslab the open one. False when there is none to be had, the heap is small, or huge pages are
+ * slow. */
 static COLD bool open_dense(size_t units)
 {
     if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS)
@@ -431,7 +432,8 @@ static struct run alloc_dense_slabs(size_t units)
     return run;
 }
 
-/* Whether a run may begin another huge page: there is room for two such, or others have used what was left over so far. */
+/* Whether a run may begin another huge page: there is room for two such, or others have used what was left over so
+ * far. */
 static bool leaves_little_over(size_t units)
 {
     enum { PART = 4 }; /* of what is in use */
@@ -573,8 +575,8 @@ struct purge_place {
     uint32_t below; /* number of a superslab */
 };
 
-/* Takes parts from there on while more than `keep_units` are dirty, and until they have `most_bytes`; false when there are
- * none. */
+/* Takes parts from there on while more than `keep_units` are dirty, and until they have `most_bytes`; false when
+ * there are none. */
 static bool parts_choose(struct parts *parts, struct purge_place *place, enum purge_stage last, size_t keep_units,
                          size_t most_bytes)
 {

@@ -23,11 +23,12 @@
 
 extern char **environ;
 
-/* NULL where libc does not have them: glibc before 2.34 has the first two in a library that only programs with threads load,
- * and musl has the fourth instead of the third, which in glibc is part of every program. */
+/* NULL where libc does not have them: glibc before 2.34 has the first two in a library that only programs with
+ * threads load, and musl has the fourth instead of the third, which in glibc is part of every program. */
 #pragma weak pthread_key_create
 #pragma weak pthread_setspecific
-__attribute__((weak)) int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+__attribute__((weak)) int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+                                            void *object);
 #pragma weak pthread_atfork
 extern void *__dso_handle __attribute__((visibility("hidden")));
 
@@ -50,7 +51,8 @@ static pthread_key_t exit_key;       /* its destructor runs when a thread with a
 static struct report sites_report = {.fd = -1, .own = -1}; /* where the table of sites goes */
 
 static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
-/* Caches that are on no list and no thread's, which the thread is emptying (a signal handler may do so meanwhile, too). */
+/* Caches that are on no list and no thread's, which the thread is emptying (a signal handler may do so meanwhile,
+ * too). */
 static __thread uint32_t caches_in_hand __attribute__((tls_model("initial-exec")));
 
 size_t thread_count(void) { return load_relaxed(&attached_count); /* relaxed: a share is computed from it, no more */ }
@@ -294,7 +296,8 @@ struct cache *thread_cache(void)
     return thread_ended || may_have_none() ? NULL : cache_attach();
 }
 
-/* Whether the calling thread, which ends, may park its cache. Counted before it does, since the lock is free meanwhile. */
+/* Whether the calling thread, which ends, may park its cache. Counted before it does, since the lock is free
+ * meanwhile. */
 static bool parking_reserve(void)
 {
     if (!lock_acquire())
@@ -343,8 +346,8 @@ static bool was_alone(void)
  * child. */
 COLD void thread_repair(void)
 {
-    /* A signal handler has forked while its thread was giving a cache back, and will return into the middle of that: the
-     * next slow path repairs. */
+    /* A signal handler has forked while its thread was giving a cache back, and will return into the middle of that:
+     * the next slow path repairs. */
     if (caches_in_hand > 0)
         return;
     struct cache *self = cache_self == &cache_none ? NULL : cache_self;

@@ -40,8 +40,8 @@ INLINE void thread_check_fork(void)
         thread_repair();
 }
 
-/* Returns to their pages the blocks that ended threads have left in their caches for the next ones. Whoever looks closely
- * at a block does that first, so that the bitmap tells of a block that an ended thread has freed. */
+/* Returns to their pages the blocks that ended threads have left in their caches for the next ones. Whoever looks
+ * closely at a block does that first, so that the bitmap tells of a block that an ended thread has freed. */
 void thread_close_parked_now(void);
 extern _Atomic(uint32_t) thread_parked; /* caches that hold such blocks */
 INLINE void thread_close_parked(void)

@@ -6,8 +6,8 @@
 
 static inline char word_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
 
-/* Levenshtein's distance between `given`, in letters of either case, and a lower-case word; of both, the first 32 letters
- * count. */
+/* Levenshtein's distance between `given`, in letters of either case, and a lower-case word; of both, the first 32
+ * letters count. */
 static inline unsigned word_distance(const char *given, size_t length, const char *word)
 {
     enum { LONGEST = 32 };
