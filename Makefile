@@ -74,7 +74,7 @@ help:
 .PHONY: bench bench-full bench-check bench-programs
 ARGS ?=
 AGAINST ?= HEAD
-lab = python3 -B bench/lab/lab.py $(1) --hakmem $(RELEASE)/libhakmem.so --workloads $(RELEASE)/bench/hakmem-workloads
+lab = python3 -B bench/lab/lab.py $(1) --tool $(RELEASE)/hakmem --hakmem $(RELEASE)/libhakmem.so --workloads $(RELEASE)/bench/hakmem-workloads
 
 bench-programs:
 	@tools/setup build run bench

@@ -132,7 +132,7 @@ def library_default():
 
 
 def tool_taken(path):
-    process.TOOL = os.path.abspath(path)
+    process.TOOL = os.path.abspath(path) if os.sep in path else path
     return process.TOOL
 
 

@@ -386,8 +386,8 @@ class Trouble(unittest.TestCase):
 
     def test_relative_paths(self):
         """As the Makefile gives them; the programs run in folders of their own."""
-        found = run("bench", "--hakmem", os.path.relpath(HAKMEM, FOLDER), "--workloads",
-                    os.path.relpath(WORKLOADS, FOLDER), *FAST, "--only", "random-400", "--allocators", "hakmem",
+        found = run("bench", "--tool", os.path.relpath(TOOL, FOLDER), "--hakmem", os.path.relpath(HAKMEM, FOLDER),
+                    "--workloads", os.path.relpath(WORKLOADS, FOLDER), *FAST, "--only", "random-400", "--allocators", "hakmem",
                     "--output", "relative", cwd=FOLDER)
         self.assertEqual(found.returncode, 0, found.stderr)
         self.assertTrue((FOLDER / "relative" / "report.html").exists())
@@ -542,7 +542,7 @@ class Check(unittest.TestCase):
             subprocess.run(["git", "-C", cls.tree, *command], check=True)
 
     def check(self, now):
-        return run("check", "--hakmem", now, "--workloads", WORKLOADS, "--source", self.tree, "--only", "random-400",
+        return run("check", "--tool", TOOL, "--hakmem", now, "--workloads", WORKLOADS, "--source", self.tree, "--only", "random-400",
                    "--rounds", "5", "--part", "0.05")
 
     def test_slower_fails(self):
