@@ -62,6 +62,10 @@ def python(t):
     work_compare(t, [need("python3", "python3"), work("work.py")], 1000, **PYTHON)
 
 
+# After so many seconds in one test python says where each thread is, and ends.
+STUCK = ["--timeout", "150"]
+
+
 def python_suite(name):
     """A test of python's own suite: every case has to end on hakmem as it ends on libc."""
     def suite(t):
@@ -70,7 +74,7 @@ def python_suite(name):
         if probe.status != 0:
             raise Failure(f"test.{name} is missing: apt-get install libpython3.11-testsuite\n{trial.ending(probe)}")
 
-        libc, hakmem = t.on_both(lambda allocator: python_cases(t, allocator, [python3, "-m", "test", name]))
+        libc, hakmem = t.on_both(lambda allocator: python_cases(t, allocator, [python3, "-m", "test", *STUCK, name]))
         differing = [f"{case}: {libc.get(case)} on libc, {hakmem.get(case)} on hakmem"
                      for case in sorted(libc.keys() | hakmem.keys()) if libc.get(case) != hakmem.get(case)]
         if differing:
