@@ -33,7 +33,7 @@ test:
 	@$(call configure,$(DEBUG),Debug,-DHAK_TESTS=ON)
 	@$(call compile,$(DEBUG))
 	@$(call ctest,$(RELEASE))
-	@$(call ctest,$(DEBUG)) -LE 'real|model|lab'
+	@$(call ctest,$(DEBUG)) -LE 'real|model|lab|world'
 
 run: all
 	@tools/setup run
