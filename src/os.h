@@ -26,7 +26,7 @@ enum os_sandbox {
     OS_SANDBOX_NONE
 };
 extern _Atomic(uint8_t) os_sandbox; /* relaxed: the calls that it is about order nothing */
-INLINE void os_sandbox_shut(void) { store_relaxed(&os_sandbox, OS_SANDBOX_SHUT); }
+__attribute__((unused)) INLINE void os_sandbox_shut(void) { store_relaxed(&os_sandbox, OS_SANDBOX_SHUT); }
 void os_sandbox_watch(void);
 
 /* Any system call: its result, or minus an errno value. */

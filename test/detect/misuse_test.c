@@ -158,7 +158,7 @@ static void must_name_caller(const char *call, const char *exported)
     child_exec(arguments, NULL, SECONDS, &result);
     const char *caller = strstr(result.err, "; noticed in a call by ");
     bool is_exported = exported[0] == '1';
-    snprintf(expected, sizeof expected, "%s+0x", IS_DEBUG ? "/libhakmem.so" : CALLER_PROGRAM);
+    snprintf(expected, sizeof expected, "%s", IS_DEBUG ? "/libhakmem.so" : CALLER_PROGRAM "+0x");
     must(caller != NULL && strstr(caller, expected) != NULL, "%s: expected a caller in %s, saw %s and '%s'", call,
          expected, child_ending(&result), result.err);
     must(IS_DEBUG || (strstr(caller, " (exported_function+0x") != NULL) == is_exported,
