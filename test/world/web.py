@@ -137,7 +137,9 @@ def puma(run):
     server = run.start([need("puma", "puma"), "-b", "unix://puma.sock", "-w", "2", "-t", "4:4", "config.ru"])
     run.wait_for("puma", lambda: get("puma.sock", "/1")[0] == 200, server)
     load(run, "puma.sock", ["/20", "/300", "/4000"], 150)
-    server.process.send_signal(signal.SIGUSR1)  # new workers, one by one
+    # New workers, one by one. Puma answers with an error what a worker was reading when it was told to end.
+    server.process.send_signal(signal.SIGUSR1)
+    run.wait_for("puma's new workers", lambda: server.result().out.count(b" booted ") == 4, server)
     load(run, "puma.sock", ["/20", "/300", "/4000"], 50, retries=50)
     run.idle()
     server.stop()
