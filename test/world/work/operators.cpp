@@ -35,9 +35,10 @@ struct Heir : Base {
     std::vector<std::string> words;
 };
 
+// For a second or two, so that the process is seen.
 int main()
 {
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 1500000; i++) {
         Base *base = new Heir;
         delete base;
         delete[] new int[i % 100 + 1];
