@@ -81,9 +81,10 @@ COLD bool class_fit(size_t size)
         store_release(&host, (uint8_t)host_id); /* pairs with class_last */
     }
     entries_write(CLASS_FITTED);
-    if (is_promised(host_id))
+    bool stays = !is_promised(host_id); /* asked once: a promise after it has seen the new entries */
+    if (!stays)
         entries_write(host_id);
-    return !is_promised(host_id);
+    return stays;
 }
 
 COLD void class_unfit(void)
