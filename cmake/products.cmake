@@ -14,9 +14,9 @@ list(JOIN exported ";\n    " symbol_lines)
 file(CONFIGURE OUTPUT ${exports} CONTENT "{\nglobal:\n    ${symbol_lines};\nlocal:\n    *;\n};\n")
 
 # libc's stand-in, for the linker alone.
-hak_table_read(libc_functions src/libc.def X)
-hak_table_read(libc_compilers src/libc.def C)
-hak_table_read(libc_variables src/libc.def D)
+hak_table_read(libc_functions src/front/libc.def X)
+hak_table_read(libc_compilers src/front/libc.def C)
+hak_table_read(libc_variables src/front/libc.def D)
 set(libc_text "")
 foreach(name IN LISTS libc_functions libc_compilers)
     string(APPEND libc_text "void ${name}(void) {}\n")
@@ -31,7 +31,7 @@ set_target_properties(hakmem-libc PROPERTIES
 target_compile_options(hakmem-libc PRIVATE -fno-builtin -w)
 target_link_options(hakmem-libc PRIVATE -nostdlib -Wl,-soname,libc.so.6)
 
-add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object> src/front.c)
+add_library(hakmem SHARED $<TARGET_OBJECTS:hakmem_object> src/front/front.c)
 target_link_libraries(hakmem PRIVATE hakmem_codegen -lgcc $<TARGET_FILE:hakmem-libc>)
 add_dependencies(hakmem hakmem-libc)
 set_target_properties(hakmem PROPERTIES
@@ -54,7 +54,7 @@ target_link_options(hakmem INTERFACE -Wl,--no-as-needed)
 
 # In the archive, names that the shared library hides must not clash with a program's own.
 set(static_object ${PROJECT_BINARY_DIR}/hakmem.o)
-add_library(hakmem_archive_object OBJECT src/archive.c)
+add_library(hakmem_archive_object OBJECT src/front/archive.c)
 set_target_properties(hakmem_archive_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_link_libraries(hakmem_archive_object PRIVATE hakmem_codegen)
 add_custom_command(OUTPUT ${static_object}
@@ -78,7 +78,7 @@ set(single ${PROJECT_BINARY_DIR}/single-file)
 add_custom_command(OUTPUT ${single}/hakmem.c
     COMMAND ${CMAKE_COMMAND} -E make_directory ${single}
     COMMAND python3 ${PROJECT_SOURCE_DIR}/tools/amalgamate.py --depfile ${single}/hakmem.c.d
-        -I ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src/all.c ${single}/hakmem.c
+        -I ${PROJECT_SOURCE_DIR}/include -I ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/src/all.c ${single}/hakmem.c
     DEPENDS ${PROJECT_SOURCE_DIR}/tools/amalgamate.py ${PROJECT_SOURCE_DIR}/LICENSE
     DEPFILE ${single}/hakmem.c.d COMMENT "Writing single-file/hakmem.c" VERBATIM)
 add_custom_command(OUTPUT ${single}/hakmem.h

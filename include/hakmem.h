@@ -86,7 +86,7 @@ HAK_PUBLIC int hak_trim(size_t pad);
 
 /* ---- Statistics -------------------------------------------------------------------------------------------------- */
 
-/* One number of the statistics: a line of src/stats.def. The strings are static. */
+/* One number of the statistics: a line of src/insight/stats.def. The strings are static. */
 typedef struct hak_stat {
     const char *name; /* such as "bytes.live" */
     const char *unit; /* "bytes" or "count" */

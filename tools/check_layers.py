@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the order of the layers in src/: includes point only downwards, and only src/os.c talks to the system.
+"""Checks the order of the layers in src/: includes point only downwards, and only src/system/os.c talks to the system.
 
 usage: check_layers.py [SRC]
 
@@ -9,28 +9,9 @@ import pathlib
 import re
 import sys
 
-# From the ground up. A file may include its own header, tables (.def) and the headers of lower layers, never those of
-# its own layer or a higher one. hakmem.h (the public interface) may be included anywhere; all.c includes everything.
-# A name without an ending stands for header and source. thread.h is what slow paths ask about the thread they run in;
-# thread.c, which starts and ends threads and processes, sits on top of all that these paths use.
-LAYERS = [
-    ["base", "atomic", "word"],
-    ["image"],
-    ["os", "class", "replace.h"],
-    ["text", "lock", "slabset", "retain", "prefault", "fill", "maps", "report"],
-    ["error", "map", "meta", "store"],
-    ["options", "span", "replace.c"],
-    ["page", "policy"],
-    ["purge"],
-    ["remote", "group", "learn", "large", "check", "thread.h"],
-    ["explain", "profile"],
-    ["ring"],
-    ["site"],
-    ["slow", "stats"],
-    ["derived"],
-    ["malloc", "new", "thread.c", "front", "archive"],
-    ["api"],
-]
+# The folders, from the ground up. A file may include what lies in lower ones, and of its own folder what does not come back
+# to it. Tables (.def) and hakmem.h (the public interface) may be included anywhere; all.c includes everything.
+FLOORS = ["base", "system", "heap", "policy", "cache", "insight", "front"]
 
 # System headers that declare no system call are for everyone; all others for os.c alone, or for the files named.
 PURE_HEADERS = {"errno.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h"}
@@ -44,13 +25,6 @@ INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 SYSTEM_CALL = re.compile(r'\bsyscall\s*\(|"(syscall|svc\b)')
 
-LAYER_OF = {
-    file: number
-    for number, names in enumerate(LAYERS)
-    for name in names
-    for file in ([name] if "." in name else [name + ".h", name + ".c"])
-}
-
 
 def include_problem(path, kind, name):
     """What is wrong with one include of a file, or None."""
@@ -59,19 +33,41 @@ def include_problem(path, kind, name):
             return None
         return f"<{name}> is not for this file: only {SYSTEM_FILE} talks to the system"
     included = pathlib.PurePath(name)
-    if included.stem == path.stem or included.suffix == ".def" or name == "hakmem.h":
+    if included.suffix == ".def" or name == "hakmem.h":
         return None
-    if name not in LAYER_OF:
-        return f'"{name}" stands in no layer of tools/check_layers.py'
-    if LAYER_OF[name] >= LAYER_OF[path.name]:
-        return f'"{name}" (layer {LAYER_OF[name]}) is not below {path.name} (layer {LAYER_OF[path.name]})'
+    floor = str(included.parent)
+    if floor not in FLOORS:
+        return f'"{name}" does not say which folder it is in, or that is none of {", ".join(FLOORS)}'
+    if FLOORS.index(floor) > FLOORS.index(path.parent.name):
+        return f'"{name}" is above {path.parent.name}/'
     return None
 
 
+def includes(path):
+    """The headers of its own folder that a file includes, but for its own."""
+    names = (include.group(2) for include in map(INCLUDE.match, path.read_text(encoding="utf-8").splitlines()) if include)
+    return [path.parent / pathlib.PurePath(name).name for name in names
+            if name.startswith(path.parent.name + "/") and name.endswith(".h")]
+
+
+def circle(files):
+    """Headers of one folder that include each other, or None; a header stands for its source, too."""
+    below = {}
+    for path in files:
+        own = path.with_suffix(".h")
+        below.setdefault(own, set()).update(set(includes(path)) - {own})
+
+    def walk(path, way):
+        if path in way:
+            return way[way.index(path):] + [path]
+        found = (walk(lower, way + [path]) for lower in sorted(below.get(path, ())))
+        return next((ring for ring in found if ring), None)
+
+    rings = (walk(path, []) for path in sorted(below))
+    return next((ring for ring in rings if ring), None)
+
+
 def problems(path):
-    if path.name not in LAYER_OF:
-        yield 1, "this file stands in no layer of tools/check_layers.py"
-        return
     # A comment becomes its line ends, so that the numbers of lines stay right.
     text = COMMENT.sub(lambda comment: "\n" * comment.group().count("\n"), path.read_text(encoding="utf-8"))
     for number, line in enumerate(text.splitlines(), 1):
@@ -85,13 +81,15 @@ def problems(path):
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "src")
-    files = [path for path in sorted(root.glob("*.[ch]")) if path.name != "all.c"]
+    files = sorted(path for floor in FLOORS for path in (root / floor).glob("*.[ch]"))
     if not files:
         sys.exit(f"check_layers.py: no sources in {root}")
     found = [f"{path}:{number}: {problem}" for path in files for number, problem in problems(path)]
-    modules = {path.stem for path in files}
-    found += [f"tools/check_layers.py: no file in {root} for {file}" for file in sorted(LAYER_OF)
-              if pathlib.PurePath(file).stem not in modules]
+    found += [f"{path}: lies in none of {', '.join(FLOORS)}" for path in sorted(root.rglob("*.[ch]"))
+              if path not in files and path.name != "all.c"]
+    ring = circle(files)
+    if ring:
+        found.append("include each other: " + " -> ".join(str(path) for path in ring))
     for line in found:
         print(line)
     sys.exit(1 if found else 0)

@@ -3,7 +3,7 @@
  *
  * The program replaces this process, so that its exit status, its signals and its terminal are its own; but with
  * --sites this process waits, to put names into the table that the program writes at its end. A command is a row of
- * `commands`; the options for --set are the rows of src/options.def.
+ * `commands`; the options for --set are the rows of src/system/options.def.
  * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -25,7 +25,7 @@
 
 #include "hakmem.h"
 #include "sites.h"
-#include "word.h"
+#include "base/word.h"
 
 /* As env(1) and timeout(1) have them, so that a program's own status can be told from ours. */
 enum { STATUS_USAGE = 2, STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE = 126, STATUS_NOT_FOUND = 127 };
@@ -64,7 +64,7 @@ static const struct option_row {
 } option_rows[] = {
 #define X(id, name, kind, value, min, max, doc) {name, "HAKMEM_" #id, doc, kind, false, value, min, max},
 #define E(id, name, kind, value, min, max, doc) {name, "HAKMEM_" #id, doc, kind, true, value, min, max},
-#include "options.def"
+#include "system/options.def"
 #undef X
 #undef E
 };

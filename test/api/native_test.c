@@ -213,7 +213,7 @@ static void test_stats_follow_what_is_live(void **state)
     stats_follow(10, 20 * MIB);
 }
 
-/* The memory by state adds up to what is mapped (src/stats.def says so), with live blocks of every kind about. */
+/* The memory by state adds up to what is mapped (src/insight/stats.def says so), with live blocks of every kind about. */
 static void test_stats_add_up(void **state)
 {
     (void)state;

@@ -9,7 +9,7 @@
 enum misuse_error {
 #define X(id, what, advice) MISUSE_##id,
 #define W(id, what)
-#include "errors.def"
+#include "system/errors.def"
 #undef X
 #undef W
 };

@@ -20,7 +20,7 @@ static const struct {
 } g_errors[] = {
 #define X(id, what, advice) {what, advice},
 #define W(id, what)
-#include "errors.def"
+#include "system/errors.def"
 #undef X
 #undef W
 };

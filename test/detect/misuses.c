@@ -2,7 +2,7 @@
  * and the size class that the message must name.
  * SPDX-License-Identifier: MIT */
 #include "misuse.h"
-#include "check.h"
+#include "heap/check.h"
 #include "hakmem.h"
 #include "support.h"
 
@@ -537,7 +537,7 @@ static size_t checked_class(size_t size)
 {
     static const size_t sizes[] = {
 #define X(id, first, block_size, units) block_size,
-#include "classes.def"
+#include "heap/classes.def"
 #undef X
     };
     size_t i = 0;

@@ -24,11 +24,11 @@
 #include <unistd.h>
 
 #include "hakmem.h"
-#include "large.h"
-#include "lock.h"
-#include "ring.h"
-#include "span.h"
-#include "thread.h"
+#include "heap/large.h"
+#include "system/lock.h"
+#include "cache/ring.h"
+#include "heap/span.h"
+#include "cache/thread.h"
 
 enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 30, CALLS = 5000, KEPT = 60, BLOCKS = 200 };
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The system calls of hakmem are those of src/system_calls.def, in each situation: programs run under strace, which tells
+"""The system calls of hakmem are those of src/system/system_calls.def, in each situation: programs run under strace, which tells
 where each call comes from; what comes from the library's code is looked up in the table. A call that is not in it for the
 situation is a failure, and so is one that no situation showed.
 
-    calls_test.py --library libhakmem.so --program calls_program --table src/system_calls.def --docs docs/system-calls.md
+    calls_test.py --library libhakmem.so --program calls_program --table src/system/system_calls.def --docs docs/system-calls.md
 
 SPDX-License-Identifier: MIT"""
 import argparse

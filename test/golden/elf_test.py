@@ -2,7 +2,7 @@
 """What the built library looks like from outside, as readelf sees it: exported names, thread-local storage, what it
 needs and what it must not have.
 
-    elf_test.py --library libhakmem.so --archive libhakmem.a --table src/symbols.def --libc src/libc.def
+    elf_test.py --library libhakmem.so --archive libhakmem.a --table src/front/symbols.def --libc src/front/libc.def
                 --golden symbols.txt [--update]
 
 --update writes the golden list anew from what the library exports.
@@ -14,9 +14,9 @@ import sys
 
 TLS_BYTES_MAX = 64
 
-# Functions that a preloaded malloc must not call by name, whatever src/libc.def says: another library may replace them and
+# Functions that a preloaded malloc must not call by name, whatever src/front/libc.def says: another library may replace them and
 # allocate in turn, or they allocate themselves. munmap, madvise and mremap are not among them: the library looks at their
-# addresses and at their code, and calls them only where somebody has put other code there to be told (src/os.c).
+# addresses and at their code, and calls them only where somebody has put other code there to be told (src/system/os.c).
 FORBIDDEN_IMPORTS = {
     "dlopen", "getenv", "secure_getenv", "sysconf", "syscall", "abort", "raise", "printf", "sbrk", "brk",
     "mmap", "mmap64", "mprotect", "open", "open64", "openat", "read", "write", "close", "clock_gettime",
@@ -51,7 +51,7 @@ def table_names(path):
 
 
 def libc_names(path):
-    """The names of src/libc.def, with the binding that a reference to each has."""
+    """The names of src/front/libc.def, with the binding that a reference to each has."""
     return {name: "WEAK" if kind == "W" else "GLOBAL"
             for kind, name in re.findall(r"\b([XCDW])\((\w+)\)", table_text(path))}
 

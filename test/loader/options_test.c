@@ -15,7 +15,7 @@ enum { SECONDS = 20 };
 enum warning {
 #define X(id, what, advice)
 #define W(id, what) WARNING_##id,
-#include "errors.def"
+#include "system/errors.def"
 #undef X
 #undef W
 };
@@ -23,7 +23,7 @@ enum warning {
 static const char *const g_warnings[] = {
 #define X(id, what, advice)
 #define W(id, what) what,
-#include "errors.def"
+#include "system/errors.def"
 #undef X
 #undef W
 };
@@ -36,7 +36,7 @@ static const struct option {
     unsigned long long min, max;
 } g_options[] = {
 #define X(id, name, kind, value, min, max, doc) {"HAKMEM_" #id, name, kind, min, max},
-#include "options.def"
+#include "system/options.def"
 #undef X
 };
 

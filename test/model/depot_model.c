@@ -2,10 +2,10 @@
  * SPDX-License-Identifier: MIT */
 #include "model.h"
 
-#include "error.h"
-#include "os.h"
-#include "page.h"
-#include "remote.h"
+#include "system/error.h"
+#include "system/os.h"
+#include "heap/page.h"
+#include "cache/remote.h"
 
 /* One class that the depot serves. A batch of the model has two blocks, enough to be mixed up. */
 enum { CLASS = 1, BATCH = 2, BATCHES = 20, SLOTS = 16 };

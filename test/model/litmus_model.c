@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include "model.h"
 
-#include "atomic.h"
+#include "base/atomic.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,8 +5,8 @@
  * SPDX-License-Identifier: MIT */
 #include "model.h"
 
-#include "lock.h"
-#include "os.h"
+#include "system/lock.h"
+#include "system/os.h"
 
 enum { FIRST_ID = 100, VANISHED_ID = FIRST_ID + MODEL_THREADS };
 

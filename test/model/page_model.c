@@ -6,16 +6,16 @@
  * SPDX-License-Identifier: MIT */
 #include "model.h"
 
-#include "error.h"
-#include "fill.h"
-#include "lock.h"
-#include "map.h"
-#include "options.h"
-#include "os.h"
-#include "page.h"
-#include "prefault.h"
-#include "purge.h"
-#include "span.h"
+#include "system/error.h"
+#include "heap/fill.h"
+#include "system/lock.h"
+#include "heap/map.h"
+#include "system/options.h"
+#include "system/os.h"
+#include "heap/page.h"
+#include "heap/prefault.h"
+#include "heap/purge.h"
+#include "heap/span.h"
 
 #define BASE ((char *)(uintptr_t)SUPERSLAB_SIZE) /* no memory is there, and nobody looks */
 

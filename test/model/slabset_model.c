@@ -1,7 +1,7 @@
 /* slabset_model.c - sets of superslabs: the word of a group and the summary of all groups are two steps.
  * SPDX-License-Identifier: MIT */
 #include "model.h"
-#include "slabset.h"
+#include "heap/slabset.h"
 
 enum { SET = 5, OTHER_GROUP = GROUP_SLABS };
 

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-#include "remote.h"
+#include "cache/remote.h"
 
 enum { SMALLEST = 1024 }; /* of the classes that use the depot */
 enum { CLASSES = 3, LIVE = 300 };

@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "hakmem.h"
-#include "ring.h"
-#include "span.h"
-#include "stats.h"
+#include "cache/ring.h"
+#include "heap/span.h"
+#include "insight/stats.h"
 
 enum { LIVE = 200, LIFE = UNDER_TSAN ? 3000 : 20000, CHILD_SECONDS = 30 };
 

@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "class.h"
+#include "heap/class.h"
 #include "hakmem.h"
-#include "ring.h"
-#include "stats.h"
+#include "cache/ring.h"
+#include "insight/stats.h"
 
 enum { SLOTS = 128, THREADS = 3, MOST_BYTES = 192 << 20, UNTOUCHED = 4242 };
 

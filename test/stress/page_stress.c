@@ -7,10 +7,10 @@
 
 #include <stdatomic.h>
 
-#include "large.h"
-#include "page.h"
-#include "purge.h"
-#include "span.h"
+#include "heap/large.h"
+#include "heap/page.h"
+#include "heap/purge.h"
+#include "heap/span.h"
 
 /* Two classes at a time. Pages of two blocks, of one word, of several: the fewer blocks, the more often a page is
  * made, filled and unmade. */

@@ -6,7 +6,7 @@
 #ifndef HAKMEM_TEST_PERTURB_H
 #define HAKMEM_TEST_PERTURB_H
 
-#include "atomic.h"
+#include "base/atomic.h"
 
 void perturb(void); /* stress.c */
 

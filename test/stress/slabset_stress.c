@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
-#include "slabset.h"
+#include "heap/slabset.h"
 
 /* One number of each thread in each of few groups, so that the words and the summary become empty all the time. */
 enum { GROUPS = 65, SPREAD = 3, SET = SET_LONGEST_RUN + 7 };

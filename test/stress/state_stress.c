@@ -4,10 +4,10 @@
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
-#include "lock.h"
-#include "page.h"
-#include "purge.h"
-#include "span.h"
+#include "system/lock.h"
+#include "heap/page.h"
+#include "heap/purge.h"
+#include "heap/span.h"
 
 /* Pages of few blocks; classes of a pair need as many units. */
 static const unsigned g_pairs[][2] = {{60, 56}, {58, 58}, {44, 40}, {20, 16}};

@@ -11,12 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lock.h"
-#include "map.h"
-#include "os.h"
-#include "report.h"
-#include "span.h"
-#include "thread.h"
+#include "system/lock.h"
+#include "heap/map.h"
+#include "system/os.h"
+#include "system/report.h"
+#include "heap/span.h"
+#include "cache/thread.h"
 
 /* As the shared library's front does, which is not part of this. */
 __attribute__((constructor)) static void filters_watch(void) { os_sandbox_watch(); }
@@ -77,7 +77,7 @@ void error_line(char *line, size_t capacity, enum error_id id, const char *call,
     } texts[] = {
 #define X(name, what, advice) [ERROR_##name] = {what, advice},
 #define W(name, what)
-#include "errors.def"
+#include "system/errors.def"
 #undef X
 #undef W
     };

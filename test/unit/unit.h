@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "error.h"
-#include "page.h"
+#include "system/error.h"
+#include "heap/page.h"
 
 /* Whether the program runs under ThreadSanitizer, which costs a factor of ten and forbids some things. */
 #ifndef __has_feature

@@ -1,0 +1,57 @@
+/* thread.h - the life of a process and of its threads, as the allocator sees it: first call, thread exit, fork, last
+ * call.
+ *
+ * Nothing has to be initialised before the first malloc; that may come from the loader, before any constructor has
+ * run. No lock is held across fork and no prepare handler exists: the child finds out by itself that it is one (a
+ * word of memory that reads as zero there) when it first gets to a slow path, and derives what threads that do not
+ * exist in it left half done. */
+#ifndef HAK_THREAD_H
+#define HAK_THREAD_H
+
+#include "base/atomic.h"
+#include "base/base.h"
+
+struct cache;
+
+/* Nonzero; zero in the child of a fork that has not been through thread_repair. */
+extern _Atomic(uint32_t) *thread_fork_word;
+
+/* The calling thread's cache, made when it has none yet; NULL when it cannot have one (any more). */
+struct cache *thread_cache(void);
+
+/* Threads that have a cache; of the moment. */
+size_t thread_count(void);
+
+/* Called by slow paths that allocate, before they ask for an option: the first block may be made before the constructor
+ * has run. */
+void thread_start_now(void);
+extern _Atomic(bool) thread_has_options;
+INLINE void thread_start(void)
+{
+    if (UNLIKELY(!load_relaxed(&thread_has_options))) /* relaxed: set before there are other threads */
+        thread_start_now();
+}
+
+/* Called by slow paths before they look at anything shared. */
+void thread_repair(void);
+INLINE void thread_check_fork(void)
+{
+    if (UNLIKELY(load_relaxed(thread_fork_word) == 0)) /* only this thread exists: nothing to pair with */
+        thread_repair();
+}
+
+/* Returns to their pages the blocks that ended threads have left in their caches for the next ones. Whoever looks
+ * closely at a block does that first, so that the bitmap tells of a block that an ended thread has freed. */
+void thread_close_parked_now(void);
+extern _Atomic(uint32_t) thread_parked; /* caches that hold such blocks */
+INLINE void thread_close_parked(void)
+{
+    /* Relaxed: who sees a thread's end, as by joining it, sees the count. */
+    if (UNLIKELY(load_relaxed(&thread_parked) > 0))
+        thread_close_parked_now();
+}
+
+/* All caches there ever were, the newest first. */
+struct cache *thread_caches(void);
+
+#endif

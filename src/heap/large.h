@@ -1,0 +1,41 @@
+/* large.h - blocks that are in no page: runs of units up to RUN_MAX_SIZE, above that mappings of their own.
+ *
+ * A large block's descriptor is a struct page of class 0. The page map leads to it from the block's first unit only,
+ * at whose start the block begins. The address-space lock orders everything; a second free of the same block finds
+ * no descriptor. */
+#ifndef HAK_LARGE_H
+#define HAK_LARGE_H
+
+#include "system/error.h"
+#include "heap/page.h"
+
+/* A block of at least `size` bytes at a multiple of `align` (a power of two); NULL when memory is out. The caller is
+ * going to write to the first `written` bytes of it at once. *zeroed tells whether it reads as zero. */
+void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed);
+
+/* Frees the large block at this address; false when there is none. */
+bool large_free(void *block);
+
+/* Usable bytes of the large block at this address; 0 when there is none. */
+size_t large_size(const void *block);
+
+/* In the child of a fork, under the lock: forgets what a vanished thread may have been about to free. */
+void large_after_fork(void);
+
+/* Gives the large block `size` usable bytes where it lies; false when that cannot be done. */
+bool large_resize(void *block, size_t size);
+
+/* The same, but may move the block by moving its pages, without copying: the new address, or NULL. */
+void *large_move(void *block, size_t size);
+
+/* Why an address that is no live block's is not one. */
+enum error_id large_explain(const void *address);
+
+struct large_stats {
+    size_t blocks, bytes;         /* live */
+    size_t mapped_bytes;          /* of these, in mappings of their own */
+    uint64_t mallocs, frees;      /* since the start */
+};
+void large_stats(struct large_stats *out); /* under the lock */
+
+#endif

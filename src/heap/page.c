@@ -1,0 +1,785 @@
+#include "heap/page.h"
+
+#include "heap/fill.h"
+#include "system/lock.h"
+#include "heap/map.h"
+#include "heap/meta.h"
+#include "system/options.h"
+#include "system/os.h"
+#include "heap/prefault.h"
+#include "heap/retain.h"
+#include "heap/span.h"
+
+/* ---- Bitmaps ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t full_word(const struct class_info *info, unsigned word)
+{
+    return low_mask64((unsigned)min_size(64, info->blocks - word * 64u));
+}
+
+static bool bitmap_is_full(const _Atomic(uint64_t) *bits, const struct class_info *info)
+{
+    for (unsigned word = 0; word < info->words; word++)
+        if (load_seq(&bits[word]) != full_word(info, word))
+            return false;
+    return true;
+}
+
+/* Sequentially consistent: the holder's second look, which pairs with the fetch_or in page_put. */
+static bool bitmap_is_empty(const _Atomic(uint64_t) *bits, const struct class_info *info)
+{
+    for (unsigned word = 0; word < info->words; word++)
+        if (load_seq(&bits[word]) != 0)
+            return false;
+    return true;
+}
+
+static char *block_at(const struct page *page, uint32_t index)
+{
+    return page->start + (size_t)index * class_size(page->class_id);
+}
+
+static uint32_t page_unit(const struct page *page)
+{
+    return (uint32_t)((uintptr_t)page->start >> UNIT_SHIFT) % SUPERSLAB_UNITS;
+}
+
+/* What the page map says of its units. */
+static unsigned page_entry_class(const struct page *page)
+{
+    return load_relaxed(&page->group) ? CLASS_GROUPED : page->class_id;
+}
+
+static unsigned listing_set(unsigned class_id, unsigned group)
+{
+    return group ? SET_OF_GROUP + group : SET_OF_CLASS + class_id;
+}
+
+/* ---- Purged memory ----------------------------------------------------------------------------------------------- */
+
+/* For each unit of the page a mask of its pages of memory: bit set = purged, and no block in it handed out since.
+ * Relaxed: a bit is written by whoever has all blocks of that page of memory in hand. */
+static _Atomic(uint16_t) *page_purged(const struct page *page)
+{
+    return (_Atomic(uint16_t) *)&page->free[class_info[page->class_id].words];
+}
+
+static uint16_t memory_bit(size_t offset) { return (uint16_t)(1u << offset % UNIT_SIZE / os_page_size()); }
+
+bool page_memory_is_purged(const struct page *page, size_t offset)
+{
+    return load_relaxed(&page_purged(page)[offset >> UNIT_SHIFT]) & memory_bit(offset);
+}
+
+void page_memory_note_purged(struct page *page, size_t begin, size_t end)
+{
+    store_relaxed(&page->has_purged, true);
+    for (; begin < end; begin += os_page_size())
+        atomic_fetch_or_explicit(&page_purged(page)[begin >> UNIT_SHIFT], memory_bit(begin), memory_order_relaxed);
+}
+
+/* A part of a page whose blocks were taken, and which is still purged. */
+struct stretch {
+    struct page *page;
+    size_t begin, end; /* offsets */
+    size_t before;     /* bytes of stretches before it */
+};
+
+static void stretch_end(struct stretch *stretch, size_t next)
+{
+    size_t size = stretch->end - stretch->begin;
+    if (size > 0 && stretch->page->ahead > 0)
+        prefault(stretch->page->start + stretch->begin, size);
+    *stretch = (struct stretch){.page = stretch->page, .begin = next, .end = next, .before = stretch->before + size};
+}
+
+/* A block that was taken makes what was purged of it resident. Blocks come in the order of their addresses. */
+static void block_unpurge(struct stretch *stretch, uint32_t index)
+{
+    struct page *page = stretch->page;
+    size_t size = class_size(page->class_id), memory_page = os_page_size();
+    for (size_t offset = index * size & ~(memory_page - 1); offset < (index + 1) * size; offset += memory_page)
+        if (page_memory_is_purged(page, offset)) {
+            atomic_fetch_and_explicit(&page_purged(page)[offset >> UNIT_SHIFT], (uint16_t)~memory_bit(offset),
+                                      memory_order_relaxed);
+            if (offset != stretch->end)
+                stretch_end(stretch, offset);
+            stretch->end = offset + memory_page;
+        }
+}
+
+/* ---- Fresh memory ------------------------------------------------------------------------------------------------ */
+
+static size_t virgin_bytes(const struct page *page)
+{
+    return (size_t)load_relaxed(&page->virgin) * class_size(page->class_id);
+}
+
+/* What blocks that were just taken lie in, and what is going to be taken next. */
+static COLD void page_prefault(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    size_t memory_page = os_page_size(), ready = page->ready * memory_page;
+    size_t end = max_size(virgin_bytes(page), ready + page->ahead * memory_page);
+    end = align_up(min_size(end, (size_t)info->blocks * info->size), memory_page);
+    page->ready = (uint16_t)(end / memory_page);
+    prefault(page->start + ready, end - ready);
+}
+
+static bool is_ready(const struct page *page)
+{
+    return page->ahead == 0 || !page->zeroed || !prefault_is_worth_it() ||
+           virgin_bytes(page) <= page->ready * os_page_size();
+}
+
+/* Blocks of the page that were freed since holes were last looked for, `change` more or, at most, fewer. Threads may
+ * do that at the same time and lose sight of some: retain_purged makes that good. */
+static void note_loose(struct page *page, int change)
+{
+    int freed = load_relaxed(&page->freed);
+    int now = freed + change < 0 ? 0 : (int)min_size((size_t)(freed + change), UINT16_MAX);
+    if (now == freed)
+        return;
+    store_relaxed(&page->freed, (uint16_t)now);
+    retain_loosen((ptrdiff_t)(now - freed) * (ptrdiff_t)load_relaxed(&page->weight));
+}
+
+size_t page_loose(const struct page *page) { return (size_t)load_relaxed(&page->freed) * load_relaxed(&page->weight); }
+
+/* ---- Listing ----------------------------------------------------------------------------------------------------- */
+
+/* The state is LISTED already, or the caller holds the page: nobody else can list it. */
+static void page_enlist(struct page *page)
+{
+    struct superslab *slab = page->slab;
+    unsigned set = listing_set(page->class_id, load_relaxed(&page->group));
+    uint32_t bit = (uint32_t)1 << page_unit(page);
+    store_seq(&page->state, PAGE_LISTED);
+    /* From here on the page is the next claimer's. Pairs with the fetch_and in unit_claim. */
+    fetch_or_seq(&slab->listed, bit);
+    slabset_add(set, slab->number);
+}
+
+/* Makes the caller the holder of the page listed at a unit. NULL when there is none, or somebody else was faster. */
+static struct page *unit_claim(struct superslab *slab, uint32_t unit)
+{
+    uint32_t bit = (uint32_t)1 << unit;
+    if (!(fetch_and_seq(&slab->listed, ~bit) & bit)) /* pairs with the fetch_or in page_enlist */
+        return NULL;
+    struct page *page = map_page(slab_unit_start(slab, unit));
+    store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
+    store_seq(&page->state, PAGE_OWNED);
+    return page;
+}
+
+/* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
+
+static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
+{
+    const struct class_info *info = &class_info[class_id];
+    page->start = run_start(run);
+    page->slab = run.slab;
+    page->class_id = (uint8_t)class_id;
+    store_relaxed(&page->group, (uint8_t)group);
+    page->zeroed = run.zeroed;
+    page->checked = option(OPTION_CHECK);
+    page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
+    page->ready = (uint16_t)(run.clean > 0 ? 0 : info->units * (UNIT_SIZE / os_page_size()));
+    store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
+    store_relaxed(&page->has_purged, false);
+    store_relaxed(&page->freed, 0);
+    store_relaxed(&page->weight, info->size);
+    store_relaxed(&page->low_word, 0);
+    store_relaxed(&page->virgin, 0);
+    for (unsigned word = 0; word < info->words; word++)
+        store_relaxed(&page->free[word], full_word(info, word));
+    for (unsigned unit = 0; unit < info->units; unit++)
+        store_relaxed(&page_purged(page)[unit], 0);
+    store_seq(&page->state, PAGE_OWNED);
+}
+
+static size_t descriptor_size(unsigned class_id)
+{
+    return offsetof(struct page, free) + class_info[class_id].words * sizeof(uint64_t) +
+           class_info[class_id].units * sizeof(uint16_t);
+}
+
+static struct page *page_create(unsigned class_id, unsigned group, bool dense, size_t ahead)
+{
+    if (!lock_acquire())
+        return NULL;
+    const struct class_info *info = &class_info[class_id];
+    struct page *page = meta_alloc(META_PAGE, descriptor_size(class_id));
+    struct run run = {.slab = NULL};
+    if (page) {
+        run = dense ? span_alloc_dense(info->units) : span_alloc(info->units, 1);
+        if (run.slab) {
+            page_init(page, class_id, group, ahead, run);
+            retain_vacate((ptrdiff_t)info->blocks * info->size);
+            map_set(page->start, info->units, page_entry_class(page), page);
+        } else {
+            meta_free(META_PAGE, page, descriptor_size(class_id));
+        }
+    }
+    lock_release();
+    if (!run.slab)
+        return NULL;
+    if (run.opens_huge)
+        span_try_huge(run);
+    if (page->checked && !page->zeroed)
+        __builtin_memset(page->start, 0, info->units * UNIT_SIZE); /* a free block of a checked page is all zero */
+    return page;
+}
+
+enum destroyed {
+    DESTROYED,
+    IN_USE, /* under the lock not every block was free any more: somebody has taken free blocks to purge their memory */
+    KEPT    /* the lock is this thread's already; or the page is checked, and a write to its freed blocks is to be noticed */
+};
+
+/* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */
+static enum destroyed page_destroy(struct page *page)
+{
+    unsigned class_id = page->class_id;
+    const struct class_info *info = &class_info[class_id];
+    HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
+    if (page->checked || !lock_acquire())
+        return KEPT;
+    bool full = bitmap_is_full(page->free, info);
+    if (full) {
+        size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
+        note_loose(page, -UINT16_MAX);
+        retain_vacate(-(ptrdiff_t)info->blocks * info->size);
+        map_set(page->start, info->units, CLASS_RESERVED, NULL);
+        /* What a fresh page never handed out is as clean as it was. */
+        span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units,
+                  page->zeroed ? units_for(used) : info->units);
+        meta_free(META_PAGE, page, descriptor_size(class_id));
+    }
+    lock_release();
+    return full ? DESTROYED : IN_USE;
+}
+
+/* If all blocks of the page listed at this unit are free, it goes back to the spans. */
+static void unit_retire(struct superslab *slab, uint32_t unit)
+{
+    for (;;) {
+        struct page *page = unit_claim(slab, unit);
+        if (!page)
+            return;
+        const struct class_info *info = &class_info[page->class_id];
+        enum destroyed outcome = bitmap_is_full(page->free, info) ? page_destroy(page) : IN_USE;
+        if (outcome == DESTROYED)
+            return;
+        page_enlist(page);
+        /* Whoever freed the last block meanwhile found the page not listed, and left it to us. */
+        if (outcome == KEPT || !bitmap_is_full(page->free, info))
+            return;
+    }
+}
+
+/* page_enlist, and a second look: a page whose last block came back while nobody could claim it is to go. */
+static void page_list(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    struct superslab *slab = page->slab;
+    uint32_t unit = page_unit(page);
+    page_enlist(page);
+    if (bitmap_is_full(page->free, info))
+        unit_retire(slab, unit);
+}
+
+/* ---- Holding and letting go -------------------------------------------------------------------------------------- */
+
+/* Whether the page listed at a unit is probably one of the class and group. */
+static bool unit_may_serve(struct superslab *slab, uint32_t unit, unsigned class_id, unsigned group)
+{
+    char *start = slab_unit_start(slab, unit);
+    if (!group)
+        return map_class(start) == class_id;
+    const struct page *page = map_class(start) == CLASS_GROUPED ? map_page(start) : NULL;
+    return page && load_relaxed(&page->group) == group; /* it may be another page by now: the claimer looks again */
+}
+
+/* Claims a page of the class and group in one superslab; NULL when none is listed there. */
+static struct page *slab_claim(struct superslab *slab, unsigned class_id, unsigned group)
+{
+    for (uint32_t listed = load_seq(&slab->listed); listed; listed &= listed - 1) {
+        uint32_t unit = lowest_bit(listed);
+        if (!unit_may_serve(slab, unit, class_id, group))
+            continue;
+        struct page *page = unit_claim(slab, unit);
+        if (!page)
+            continue;
+        if (page->class_id == class_id && load_relaxed(&page->group) == group)
+            return page;
+        page_list(page); /* another page by now */
+    }
+    return NULL;
+}
+
+static struct page *page_claim(unsigned class_id, unsigned group)
+{
+    unsigned set = listing_set(class_id, group);
+    for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
+        struct page *page = slab_claim(slab_at(n), class_id, group);
+        if (page)
+            return page;
+        /* The set is a hint: correct it, then look again, for a page listed meanwhile relies on it. */
+        slabset_remove(set, n);
+        page = slab_claim(slab_at(n), class_id, group);
+        if (page) {
+            slabset_add(set, n);
+            return page;
+        }
+    }
+    return NULL;
+}
+
+static struct page *page_hold(struct page *page, uint32_t holder)
+{
+    if (page)
+        store_relaxed(&page->holder, holder);
+    return page;
+}
+
+struct page *page_find(unsigned class_id, uint32_t holder) { return page_hold(page_claim(class_id, 0), holder); }
+struct page *page_make(unsigned class_id, uint32_t holder, bool dense, size_t ahead)
+{
+    return page_hold(page_create(class_id, 0, dense, ahead), holder);
+}
+
+struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder)
+{
+    struct page *page = page_claim(class_id, group);
+    return page_hold(page ? page : page_create(class_id, group, false, 0), holder);
+}
+
+struct page *page_acquire(unsigned class_id, uint32_t holder) { return page_acquire_group(class_id, 0, holder); }
+
+bool page_is_drained(const struct page *page) { return bitmap_is_empty(page->free, &class_info[page->class_id]); }
+
+void page_look(struct page *page)
+{
+    if (!page->zeroed)
+        return;
+    page->zeroed = false; /* none of it is any more, and what is resident later shows nothing */
+    if (page->ahead == 0 && fill_wants_look(page->class_id))
+        fill_note(page->class_id, fill_look(page->start, virgin_bytes(page) & ~(os_page_size() - 1)));
+}
+
+void page_release(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
+    if (bitmap_is_full(page->free, info) && page_destroy(page) == DESTROYED)
+        return;
+    if (!bitmap_is_empty(page->free, info)) {
+        page_list(page);
+        return;
+    }
+    /* FULL, then a second look: pairs with page_put, which sets a bit and then reads the state. */
+    store_seq(&page->state, PAGE_FULL);
+    uint8_t full = PAGE_FULL;
+    if (!bitmap_is_empty(page->free, info) && cas_seq(&page->state, &full, PAGE_LISTED))
+        page_list(page);
+}
+
+/* ---- Taking blocks ----------------------------------------------------------------------------------------------- */
+
+/* Clears up to `count` of the word's bits, the lowest; returns those that this thread cleared. */
+static uint64_t word_take(_Atomic(uint64_t) *word, unsigned count)
+{
+    uint64_t seen = load_relaxed(word);
+    uint64_t mask = seen;
+    if (count_bits(seen) > count)
+        for (mask = 0; count > 0; count--, seen &= seen - 1)
+            mask |= seen & -seen;
+    return mask ? fetch_and_acquire(word, ~mask) & mask : 0; /* pairs with the fetch_or in page_put */
+}
+
+/* Of the words [first, end) of a page's bitmap, the bits that were taken. */
+struct taking {
+    unsigned first, end, count;
+    uint64_t bits[PAGE_MAX_BLOCKS / 64];
+};
+
+static void words_take(struct taking *taking, struct page *page, unsigned first, unsigned count)
+{
+    unsigned word = first, taken = 0;
+    for (; word < class_info[page->class_id].words && taken < count; word++) {
+        uint64_t bits = word_take(&page->free[word], count - taken);
+        taking->bits[word] = bits;
+        if (!bits)
+            continue;
+        taken += count_bits(bits);
+        store_relaxed(&page->low_word, (uint8_t)word);
+    }
+    taking->first = first;
+    taking->end = word;
+    taking->count = taken;
+}
+
+/* What was never handed out before is so no longer. Returns how many of the blocks that is. */
+static unsigned virgin_advance(struct page *page, const struct taking *taking)
+{
+    uint32_t virgin = load_relaxed(&page->virgin), end = virgin;
+    unsigned fresh = 0;
+    for (unsigned word = virgin / 64; word < taking->end; word++) {
+        uint64_t bits = word < taking->first ? 0 : taking->bits[word];
+        if (word == virgin / 64)
+            bits &= ~low_mask64(virgin % 64);
+        fresh += count_bits(bits);
+        end = bits ? word * 64 + highest_bit(bits) + 1 : end;
+    }
+    if (end > virgin)
+        store_relaxed(&page->virgin, (uint16_t)end);
+    return fresh;
+}
+
+static COLD void taking_unpurge(struct page *page, const struct taking *taking)
+{
+    struct stretch stretch = {.page = page};
+    for (unsigned word = taking->first; word < taking->end; word++)
+        for (uint64_t bits = taking->bits[word]; bits; bits &= bits - 1)
+            block_unpurge(&stretch, word * 64 + lowest_bit(bits));
+    stretch_end(&stretch, 0);
+    if (stretch.before > 0)
+        retain_regret(stretch.before);
+}
+
+unsigned page_take(struct page *page, void **out, unsigned count)
+{
+    struct taking taking;
+    unsigned low = load_relaxed(&page->low_word);
+    words_take(&taking, page, low, count);
+    /* The hint may be too high: of two threads, one lowered it and the other took no notice. */
+    if (taking.count == 0 && low > 0)
+        words_take(&taking, page, 0, count);
+    if (taking.count == 0)
+        return 0;
+    size_t size = class_size(page->class_id);
+    void **next = out + taking.count;
+    for (unsigned word = taking.first; word < taking.end; word++) {
+        char *base = block_at(page, word * 64);
+        for (uint64_t bits = taking.bits[word]; bits; bits &= bits - 1)
+            *--next = base + lowest_bit(bits) * size;
+    }
+    if (UNLIKELY(load_relaxed(&page->has_purged)))
+        taking_unpurge(page, &taking);
+    note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
+    if (UNLIKELY(!is_ready(page)))
+        page_prefault(page);
+    retain_vacate(-(ptrdiff_t)(taking.count * size));
+    return taking.count;
+}
+
+void *page_take_zeroed(struct page *page)
+{
+    uint32_t index = load_relaxed(&page->virgin);
+    if (!page->zeroed || index >= class_info[page->class_id].blocks)
+        return NULL;
+    uint64_t bit = (uint64_t)1 << index % 64;
+    if (!(fetch_and_acquire(&page->free[index / 64], ~bit) & bit)) /* pairs with the fetch_or in page_put */
+        return NULL;
+    store_relaxed(&page->virgin, (uint16_t)(index + 1));
+    if (UNLIKELY(!is_ready(page)))
+        page_prefault(page);
+    retain_vacate(-(ptrdiff_t)class_size(page->class_id));
+    return block_at(page, index);
+}
+
+/* ---- Freeing blocks ---------------------------------------------------------------------------------------------- */
+
+/* Blocks of one word of one bitmap, on their way back. */
+struct returning {
+    struct page *page;
+    uint64_t mask;
+    unsigned word;
+};
+
+static void fail_at(struct page *page, unsigned word, uint64_t bits, const char *call)
+{
+    error_fatal(ERROR_DOUBLE_FREE, call, block_at(page, word * 64 + lowest_bit(bits)), class_size(page->class_id));
+}
+
+static void page_put(struct page *page, unsigned word, uint64_t mask, const char *call)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    struct superslab *slab = page->slab;
+    uint32_t unit = page_unit(page);
+    if (word < load_relaxed(&page->low_word))
+        store_relaxed(&page->low_word, (uint8_t)word);
+
+    /* Pairs with the takers' acquire (contents) and with the holder's second look in page_release (order). */
+    uint64_t before = fetch_or_seq(&page->free[word], mask);
+    if (UNLIKELY(before & mask))
+        fail_at(page, word, before & mask, call);
+
+    /* The page may be gone and *page another page's descriptor: nothing but the state may be looked at. */
+    uint8_t full = PAGE_FULL;
+    if (load_seq(&page->state) == PAGE_FULL && cas_seq(&page->state, &full, PAGE_LISTED))
+        page_list(page);
+    if ((before | mask) == full_word(info, word) && load_seq(&slab->listed) >> unit & 1 &&
+        bitmap_is_full(page->free, info))
+        unit_retire(slab, unit);
+}
+
+void page_put_back(struct page *page, unsigned word, uint64_t mask) { page_put(page, word, mask, "malloc_trim"); }
+
+/* What the program has freed. */
+static void page_put_freed(const struct returning *item, const char *call)
+{
+    unsigned count = count_bits(item->mask);
+    note_loose(item->page, (int)count);
+    retain_vacate((ptrdiff_t)(count * class_size(item->page->class_id)));
+    page_put(item->page, item->word, item->mask, call);
+}
+
+struct page *page_of(const void *block, const char *call)
+{
+    struct page *page = map_page(block);
+    if (UNLIKELY(!page || page->class_id == 0))
+        error_fatal(ERROR_NOT_LIVE, call, block, 0);
+    return page;
+}
+
+bool page_has_live(const struct page *page, const void *block, enum error_id *error)
+{
+    size_t offset = (size_t)((const char *)block - page->start);
+    uint32_t index = class_block_index(page->class_id, offset);
+    if (index >= class_info[page->class_id].blocks || offset != (size_t)index * class_size(page->class_id)) {
+        *error = ERROR_INTERIOR;
+        return false;
+    }
+    *error = ERROR_DOUBLE_FREE;
+    return !(load_relaxed(&page->free[index / 64]) >> index % 64 & 1);
+}
+
+bool page_check_block(const void *block, enum error_id *error)
+{
+    const struct page *page = map_page(block);
+    if (page && page->class_id != 0)
+        return page_has_live(page, block, error);
+    *error = ERROR_NOT_LIVE;
+    return false;
+}
+
+/* Neighbours in time are often neighbours in memory: what falls into one word is returned by one instruction. */
+enum { RETURNING = 8 };
+
+/* Where blocks of the word are gathered; the word that was gathered there before goes back. */
+static struct returning *returning_for(struct returning *all, struct page *page, unsigned word, const char *call)
+{
+    struct returning *item = &all[((uintptr_t)page / 64 + word) % RETURNING];
+    if (item->page == page && item->word == word)
+        return item;
+    if (item->page)
+        page_put_freed(item, call);
+    *item = (struct returning){.page = page, .word = word};
+    return item;
+}
+
+/* Gathers the first block and those behind it up to the first that lies in another page; how many. */
+static unsigned page_gather(struct returning *all, void *const *blocks, unsigned count, const char *call)
+{
+    struct page *page = page_of(blocks[0], call);
+    const struct class_info info = class_info[page->class_id];
+    const char *start = page->start;
+    struct returning *item = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        size_t offset = (size_t)((const char *)blocks[i] - start);
+        if (offset >= (size_t)info.units << UNIT_SHIFT)
+            return i;
+        uint32_t index = class_offset_index(&info, offset);
+        if (UNLIKELY(offset != (size_t)index * info.size || index >= info.blocks))
+            error_fatal(ERROR_INTERIOR, call, blocks[i], info.size);
+
+        unsigned word = index / 64;
+        uint64_t bit = (uint64_t)1 << index % 64;
+        if (!item || item->word != word)
+            item = returning_for(all, page, word, call);
+        if (UNLIKELY(item->mask & bit))
+            fail_at(page, word, bit, call);
+        item->mask |= bit;
+    }
+    return count;
+}
+
+void page_return(void *const *blocks, unsigned count, const char *call)
+{
+    struct returning all[RETURNING] = {{.page = NULL}};
+    for (unsigned i = 0; i < count;)
+        i += page_gather(all, blocks + i, count - i, call);
+    for (unsigned i = 0; i < RETURNING; i++)
+        if (all[i].page)
+            page_put_freed(&all[i], call);
+}
+
+/* ---- All pages --------------------------------------------------------------------------------------------------- */
+
+struct page *page_at(struct superslab *slab, uint32_t unit)
+{
+    char *start = slab_unit_start(slab, unit);
+    struct page *page = map_page(start);
+    return start && class_is_paged(map_class(start)) && page && page->start == start ? page : NULL;
+}
+
+static void slab_each_page(struct superslab *slab, void (*visit)(struct page *, void *), void *argument)
+{
+    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        struct page *page = page_at(slab, unit);
+        if (page)
+            visit(page, argument);
+    }
+}
+
+unsigned page_used_blocks(const struct page *page)
+{
+    unsigned used = class_info[page->class_id].blocks;
+    for (unsigned word = 0; word < class_info[page->class_id].words; word++)
+        used -= count_bits(load_relaxed(&page->free[word]));
+    return used;
+}
+
+/* Bytes of blocks that were ever handed out, without what was purged since. */
+static size_t bytes_touched(const struct page *page)
+{
+    size_t bytes = load_relaxed(&page->virgin) * class_size(page->class_id), purged = 0;
+    for (unsigned unit = 0; load_relaxed(&page->has_purged) && unit < class_info[page->class_id].units; unit++)
+        purged += count_bits(load_relaxed(&page_purged(page)[unit])) * os_page_size();
+    return bytes > purged ? bytes - purged : 0; /* a block may be taken meanwhile */
+}
+
+void page_settle(struct page *page)
+{
+    size_t size = class_size(page->class_id), used = max_size(page_used_blocks(page), 1);
+    size_t touched = bytes_touched(page), stays = touched > used * size ? touched - used * size : 0;
+    store_relaxed(&page->weight, (uint32_t)(size + stays / used));
+}
+
+static void add_page(struct page_totals *totals, const struct page *page)
+{
+    totals->pages++;
+    totals->free_blocks += class_info[page->class_id].blocks - page_used_blocks(page);
+    totals->touched += bytes_touched(page);
+}
+
+static void count_page(struct page *page, void *totals)
+{
+    add_page((struct page_totals *)totals + page->class_id, page);
+}
+
+static void count_grouped_page(struct page *page, void *totals)
+{
+    add_page((struct page_totals *)totals + load_relaxed(&page->group), page);
+}
+
+static void count_pages(struct page_totals *totals, unsigned size, void (*count)(struct page *, void *))
+{
+    for (unsigned i = 0; i < size; i++)
+        totals[i] = (struct page_totals){0};
+    for (uint32_t n = 0; n < span_slab_count(); n++) {
+        if (!lock_acquire())
+            return;
+        slab_each_page(slab_at(n), count, totals);
+        lock_release();
+    }
+}
+
+void page_count(struct page_totals *totals) { count_pages(totals, CLASS_SLOTS, count_page); }
+void page_count_groups(struct page_totals *totals) { count_pages(totals, GROUP_COUNT, count_grouped_page); }
+
+size_t page_bytes_kept(const void *block, unsigned class_id)
+{
+    size_t bytes = 0;
+    if (!lock_acquire()) /* so that the page is not unmade */
+        return 0;
+    const struct page *page = map_page(block);
+    if (page && page->class_id == class_id)
+        bytes = bytes_touched(page) / max_size(page_used_blocks(page), 1);
+    lock_release();
+    return bytes;
+}
+
+static bool units_used(const struct page *page)
+{
+    uint32_t mask = low_mask32(class_info[page->class_id].units) << page_unit(page);
+    return (page->slab->used & mask) == mask;
+}
+
+/* Whether what the page map says of a unit is true: it may be half of what a vanished thread was about to do. */
+static bool entry_is_sound(struct superslab *slab, uint32_t unit, const struct page *page, unsigned entry)
+{
+    char *start = slab_unit_start(slab, unit);
+    if (!(slab->used >> unit & 1) || !page)
+        return false;
+    if (page->class_id == 0)
+        return !class_is_paged(entry) && page->start == start;
+    return page_entry_class(page) == entry && page->slab == slab && start >= page->start &&
+           start < page->start + class_info[page->class_id].units * UNIT_SIZE && units_used(page);
+}
+
+static bool units_entered(const struct page *page)
+{
+    for (unsigned unit = 0; unit < class_info[page->class_id].units; unit++) {
+        const char *start = page->start + unit * UNIT_SIZE;
+        if (map_class(start) != page_entry_class(page) || map_page(start) != page)
+            return false;
+    }
+    return true;
+}
+
+static void page_adopt(struct page *page, void *argument)
+{
+    uint32_t self = *(uint32_t *)argument;
+    /* A vanished thread was entering the page in the map, or removing it: nobody has a block of it. */
+    if (!units_entered(page)) {
+        map_set(page->start, class_info[page->class_id].units, CLASS_RESERVED, NULL);
+        return;
+    }
+    bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
+    if (held)
+        return;
+    /* What a vanished thread took and wrote to may be marked as free and never touched: the copies are not of one
+     * moment. */
+    page->zeroed = false;
+    page->ahead = 0; /* nor is what is said to be purged */
+    store_relaxed(&page->virgin, class_info[page->class_id].blocks);
+    if (bitmap_is_empty(page->free, &class_info[page->class_id]))
+        store_seq(&page->state, PAGE_FULL);
+    else
+        page_list(page);
+}
+
+COLD void page_after_fork(uint32_t self)
+{
+    for (uint32_t n = 0; n < span_slab_count(); n++) {
+        struct superslab *slab = slab_at(n);
+        for (uint32_t unit = 0; slab_unit_start(slab, 0) && unit < SUPERSLAB_UNITS; unit++) {
+            char *start = slab_unit_start(slab, unit);
+            unsigned entry = map_class(start);
+            struct page *page = map_page(start);
+            if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
+                map_set(start, 1, CLASS_RESERVED, NULL);
+        }
+        store_seq(&slab->listed, 0);
+        slab_each_page(slab, page_adopt, &self);
+    }
+}
+
+bool page_is_valid(const struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    if (page->class_id == 0 || page->class_id > CLASS_LAST || load_relaxed(&page->virgin) > info->blocks)
+        return false;
+    if (!units_entered(page))
+        return false;
+    for (unsigned word = 0; word < info->words; word++)
+        if (load_relaxed(&page->free[word]) & ~full_word(info, word))
+            return false;
+    for (uint32_t index = load_relaxed(&page->virgin); index < info->blocks; index++)
+        if (!(load_relaxed(&page->free[index / 64]) >> index % 64 & 1))
+            return false;
+    return page->start == slab_unit_start(page->slab, page_unit(page)) && units_used(page);
+}

@@ -1,0 +1,157 @@
+/* page.h - pages: runs of units that hold blocks of one size class, and the bitmap that says which blocks are free.
+ *
+ * A descriptor lies out of line, so that a free block's memory is never touched, and what a program writes past the end
+ * of a block hits other blocks first. (It can reach descriptors and tables: nothing guards them.) A set bit is a free
+ * block: nobody has it, and whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes
+ * a block free, no ownership is involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment
+ * by whoever purges the memory of free blocks.
+ *
+ * States, and who may change them:
+ *
+ *   OWNED   one holder takes blocks from it: a thread cache, or a thread in the middle of an operation
+ *     -> LISTED  by the holder, when it lets go and free blocks remain
+ *     -> FULL    by the holder, when it lets go and none remain; it then looks at the bitmap once more
+ *     -> gone    by the holder, when every block is free: the run goes back to the spans
+ *   FULL    nobody holds it and nobody will look for it
+ *     -> LISTED  by whoever frees a block into it: a compare-and-swap on `state` decides who lists it
+ *   LISTED  its bit in the superslab's `listed` mask is set (or about to be), its class's set names the superslab
+ *     -> OWNED   by whoever clears that bit
+ *
+ * The one subtle pair: a holder stores FULL and then reads the bitmap; a freeing thread sets a bit and then reads
+ * the state. All four are sequentially consistent, so at least one of them sees the other and the page cannot be
+ * lost with free blocks in it.
+ *
+ * Once a thread has set the bit of the last live block it freed, the page may be gone and its descriptor another
+ * page's, or a large block's. Descriptors are never unmapped and stay descriptors, and what a late reader may still do
+ * is right for whatever it hits: a compare-and-swap from FULL to LISTED, for a FULL page that gets listed is found,
+ * looked at, and filed as FULL again; and a look at the bitmap, for whoever finds it full claims the page at the unit
+ * and looks again. */
+#ifndef HAK_PAGE_H
+#define HAK_PAGE_H
+
+#include "base/atomic.h"
+#include "heap/class.h"
+#include "system/error.h"
+#include "heap/slabset.h"
+
+enum page_state { PAGE_OWNED, PAGE_FULL, PAGE_LISTED };
+
+/* Whoever holds a page: a thread cache's id, or PAGE_HELD_BRIEFLY. */
+#define PAGE_HELD_BRIEFLY 0u
+
+struct page {
+    char *start;               /* [const while live blocks exist] */
+    struct superslab *slab;    /* [const ..] NULL for a mapping of its own */
+    _Atomic(uint32_t) holder;  /* [atomic] a hint for others; exact for the holder itself */
+    uint8_t class_id;          /* [const ..] 0: one large block (large.h), which has no bitmap */
+    bool checked;              /* [const ..] its blocks carry the marks of check.c */
+    bool zeroed;               /* [holder] blocks from `virgin` on read as zero. Of a large block: what is
+                                  resident of it is what the program has used */
+    _Atomic(uint8_t) state;    /* [atomic] enum page_state */
+    _Atomic(bool) has_purged;  /* [atomic, a hint] memory of it was purged: see page_purged */
+    _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
+    _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
+    _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
+    _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
+    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle) */
+    uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none */
+    uint16_t ready;            /* [holder] so many from the start on were */
+    union {
+        struct {
+            _Atomic(size_t) bytes; /* [lock to write, relaxed] of a large block: usable size */
+            struct page *_Atomic late; /* [lock] of a large block that a signal handler has freed: the next such, or itself */
+        };
+        _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
+    };
+    /* Behind the words, for each unit of the page: page_purged. */
+};
+
+/* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a
+ * new one. */
+struct page *page_acquire(unsigned class_id, uint32_t holder);
+/* The same for a page of a group, which has blocks of this class only. */
+struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder);
+
+/* The same in two steps: only a listed page, and only a new one, of which `ahead` bytes are going to be used after the
+ * first very soon, and all if it is `dense`. */
+struct page *page_find(unsigned class_id, uint32_t holder);
+struct page *page_make(unsigned class_id, uint32_t holder, bool dense, size_t ahead);
+
+/* Whether a held page has no free block. */
+bool page_is_drained(const struct page *page);
+
+/* Notes whether the program uses all of the blocks of a held page, all of which it has had. */
+void page_look(struct page *page);
+
+/* Lets a held page go. */
+void page_release(struct page *page);
+
+/* Takes up to `count` free blocks, the lowest; `out` gets them in descending order of address. The caller holds the
+ * page. */
+unsigned page_take(struct page *page, void **out, unsigned count);
+
+/* Takes one block that is known to read as zero; NULL when there is none. The caller holds the page. */
+void *page_take_zeroed(struct page *page);
+
+/* Frees blocks, of any pages, that may be given by any thread. What is not a live block's address ends the program:
+ * `call` is the function to name. */
+void page_return(void *const *blocks, unsigned count, const char *call);
+
+/* The page of blocks that the block lies in. Where there is none, because another thread has freed it, too, or it
+ * never was a block, the program ends: `call` is the function to name. */
+struct page *page_of(const void *block, const char *call);
+
+/* Looks hard at an address in a page of the class: true when it is the start of a block that is not free. Otherwise
+ * *error says why not. */
+bool page_check_block(const void *block, enum error_id *error);
+/* The same for an address that lies in the page. */
+bool page_has_live(const struct page *page, const void *block, enum error_id *error);
+
+/* ---- For all pages ----------------------------------------------------------------------------------------------- */
+
+struct page_totals {
+    size_t pages;       /* pages of the class */
+    size_t free_blocks; /* in their bitmaps */
+    size_t touched;     /* bytes of blocks that were ever handed out, and not purged since */
+};
+/* Counts the pages of every class into totals[CLASS_SLOTS]; running threads are not stopped. */
+void page_count(struct page_totals *totals);
+
+/* Counts the pages of every group into totals[GROUP_COUNT]. */
+void page_count_groups(struct page_totals *totals);
+
+/* The bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when
+ * `block` is in no page of the class. */
+size_t page_bytes_kept(const void *block, unsigned class_id);
+
+/* ---- For those who purge the memory of free blocks (purge.c) ----------------------------------------------------- */
+
+/* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
+struct page *page_at(struct superslab *slab, uint32_t unit);
+
+/* Bytes that are loose in the page (retain.h): by the blocks that were freed since page_settle. */
+size_t page_loose(const struct page *page);
+
+/* What could be purged in the page was. What stays are free blocks that share their pages of memory with used ones:
+ * these will take them along when they are freed. Under the lock. */
+void page_settle(struct page *page);
+
+/* Blocks that are not free. */
+unsigned page_used_blocks(const struct page *page);
+
+/* Makes blocks free again whose bits the caller has cleared. */
+void page_put_back(struct page *page, unsigned word, uint64_t mask);
+
+/* Pages of memory, at offsets from the page's start, that were purged and not handed out since. Exact for pages of
+ * memory all blocks of which are in the caller's hands. */
+bool page_memory_is_purged(const struct page *page, size_t offset);
+void page_memory_note_purged(struct page *page, size_t begin, size_t end);
+
+/* In the child of a fork, under the lock: `self` is the only thread's cache. Pages that vanished threads held are
+ * listed; entries of the page map that disagree with the used masks are dropped. */
+void page_after_fork(uint32_t self);
+
+/* Every invariant of a page. Others may free into it meanwhile, but nobody may take from it. */
+bool page_is_valid(const struct page *page);
+
+#endif

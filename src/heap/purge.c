@@ -1,0 +1,234 @@
+#include "heap/purge.h"
+
+#include "system/lock.h"
+#include "heap/map.h"
+#include "system/os.h"
+#include "heap/page.h"
+#include "heap/span.h"
+
+/* Free blocks in hand while the memory under them is purged. */
+struct hole {
+    struct page *page;
+    uint32_t unit;        /* where the page begins: its superslab's number times SUPERSLAB_UNITS, plus the unit in it */
+    uint32_t bytes;       /* of pages of memory that were not purged yet */
+    uint16_t first, last; /* numbers of the blocks that the hole is made of */
+};
+_Static_assert(PAGE_MAX_BLOCKS <= UINT16_MAX, "a block's number fits a hole");
+
+/* Holes of several pages, for one call: many small ranges that lie far apart take little longer than one
+ * (os_purge_all). */
+struct holes {
+    unsigned count;
+    size_t bytes; /* of all holes */
+    struct hole hole[OS_RANGES_MAX];
+    struct os_range memory[OS_RANGES_MAX];
+};
+
+/* The first block from `from` on, before `end`, that is free, or that is not; `end` when there is none. */
+static uint32_t next_block(const struct page *page, uint32_t from, uint32_t end, bool free)
+{
+    uint64_t mask = ~low_mask64(from % 64);
+    for (uint32_t word = from / 64; word * 64 < end; word++, mask = ~(uint64_t)0) {
+        uint64_t bits = load_relaxed(&page->free[word]);
+        bits = (free ? bits : ~bits) & mask;
+        if (bits)
+            return (uint32_t)min_size(word * 64 + lowest_bit(bits), end);
+    }
+    return end;
+}
+
+/* The whole pages of memory under the hole, from the first to the last that was not purged yet. Returns the bytes of
+ * these; exact when the blocks are in hand. */
+static size_t hole_memory(const struct hole *hole, struct os_range *memory)
+{
+    const struct page *page = hole->page;
+    size_t size = class_size(page->class_id), memory_page = os_page_size(), bytes = 0, first = 0, end = 0;
+    for (size_t at = align_up(hole->first * size, memory_page); at + memory_page <= (hole->last + 1u) * size;
+         at += memory_page)
+        if (!page_memory_is_purged(page, at)) {
+            first = bytes == 0 ? at : first;
+            end = at + memory_page;
+            bytes += memory_page;
+        }
+    *memory = (struct os_range){.start = page->start + first, .size = end - first};
+    return bytes;
+}
+
+/* Looks for a stretch of free blocks with memory to purge, at or behind block `from`. */
+static bool hole_find(struct hole *hole, uint32_t from)
+{
+    const struct page *page = hole->page;
+    struct os_range memory;
+    uint32_t end = load_relaxed(&page->virgin); /* nothing behind it was ever touched */
+    for (uint32_t first = next_block(page, from, end, true), stop; first < end; first = next_block(page, stop, end, true)) {
+        stop = next_block(page, first, end, false);
+        hole->first = (uint16_t)first;
+        hole->last = (uint16_t)(stop - 1);
+        if (stop > first && hole_memory(hole, &memory) > 0) /* block `first` may be taken meanwhile */
+            return true;
+    }
+    return false;
+}
+
+/* The bits of its blocks in a word of the bitmap. */
+static uint64_t hole_mask(const struct hole *hole, uint32_t word)
+{
+    uint64_t mask = low_mask64((unsigned)min_size(64, hole->last + 1u - word * 64));
+    return word == hole->first / 64u ? mask & ~low_mask64(hole->first % 64) : mask;
+}
+
+/* Takes the blocks out of the bitmap, so that nobody else gets them; if some were taken meanwhile, only those before.
+ * False when that is none. */
+static bool hole_take(struct hole *hole)
+{
+    for (uint32_t word = hole->first / 64u; word <= hole->last / 64u; word++) {
+        _Atomic(uint64_t) *free = &hole->page->free[word];
+        uint64_t mask = hole_mask(hole, word), bits = load_relaxed(free);
+        do {
+            if ((bits & mask) != mask) {
+                if (word == hole->first / 64u)
+                    return false;
+                hole->last = (uint16_t)(word * 64 - 1);
+                return true;
+            }
+        } while (!cas_acquire(free, &bits, bits & ~mask)); /* pairs with page_put */
+    }
+    return true;
+}
+
+static void hole_put(const struct hole *hole)
+{
+    for (uint32_t word = hole->first / 64u; word <= hole->last / 64u; word++)
+        page_put_back(hole->page, word, hole_mask(hole, word));
+}
+
+/* Takes the holes of the page that begins at the unit, at or behind block *from. False when it had room for all. */
+static COLD bool holes_fill(struct holes *holes, struct superslab *slab, uint32_t unit, uint32_t *from)
+{
+    if (!lock_acquire())
+        return false;
+    /* Under the lock a page cannot be unmade, and then the blocks in hand keep it. */
+    struct hole hole = {.page = page_at(slab, unit), .unit = slab->number * SUPERSLAB_UNITS + unit};
+    unsigned before = holes->count;
+    while (holes->count < OS_RANGES_MAX && hole.page && hole_find(&hole, *from)) {
+        *from = hole.last + 1u;
+        if (!hole_take(&hole))
+            continue;
+        hole.bytes = (uint32_t)hole_memory(&hole, &holes->memory[holes->count]);
+        holes->bytes += hole.bytes;
+        holes->hole[holes->count++] = hole;
+    }
+    if (holes->count > before)
+        span_split(slab);
+    else if (hole.page)
+        page_settle(hole.page);
+    lock_release();
+    return holes->count == OS_RANGES_MAX;
+}
+
+static void holes_settle(const struct holes *holes)
+{
+    const struct hole *last = NULL;
+    if (holes->count == 0 || !lock_acquire())
+        return;
+    for (const struct hole *hole = holes->hole; hole < holes->hole + holes->count; last = hole++) {
+        struct page *page = page_at(slab_at(hole->unit / SUPERSLAB_UNITS), hole->unit % SUPERSLAB_UNITS);
+        if (page && (!last || last->page != hole->page))
+            page_settle(page);
+    }
+    lock_release();
+}
+
+/* Purges what is in hand and gives it back; bytes. */
+static COLD size_t holes_purge(struct holes *holes)
+{
+    size_t bytes = 0;
+    uint32_t purged = os_purge_all(holes->memory, holes->count);
+    for (unsigned i = 0; i < holes->count; i++) {
+        const struct hole *hole = &holes->hole[i];
+        size_t begin = (size_t)((char *)holes->memory[i].start - hole->page->start);
+        if (purged >> i & 1) {
+            page_memory_note_purged(hole->page, begin, begin + holes->memory[i].size);
+            bytes += hole->bytes;
+        }
+        hole_put(hole);
+    }
+    holes_settle(holes);
+    holes->count = 0;
+    holes->bytes = 0;
+    return bytes;
+}
+
+/* Whether a look for holes is worth it: enough was freed in the page since the last one, in relation to what is still
+ * used. So a page that empties slowly is looked at a few times, and in the end little of it is missed. */
+static bool look_is_worth(const struct page *page, unsigned freed)
+{
+    enum { PART = 4 };
+    return freed >= page_used_blocks(page) / PART;
+}
+
+struct sweep {
+    size_t purged;    /* bytes */
+    size_t looked_at; /* bytes of loose blocks in pages that were looked at, */
+    size_t left;      /* and in those that were not worth it */
+};
+
+/* The units of a superslab whose pages are to be looked at; `all`: wherever anything was freed. */
+static COLD uint32_t slab_choose(struct superslab *slab, bool all, struct sweep *sweep)
+{
+    uint32_t chosen = 0;
+    if (!lock_acquire())
+        return 0;
+    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        struct page *page = page_at(slab, unit);
+        unsigned freed = page ? load_relaxed(&page->freed) : 0u;
+        size_t loose = page ? page_loose(page) : 0;
+        if (freed > 0 && (all || look_is_worth(page, freed))) {
+            store_relaxed(&page->freed, 0);
+            sweep->looked_at += loose;
+            chosen |= (uint32_t)1 << unit;
+        } else {
+            sweep->left += loose;
+        }
+    }
+    lock_release();
+    return chosen;
+}
+
+/* Purges holes until `bytes` have gone; highest addresses first, since blocks are taken lowest first. */
+static COLD size_t purge_holes(size_t bytes)
+{
+    struct sweep sweep = {.purged = 0};
+    struct holes holes;
+    holes.count = 0;
+    holes.bytes = 0;
+    for (uint32_t n = span_slab_count(); n-- > 0 && sweep.purged + holes.bytes < bytes;)
+        for (uint32_t chosen = slab_choose(slab_at(n), bytes == SIZE_MAX, &sweep); chosen; chosen &= chosen - 1)
+            for (uint32_t from = 0; holes_fill(&holes, slab_at(n), lowest_bit(chosen), &from);)
+                sweep.purged += holes_purge(&holes);
+    sweep.purged += holes_purge(&holes);
+    retain_purged(sweep.looked_at, sweep.purged < bytes ? sweep.left : LEFT_UNKNOWN);
+    return sweep.purged;
+}
+
+static _Atomic(bool) purging; /* elects one thread */
+
+void purge_excess(void)
+{
+    if (load_relaxed(&purging) || exchange_acquire(&purging, true)) /* pairs with the release below */
+        return;
+    size_t excess = retain_excess();
+    size_t runs = span_purge_some(excess);
+    if (runs < excess)
+        purge_holes(excess - runs);
+    else
+        retain_purged(0, LEFT_UNKNOWN);
+    store_release(&purging, false);
+}
+
+size_t purge_all(size_t keep_bytes)
+{
+    return purge_holes(SIZE_MAX) + span_purge(keep_bytes);
+}
+
+void purge_after_fork(void) { store_relaxed(&purging, false); }

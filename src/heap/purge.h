@@ -1,0 +1,25 @@
+/* purge.h - free memory goes back to the system: free runs, whole superslabs first, and then holes, the pages of
+ * memory under free blocks in pages that are in use. How much, retain.h says. Not under the lock; any thread. */
+#ifndef HAK_PURGE_H
+#define HAK_PURGE_H
+
+#include "heap/retain.h"
+
+/* Purges what is beyond the budget. One thread at a time does; others return at once. */
+void purge_excess(void) COLD;
+
+/* To be called at the end of every slow path that may have freed memory. */
+INLINE void purge_if_due(void)
+{
+    if (UNLIKELY(load_relaxed(&retain_due))) /* relaxed: a hint */
+        purge_excess();
+}
+
+/* Purges everything but `keep_bytes` of free runs. Returns the bytes that may have gone (memory that was not resident
+ * counts too, but pages in which nothing was freed since the last time are left out). */
+size_t purge_all(size_t keep_bytes);
+
+/* In the child of a fork: no other thread is at work. */
+void purge_after_fork(void);
+
+#endif

@@ -1,0 +1,192 @@
+#include "heap/retain.h"
+
+#include "system/os.h"
+
+enum {
+    FLOOR = 1 << 20,            /* bytes that may always be dirty */
+    LITTLE = 16 << 20,          /* bytes of the budget that count even if the program has less in hand */
+    STEP = 256 << 10,           /* a purge is due when so many bytes, or such a part of what is in use if that is more, */
+    STEP_PART = 128,            /* are beyond the budget and have come since the last purge */
+    LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
+    WINDOW_SHORTEST = 500,      /* milliseconds */
+    WINDOW_LONGEST = 8000,
+    MEMORY_PART = 8,            /* of the machine's memory, at most, may be dirty by a profile's word */
+    LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. Such blocks differ in size, and what */
+    LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
+    LARGE_PART = 2,             /* up to that part of what is in use */
+    REGRET_PART = 8,            /* regret of that part of what is in use makes windows longer */
+    REGRET_MILLISECONDS = 10000, /* later than that after a purge, it was right */
+    BEARABLE = 4 << 10,         /* bytes a millisecond that may be purged and needed again without consequence: 1 % of one */
+    BEARABLE_MILLISECONDS = 10000 /* processor's time at 10 us for a page of memory. What was not used adds up for so long */
+};
+
+_Atomic(bool) retain_due;
+
+static struct {
+    _Atomic(size_t) used, dirty_runs; /* [lock to write] */
+    _Atomic(ptrdiff_t) loose, vacant; /* negative for a moment when threads share what they took before what came back */
+    _Atomic(size_t) keep;             /* the budget, beyond FLOOR, up to what is in hand, or LITTLE, */
+    _Atomic(size_t) unbound;          /* and so much more, */
+    _Atomic(size_t) extra;            /* and for large blocks, while others are in use */
+    _Atomic(size_t) lasting;          /* the largest that `keep` was at the end of a window */
+    _Atomic(size_t) settled;          /* dirty bytes when the last purge ended, or fewer */
+    _Atomic(size_t) low_water;        /* least dirty bytes in this window */
+    _Atomic(uint64_t) window_begin, window; /* milliseconds */
+    _Atomic(size_t) regretted;        /* bytes, in this window */
+    _Atomic(uint64_t) purged_at;      /* milliseconds; 0: never */
+    _Atomic(bool) bounded;            /* the last purge took more than it would have if more were in use */
+    _Atomic(uint64_t) paid_until;     /* microseconds: to here, regret has used up what is bearable; 0: there was none */
+} retain = {.window = WINDOW_SHORTEST};
+
+/* What this thread has not shared yet. */
+static __thread struct {
+    ptrdiff_t loose, vacant;
+} unshared __attribute__((tls_model("initial-exec")));
+
+static size_t dirty_bytes(void)
+{
+    ptrdiff_t loose = load_relaxed(&retain.loose);
+    return load_relaxed(&retain.dirty_runs) + (loose > 0 ? (size_t)loose : 0);
+}
+
+static size_t extra_now(void) { return min_size(load_relaxed(&retain.extra), load_relaxed(&retain.used) / LARGE_PART); }
+
+/* Going up and down costs little if it happens seldom: then little stays when most was freed. */
+static size_t keep_bound(void)
+{
+    ptrdiff_t in_hand = (ptrdiff_t)load_relaxed(&retain.used) - load_relaxed(&retain.vacant);
+    return (in_hand > LITTLE ? (size_t)in_hand : LITTLE) + load_relaxed(&retain.unbound);
+}
+
+static size_t keep_now(void) { return min_size(load_relaxed(&retain.keep), keep_bound()); }
+
+static size_t budget(void) { return FLOOR + keep_now() + extra_now(); }
+
+static void judge(void)
+{
+    size_t dirty = dirty_bytes();
+    if (dirty < load_relaxed(&retain.low_water))
+        store_relaxed(&retain.low_water, dirty);
+    if (dirty < load_relaxed(&retain.settled))
+        store_relaxed(&retain.settled, dirty);
+    size_t step = max_size(STEP, load_relaxed(&retain.used) / STEP_PART);
+    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step)
+        store_relaxed(&retain_due, true);
+}
+
+void retain_runs(size_t used, size_t dirty)
+{
+    store_relaxed(&retain.used, used);
+    store_relaxed(&retain.dirty_runs, dirty);
+    judge();
+}
+
+static bool is_lump(ptrdiff_t bytes) { return UNLIKELY(bytes >= LUMP || bytes <= -LUMP); }
+
+void retain_loosen(ptrdiff_t bytes)
+{
+    unshared.loose += bytes;
+    if (is_lump(unshared.loose))
+        retain_share();
+}
+
+void retain_vacate(ptrdiff_t bytes)
+{
+    unshared.vacant += bytes;
+    if (is_lump(unshared.vacant))
+        retain_share();
+}
+
+void retain_share(void)
+{
+    fetch_add_relaxed(&retain.loose, unshared.loose);
+    fetch_add_relaxed(&retain.vacant, unshared.vacant);
+    unshared.loose = unshared.vacant = 0;
+    judge();
+}
+
+/* Whether the program can bear it that so many bytes were purged and needed again, for it happens so seldom. */
+static bool is_bearable(uint64_t milliseconds, size_t bytes)
+{
+    uint64_t now = milliseconds * 1000, paid_until = load_relaxed(&retain.paid_until);
+    uint64_t first = now - min_size(now, BEARABLE_MILLISECONDS * 1000);
+    uint64_t begin = paid_until == 0 ? now : max_size(paid_until, first);
+    uint64_t end = begin + bytes * 1000 / BEARABLE;
+    store_relaxed(&retain.paid_until, end <= now ? end : begin);
+    return end <= now;
+}
+
+void retain_regret(size_t bytes)
+{
+    uint64_t purged_at = load_relaxed(&retain.purged_at), now = os_milliseconds();
+    if (purged_at == 0 || now - purged_at > REGRET_MILLISECONDS)
+        return;
+    fetch_add_relaxed(&retain.regretted, bytes);
+    bool bounded = load_relaxed(&retain.bounded);
+    if (bounded && is_bearable(now, bytes))
+        return;
+    fetch_add_relaxed(&retain.keep, bytes);
+    fetch_add_relaxed(&retain.unbound, bounded ? bytes : 0);
+    fetch_add_relaxed(&retain.extra, bytes >= LARGE ? bytes * LARGE_TIMES : 0);
+}
+
+void retain_begin(size_t bytes)
+{
+    size_t most = min_size(bytes, os_memory_size() / MEMORY_PART);
+    store_relaxed(&retain.keep, most);
+    store_relaxed(&retain.unbound, most);
+}
+
+size_t retain_lasting(void)
+{
+    size_t lasting = load_relaxed(&retain.lasting);
+    return lasting ? lasting : load_relaxed(&retain.keep);
+}
+
+static void window_adapt(uint64_t window)
+{
+    size_t regretted = atomic_exchange_explicit(&retain.regretted, 0, memory_order_relaxed);
+    if (regretted > load_relaxed(&retain.used) / REGRET_PART)
+        store_relaxed(&retain.window, min_size(window * 2, WINDOW_LONGEST));
+    else if (regretted == 0)
+        store_relaxed(&retain.window, max_size(window / 2, WINDOW_SHORTEST));
+}
+
+void retain_tick(uint64_t now)
+{
+    uint64_t begin = load_relaxed(&retain.window_begin), window = load_relaxed(&retain.window);
+    /* The swap elects one thread. */
+    if (now - begin < window || !atomic_compare_exchange_strong_explicit(&retain.window_begin, &begin, now,
+                                                                         memory_order_relaxed, memory_order_relaxed))
+        return;
+    size_t low = load_relaxed(&retain.low_water), keep = load_relaxed(&retain.keep), extra = extra_now();
+    size_t spare = low > FLOOR ? low - FLOOR : 0;
+    uint64_t halvings = min_size((now - begin) / window, 63);
+    size_t unneeded = spare - (spare >> halvings), of_extra = min_size(extra, unneeded);
+    store_relaxed(&retain.extra, extra - of_extra);
+    keep -= min_size(keep, unneeded - of_extra);
+    store_relaxed(&retain.keep, keep);
+    store_relaxed(&retain.unbound, min_size(load_relaxed(&retain.unbound), keep));
+    store_relaxed(&retain.lasting, max_size(load_relaxed(&retain.lasting), keep));
+    store_relaxed(&retain.low_water, dirty_bytes());
+    window_adapt(window);
+    judge();
+}
+
+size_t retain_excess(void)
+{
+    size_t dirty = dirty_bytes(), may = budget();
+    store_relaxed(&retain_due, false);
+    store_relaxed(&retain.bounded, load_relaxed(&retain.keep) > keep_bound());
+    return dirty > may ? dirty - may : 0;
+}
+
+void retain_purged(size_t looked_at, size_t left)
+{
+    if (left == LEFT_UNKNOWN)
+        fetch_sub_relaxed(&retain.loose, (ptrdiff_t)looked_at);
+    else /* what threads lost sight of, because they count blocks of a page without a lock, is made good */
+        store_relaxed(&retain.loose, (ptrdiff_t)left);
+    store_relaxed(&retain.settled, dirty_bytes());
+    store_relaxed(&retain.purged_at, max_size(os_milliseconds(), 1));
+}

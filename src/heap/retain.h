@@ -1,0 +1,63 @@
+/* retain.h - how much free memory stays resident.
+ *
+ * Free memory is dirty as long as it has not been given back to the system. A page fault costs as much as hundreds
+ * of calls, so what the program needs again soon is to stay; nobody runs while the program idles, so what it does
+ * not need has to go on the way down, when it is freed. The budget for dirty memory is what experience shows:
+ *
+ *   it grows by what was purged and then needed again (regret): the program goes up and down by that much, at least;
+ *   for a large block by several, for others of other sizes come and go beside it, but these count only up to half of
+ *   what is in use, so that little stays when most is freed;
+ *   it shrinks by half of what lay dirty through a whole window of time (the low-water mark): that much was not needed;
+ *   it counts only up to what the program has in hand, so that little stays when most is freed; more only as far as what
+ *   goes then is needed again so often that it costs time.
+ *
+ * Windows get longer while there is much regret, so that a program with slow cycles keeps its memory over a cycle.
+ *
+ * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
+ * from their return to the page until they are taken again, or until the page is looked at and what can be purged in
+ * it is. What cannot be, because a used block lies in the same page of memory, becomes loose with that block. Threads
+ * count for themselves and share in lumps. Every figure here is relaxed: it is a matter of policy, and nothing else
+ * depends on it. */
+#ifndef HAK_RETAIN_H
+#define HAK_RETAIN_H
+
+#include "base/atomic.h"
+#include "base/base.h"
+
+/* More is dirty than may be: whoever runs without the lock and has the time calls purge_excess (purge.h). */
+extern _Atomic(bool) retain_due;
+
+/* Bytes of runs in use, and of free ones that are dirty. Under the lock. */
+void retain_runs(size_t used, size_t dirty);
+
+/* Blocks became loose (bytes > 0), or ceased to be (< 0). */
+void retain_loosen(ptrdiff_t bytes);
+
+/* Of the bytes of runs in use, so many more (bytes > 0), or fewer, are free blocks in pages: not in the program's
+ * hands. */
+void retain_vacate(ptrdiff_t bytes);
+
+/* At a thread's end: shares what it has counted. */
+void retain_share(void);
+
+/* Memory that had been purged, so many bytes in one piece, is needed again. */
+void retain_regret(size_t bytes);
+
+/* At the start: the budget that a run before this one ended with. Nobody else runs yet. */
+void retain_begin(size_t bytes);
+
+/* The largest budget that outlasted a window; in a program that ends before the first window does, the present one. */
+size_t retain_lasting(void);
+
+/* Now and then, by whoever looks at the clock: ends a window when it is time. */
+void retain_tick(uint64_t now);
+
+/* Bytes of dirty memory that are to go now, in all. */
+size_t retain_excess(void);
+
+/* A purge has ended. `looked_at` bytes of loose blocks were in pages that were looked at; `left` are in the others,
+ * if these are known, and LEFT_UNKNOWN otherwise. */
+#define LEFT_UNKNOWN SIZE_MAX
+void retain_purged(size_t looked_at, size_t left);
+
+#endif

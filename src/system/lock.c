@@ -1,0 +1,113 @@
+#include "system/lock.h"
+
+#include "base/atomic.h"
+#include "system/os.h"
+
+enum {
+    SPINS = 100,          /* about as long as the lock is held */
+    WAIT_MILLISECONDS = 50 /* then whether the holder still exists is looked at */
+};
+#define CONTENDED ((uint32_t)1 << 31) /* somebody sleeps; the other bits are the holder's thread id, 0 = free */
+
+static _Atomic(uint32_t) lock_word;
+static __thread volatile uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
+
+static const _Atomic(uint32_t) *fork_word; /* lock_watch; written before there are other threads */
+static _Atomic(uint32_t) first_holder; /* thread id; 0 = nobody yet */
+static _Atomic(bool) shared;           /* another thread than that has had the lock */
+
+static uint32_t thread_id(void)
+{
+    if (UNLIKELY(lock_thread_id == 0))
+        lock_thread_id = os_thread_id();
+    return lock_thread_id;
+}
+
+/* Pairs with the release in lock_release. */
+static bool lock_try(uint32_t from, uint32_t to) { return cas_acquire(&lock_word, &from, to); }
+
+static bool may_be_orphaned(void) { return !fork_word || load_relaxed(fork_word) == 0; }
+
+static COLD void lock_wait(uint32_t self)
+{
+    for (unsigned i = 0; i < SPINS; i++)
+        if (load_relaxed(&lock_word) == 0 && lock_try(0, self))
+            return;
+    for (;;) {
+        uint32_t seen = load_relaxed(&lock_word);
+        /* Acquired as contended: whether others still sleep is not known. */
+        if (seen == 0) {
+            if (lock_try(0, self | CONTENDED))
+                return;
+            continue;
+        }
+        if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED))
+            continue;
+        os_wait(&lock_word, seen | CONTENDED, WAIT_MILLISECONDS);
+        if (may_be_orphaned() && load_relaxed(&lock_word) == (seen | CONTENDED) &&
+            !os_thread_exists(seen & ~CONTENDED) && lock_try(seen | CONTENDED, self | CONTENDED))
+            return;
+    }
+}
+
+/* Relaxed: whoever asks has stopped all others, by being the child of a fork. */
+static void note_holder(uint32_t self)
+{
+    uint32_t first = load_relaxed(&first_holder);
+    if (first == 0)
+        store_relaxed(&first_holder, self);
+    else if (UNLIKELY(first != self) && !load_relaxed(&shared))
+        store_relaxed(&shared, true);
+}
+
+/* A signal handler that forked between the look at the thread's id and the lock's being taken made this another
+ * thread, which has taken the lock in the name of its parent. */
+static uint32_t correct_holder(uint32_t self)
+{
+    while (UNLIKELY(self != lock_thread_id)) {
+        self = lock_thread_id;
+        store_relaxed(&lock_word, self); /* nobody else is there to sleep */
+        signal_fence();
+    }
+    return self;
+}
+
+bool lock_acquire(void)
+{
+    uint32_t self = thread_id();
+    signal_fence();
+    if (UNLIKELY(!lock_try(0, self))) {
+        if ((load_relaxed(&lock_word) & ~CONTENDED) == self)
+            return false;
+        lock_wait(self);
+    }
+    signal_fence();
+    note_holder(correct_holder(self));
+    return true;
+}
+
+bool lock_was_shared(void)
+{
+    uint32_t first = load_relaxed(&first_holder);
+    return load_relaxed(&shared) || (first != 0 && first != thread_id());
+}
+
+void lock_watch(const _Atomic(uint32_t) *word) { fork_word = word; }
+
+void lock_release(void)
+{
+    /* Release: pairs with the acquire in lock_try. */
+    if (exchange_release(&lock_word, 0) & CONTENDED)
+        os_wake_one(&lock_word);
+}
+
+bool lock_is_held(void) { return (load_relaxed(&lock_word) & ~CONTENDED) == thread_id(); }
+
+void lock_after_fork(void)
+{
+    bool mine = lock_thread_id != 0 && (load_relaxed(&lock_word) & ~CONTENDED) == lock_thread_id;
+    lock_thread_id = os_thread_id();
+    store_relaxed(&lock_word, mine ? lock_thread_id : 0);
+    store_relaxed(&first_holder, lock_thread_id);
+    store_relaxed(&shared, false);
+}

@@ -1,0 +1,30 @@
+/* options.h - the settings a user can make, from the environment. The table is options.def. */
+#ifndef HAK_OPTIONS_H
+#define HAK_OPTIONS_H
+
+#include "base/base.h"
+
+enum option_id {
+#define X(id, name, kind, value, min, max, doc) OPTION_##id,
+#include "system/options.def"
+#undef X
+    OPTION_COUNT
+};
+
+/* The value in force; defaults until options_read has run. */
+extern uint64_t option_values[OPTION_COUNT];
+INLINE uint64_t option(enum option_id id) { return option_values[id]; }
+
+/* Of a LIST, item 0 .. 4. */
+INLINE uint64_t option_item(enum option_id id, unsigned index) { return option_values[id] >> index * 12 & 0xFFF; }
+/* The text of the one PATH; option() gives its length. */
+extern char option_path[256];
+
+enum learn_mode { LEARN_OFF, LEARN_ON, LEARN_FREEZE, LEARN_SHADOW };
+enum report_mode { REPORT_OFF, REPORT_ON, REPORT_JSON };
+
+/* Reads HAKMEM_CONF and HAKMEM_* from `environment` (as main's third argument; may be NULL). What is wrong is said
+ * in one line each on stderr and otherwise ignored. Called once, before other threads exist. */
+void options_read(char *const *environment);
+
+#endif

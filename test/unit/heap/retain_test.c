@@ -1,0 +1,278 @@
+/* retain_test.c - the budget for dirty memory: it grows with regret, shrinks with what lies unused, and says when a
+ * purge is due. Time is what the tests say it is, but for the moment of a purge.
+ * SPDX-License-Identifier: MIT */
+#include "unit.h"
+
+#include "hakmem.h"
+#include "system/os.h"
+#include "heap/retain.h"
+
+enum { WINDOW = 500 };
+
+static uint64_t g_now;
+
+/* As after a purge of everything. */
+static void begin(void)
+{
+    g_now += 1000 * 1000;
+    retain_loosen(-(ptrdiff_t)MIB); /* what an earlier test left unshared goes with it */
+    retain_loosen(MIB);
+    retain_runs(0, 0);
+    retain_purged(0, 0);
+    for (unsigned i = 0; i < 40; i++) { /* nothing dirty, no regret: the window gets short */
+        g_now += 10 * 1000;
+        retain_tick(g_now);
+    }
+    retain_runs(0, SIZE_MAX / 4); /* so much that lies unused that the budget shrinks to its least */
+    for (unsigned i = 0; i < 3; i++) {
+        g_now += 100 * 1000;
+        retain_tick(g_now);
+    }
+    retain_runs(0, 0);
+    g_now += WINDOW;
+    retain_tick(g_now);
+    (void)retain_excess();
+    assert_false(load_relaxed(&retain_due));
+}
+
+/* In pieces too small to be large blocks. */
+static void regret(size_t bytes)
+{
+    for (; bytes > 0; bytes -= KIB)
+        retain_regret(KIB);
+}
+
+static bool is_due(size_t used, size_t dirty)
+{
+    retain_runs(used, dirty);
+    bool due = load_relaxed(&retain_due);
+    (void)retain_excess();
+    return due;
+}
+
+static void test_little_may_stay(void **state)
+{
+    (void)state;
+    begin();
+    assert_false(is_due(0, MIB));
+    assert_true(is_due(0, 2 * MIB));
+    retain_runs(0, 5 * MIB);
+    size_t excess = retain_excess();
+    must(excess >= 4 * MIB && excess <= 5 * MIB, "of 5 MiB dirty %zu are to go", excess);
+    /* Where much is in use, a purge is due less often. */
+    assert_false(is_due(1024 * MIB, 8 * MIB));
+    assert_true(is_due(1024 * MIB, 12 * MIB));
+}
+
+static void test_regret_lets_more_stay(void **state)
+{
+    (void)state;
+    begin();
+    assert_true(is_due(100 * MIB, 100 * MIB));
+    regret(99 * MIB);
+    assert_false(is_due(100 * MIB, 100 * MIB));
+    assert_true(is_due(100 * MIB, 103 * MIB));
+}
+
+/* For a large block that is missed several may stay, up to half of what is in use. */
+static void test_regret_of_large_blocks(void **state)
+{
+    (void)state;
+    begin();
+    retain_runs(400 * MIB, 0);
+    retain_regret(MIB - 1);
+    assert_true(is_due(400 * MIB, 8 * MIB));
+    retain_regret(2 * MIB);
+    assert_false(is_due(400 * MIB, 18 * MIB));
+    assert_true(is_due(400 * MIB, 24 * MIB));
+    for (unsigned i = 0; i < 20; i++)
+        retain_regret(2 * MIB); /* with those before, 45 MiB, and 294 for other large blocks */
+    retain_runs(400 * MIB, 0);
+    retain_purged(0, 0);
+    assert_false(is_due(400 * MIB, 245 * MIB));
+    assert_true(is_due(400 * MIB, 256 * MIB));
+    retain_runs(10 * MIB, 0); /* and when these are freed, they go */
+    retain_purged(0, 0);
+    assert_true(is_due(10 * MIB, 60 * MIB));
+}
+
+/* What counts is what the program has in hand: of runs in use, free blocks in pages are the most. */
+static void test_little_stays_when_most_is_freed(void **state)
+{
+    (void)state;
+    begin();
+    regret(200 * MIB);
+    assert_false(is_due(300 * MIB, 190 * MIB));
+    assert_true(is_due(100 * MIB, 190 * MIB));
+    must(retain_excess() == 89 * MIB, "100 MiB in use, 190 dirty: %zu are to go", retain_excess());
+    retain_vacate(95 * MIB);
+    must(retain_excess() == 173 * MIB, "5 MiB in use, 190 dirty: %zu are to go", retain_excess());
+    retain_vacate(-95 * (ptrdiff_t)MIB);
+}
+
+/* Where what goes then is needed again it stays, unless that costs next to nothing. */
+static void test_fast_cycles_keep_what_is_free(void **state)
+{
+    enum { PAUSE = 500, BORNE = MIB };
+    (void)state;
+    begin();
+    regret(200 * MIB);
+    retain_purged(0, 0);
+    assert_true(is_due(0, 190 * MIB));
+    size_t excess = retain_excess();
+    retain_regret(BORNE);
+    must(retain_excess() == excess - BORNE, "needed again at once: %zu, then %zu are to go", excess, retain_excess());
+    sleep_milliseconds(PAUSE);
+    retain_regret(BORNE);
+    must(retain_excess() == excess - BORNE, "needed again later: %zu, then %zu are to go", excess, retain_excess());
+    retain_regret(BORNE);
+    must(retain_excess() == excess - 2 * BORNE, "needed again at once: %zu, then %zu are to go", excess, retain_excess());
+    regret(180 * MIB);
+    assert_false(is_due(0, 190 * MIB));
+}
+
+static void test_what_lies_unused_goes(void **state)
+{
+    (void)state;
+    begin();
+    regret(100 * MIB);
+    /* Used up once in each window: all of it stays. */
+    for (unsigned i = 0; i < 20; i++) {
+        retain_runs(200 * MIB, 0);
+        assert_false(is_due(100 * MIB, 100 * MIB));
+        g_now += WINDOW;
+        retain_tick(g_now);
+    }
+    /* Not used: half of it goes in each window, and soon nearly all. */
+    size_t left = 100 * MIB;
+    unsigned windows = 0;
+    for (; left > 4 * MIB && windows < 40; windows++) {
+        g_now += WINDOW;
+        retain_tick(g_now);
+        retain_runs(100 * MIB, left);
+        left -= retain_excess();
+        retain_runs(100 * MIB, left);
+    }
+    must(windows >= 4 && windows <= 12, "unused memory was gone after %u windows", windows);
+}
+
+/* What is worth remembering for the next run: the largest budget that a window left. */
+static void test_what_lasts_is_remembered(void **state)
+{
+    (void)state;
+    begin();
+    retain_begin(0);
+    assert_true(is_due(100 * MIB, 40 * MIB));
+    size_t before = retain_lasting(); /* earlier tests' */
+    regret(before + 100 * MIB);
+    retain_runs(100 * MIB, 0); /* used up */
+    g_now += 8000;
+    retain_tick(g_now);
+    assert_int_equal(retain_lasting(), before + 100 * MIB);
+    retain_runs(100 * MIB, before + 102 * MIB);
+    for (unsigned i = 0; i < 3; i++) { /* and then not */
+        g_now += 8000;
+        retain_tick(g_now);
+    }
+    assert_int_equal(retain_lasting(), before + 100 * MIB);
+    retain_begin(50 * MIB);
+    (void)retain_excess();
+    assert_false(is_due(100 * MIB, 50 * MIB));
+    retain_begin(SIZE_MAX); /* of a machine with more memory */
+    assert_true(is_due(100 * MIB, os_memory_size() / 8 + 8 * MIB));
+}
+
+static void test_regret_makes_windows_longer(void **state)
+{
+    (void)state;
+    begin();
+    regret(100 * MIB);
+    retain_runs(300 * MIB, 0);
+    for (unsigned i = 0; i < 3; i++) { /* to 4000 ms */
+        g_now += 8000;
+        retain_tick(g_now);
+        regret(50 * MIB);
+        retain_runs(300 * MIB, 0);
+    }
+    assert_false(is_due(300 * MIB, 150 * MIB));
+    g_now += 8000;
+    retain_tick(g_now);
+    retain_runs(300 * MIB, 150 * MIB);
+    g_now += 3 * WINDOW; /* would be long enough without regret */
+    retain_tick(g_now);
+    assert_int_equal(retain_excess(), 0);
+}
+
+static void test_old_purges_are_not_regretted(void **state)
+{
+    (void)state;
+    begin();
+    regret(50 * MIB);
+    assert_false(is_due(100 * MIB, 50 * MIB));
+    begin();
+    assert_true(is_due(100 * MIB, 50 * MIB));
+}
+
+static void loosen_in_thread(void *argument)
+{
+    for (unsigned i = 0; i < 100; i++)
+        retain_loosen((ptrdiff_t)(*(size_t *)argument / 100));
+}
+
+static void test_loose_blocks_count(void **state)
+{
+    (void)state;
+    size_t bytes = 20 * MIB;
+    begin();
+    in_thread(loosen_in_thread, &bytes);
+    assert_true(load_relaxed(&retain_due));
+    size_t excess = retain_excess();
+    must(excess >= 16 * MIB && excess <= 20 * MIB, "of 20 MiB loose %zu are to go", excess);
+    retain_purged(10 * MIB, LEFT_UNKNOWN);
+    must(retain_excess() + 10 * MIB == excess, "10 MiB purged: excess from %zu to %zu", excess, retain_excess());
+    retain_purged(1 * MIB, MIB);
+    assert_int_equal(retain_excess(), 0);
+    retain_purged(0, 5 * MIB);
+    must(retain_excess() == 4 * MIB, "5 MiB are left: %zu are to go", retain_excess());
+}
+
+static void loosen_little(void *argument)
+{
+    hak_free(hak_malloc(100)); /* for a cache: where it ends, the thread is noticed to */
+    retain_loosen((ptrdiff_t) * (size_t *)argument);
+}
+
+/* Threads that end before they have anything worth sharing: all of them together have. */
+static void test_what_short_threads_count_is_shared(void **state)
+{
+    (void)state;
+    enum { THREADS = 10 };
+    size_t bytes = 100 * KIB;
+    begin();
+    for (unsigned i = 0; i < THREADS; i++)
+        in_thread(loosen_little, &bytes);
+    /* Not yet due: then it would have been purged at the end of a thread, and there would be nothing to see. */
+    assert_false(load_relaxed(&retain_due));
+    retain_loosen(MIB);
+    assert_true(load_relaxed(&retain_due));
+    size_t excess = retain_excess();
+    must(excess >= MIB * 9 / 10 && excess <= MIB * 5 / 4, "of 2 MiB loose %zu are to go", excess);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_little_may_stay),
+        cmocka_unit_test(test_regret_lets_more_stay),
+        cmocka_unit_test(test_regret_of_large_blocks),
+        cmocka_unit_test(test_little_stays_when_most_is_freed),
+        cmocka_unit_test(test_fast_cycles_keep_what_is_free),
+        cmocka_unit_test(test_what_lies_unused_goes),
+        cmocka_unit_test(test_regret_makes_windows_longer),
+        cmocka_unit_test(test_what_lasts_is_remembered),
+        cmocka_unit_test(test_old_purges_are_not_regretted),
+        cmocka_unit_test(test_loose_blocks_count),
+        cmocka_unit_test(test_what_short_threads_count_is_shared),
+    };
+    return RUN_TESTS(tests);
+}
