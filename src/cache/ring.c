@@ -120,7 +120,7 @@ static void array_free(void **slot, uint32_t capacity)
 static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
 {
     struct ring *ring = &cache->ring[c];
-    if (!lock_acquire())
+    if (!meta_acquire(META_OTHER, array_size(capacity)))
         return false;
     void **array = meta_alloc(META_OTHER, array_size(capacity));
     lock_release();
@@ -332,7 +332,7 @@ static COLD void cache_comply(struct cache *cache)
 /* Threads that never come here never count. */
 static COLD void tally_make(struct cache *cache)
 {
-    if (!learn_is_on() || !lock_acquire())
+    if (!learn_is_on() || !meta_acquire(META_OTHER, sizeof *cache->tally))
         return;
     cache->tally = meta_alloc(META_OTHER, sizeof *cache->tally);
     lock_release();
@@ -417,7 +417,7 @@ struct cache *cache_enter(void)
 
 void cache_leave(struct cache *cache)
 {
-    purge_if_due();
+    purge_if_due(0);
     signal_fence();
     cache->busy = false;
 }
@@ -838,7 +838,7 @@ static NOINLINE void ring_free_hard(const struct page *page, void *block, unsign
         if (cache)
             cache_leave(cache);
         else
-            purge_if_due();
+            purge_if_due(0);
         return;
     }
     struct ring *ring = &cache->ring[c];

@@ -1,6 +1,7 @@
 #include "cache/thread.h"
 
 #include "insight/explain.h"
+#include "heap/ground.h"
 #include "heap/large.h"
 #include "policy/learn.h"
 #include "system/lock.h"
@@ -64,7 +65,8 @@ static bool may_have_none(void) { return option(OPTION_CHECK) || replace_stands_
 
 /* ---- Process start ----------------------------------------------------------------------------------------------- */
 
-/* Under the lock. The loader may call malloc before libc has set `environ`; then the constructor comes here again. */
+/* Under the growth lock. The loader may call malloc before libc has set `environ`; then the constructor comes here
+ * again. */
 static void process_start(void)
 {
     report_start();
@@ -96,9 +98,9 @@ static void process_start(void)
 
 void thread_start_now(void)
 {
-    if (lock_acquire()) {
+    if (lock_growth_acquire()) {
         process_start();
-        lock_release();
+        lock_growth_release();
     }
 }
 
@@ -214,23 +216,35 @@ COLD void thread_close_parked_now(void)
     lock_release();
 }
 
-/* Under the lock. Where no destructor tells (the program took all keys before us), a cache whose thread is gone is
- * found by the thread's id; or by its being this thread's, which has no cache yet: the id is in use again. */
-static COLD void reclaim_orphans(void)
+/* The thread id of a cache that is attached and whose thread is gone; 0: it is not. Not under the lock. */
+static COLD uint32_t orphan_of(const struct cache *cache, uint32_t self)
 {
-    uint32_t self = os_thread_id();
-    for (struct cache *cache = load_relaxed(&caches); cache; cache = cache->next)
-        if (cache->attached && (cache->thread_id == self || !os_thread_exists(cache->thread_id))) {
+    if (!lock_acquire())
+        return 0;
+    uint32_t id = cache->attached ? cache->thread_id : 0;
+    lock_release();
+    return id == self || (id && !os_thread_exists(id)) ? id : 0;
+}
+
+/* Where no destructor tells (the program took all keys before us), a cache whose thread is gone is found by the thread's
+ * id; or by its being this thread's, which has no cache yet: the id is in use again. */
+static COLD void reclaim_orphans(uint32_t self)
+{
+    for (struct cache *cache = load_acquire(&caches); cache; cache = cache->next) { /* as thread_caches */
+        uint32_t id = orphan_of(cache, self);
+        if (id == 0 || !lock_acquire())
+            continue;
+        if (cache->attached && cache->thread_id == id) { /* or another thread was faster */
             cache_attached_set(cache, false);
             cache_spare(cache);
         }
+        lock_release();
+    }
 }
 
-/* Under the lock: one that a thread has left, or a new one. */
-static struct cache *cache_get(void)
+/* Under the lock: one that a thread has left, or a new one. `thread_id`: 0 where its end will be told. */
+static struct cache *cache_get(uint32_t thread_id)
 {
-    if (!exit_key_made)
-        reclaim_orphans();
     struct cache *cache = parked_take();
     if (!cache && spares) {
         cache = spares;
@@ -247,7 +261,7 @@ static struct cache *cache_get(void)
         cache->next = load_relaxed(&caches);
         store_release(&caches, cache); /* pairs with thread_caches */
     }
-    cache->thread_id = exit_key_made ? 0 : os_thread_id();
+    cache->thread_id = thread_id;
     cache_attached_set(cache, true);
     return cache;
 }
@@ -255,10 +269,15 @@ static struct cache *cache_get(void)
 /* Gives the calling thread a cache. What a signal handler allocates meanwhile passes it by, for it is busy. */
 static COLD struct cache *cache_take(void)
 {
-    if (!lock_acquire())
+    uint32_t thread_id = 0;
+    thread_start();
+    if (!exit_key_made) {
+        thread_id = os_thread_id();
+        reclaim_orphans(thread_id);
+    }
+    if (may_have_none() || !meta_acquire(META_OTHER, sizeof(struct cache)))
         return NULL;
-    process_start();
-    struct cache *cache = may_have_none() ? NULL : cache_get();
+    struct cache *cache = cache_get(thread_id);
     if (cache) {
         cache->busy = true;
         signal_fence(); /* a handler that finds the cache finds it busy */
@@ -329,7 +348,7 @@ static void thread_exit(void *argument)
         lock_release();
     }
     caches_in_hand--;
-    purge_if_due();
+    purge_if_due(0);
 }
 
 /* ---- Fork -------------------------------------------------------------------------------------------------------- */
@@ -357,7 +376,10 @@ COLD void thread_repair(void)
     lock_after_fork();
     /* A lock that this very thread holds means that a signal handler forked in the middle of a slow path: then what it
      * guards is this thread's to finish. */
-    if (alone || !lock_acquire())
+    if (alone || lock_is_held())
+        return;
+    ground_after_fork();
+    if (!lock_acquire())
         return;
     meta_after_fork();
     span_after_fork();

@@ -2,6 +2,7 @@
 
 #include "heap/fill.h"
 #include "system/lock.h"
+#include "heap/ground.h"
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "system/os.h"
@@ -32,27 +33,43 @@ static size_t mapping_size(size_t size) { return align_up(size, os_page_size());
 
 /* ---- Of what sizes blocks are filled ----------------------------------------------------------------------------- */
 
-/* [lock] The newest block of a kind of which it is not known: by the time the next is made, it is in use. */
-static struct page *newest;
+/* [lock to write, relaxed] The newest block of a kind of which it is not known: by the time the next is made, it is in
+ * use. */
+static struct page *_Atomic newest;
 static unsigned looks_left; /* [lock] until it is given up */
 
-static void newest_forget(const struct page *large) { newest = newest == large ? NULL : newest; }
-
-/* A block whose memory was fresh and that is filled shows what others will be; one that is not may be so later, but
- * after some looks that counts as an answer. */
-static void newest_look(void)
+static void newest_forget(const struct page *large)
 {
-    bool is_filled = fill_look(newest->start, bytes_of(newest));
-    if (!is_filled && --looks_left > 0)
-        return;
-    fill_note(fill_kind_of_run(bytes_of(newest)), is_filled);
-    newest->zeroed = false;
-    newest = NULL;
+    if (load_relaxed(&newest) == large)
+        store_relaxed(&newest, NULL);
 }
 
+/* A block whose memory was fresh and that is filled shows what others will be; one that is not may be so later, but
+ * after some looks that counts as an answer. Looked at without the lock: should it be freed meanwhile, the answer is
+ * nobody's. */
+static COLD void newest_look(void)
+{
+    if (!lock_acquire())
+        return;
+    struct page *large = load_relaxed(&newest);
+    char *start = large ? large->start : NULL;
+    size_t bytes = large ? bytes_of(large) : 0;
+    lock_release();
+    bool is_filled = large && fill_look(start, bytes);
+    if (!large || !lock_acquire())
+        return;
+    if (load_relaxed(&newest) == large && large->start == start && (is_filled || --looks_left == 0)) {
+        fill_note(fill_kind_of_run(bytes), is_filled);
+        large->zeroed = false;
+        store_relaxed(&newest, NULL);
+    }
+    lock_release();
+}
+
+/* Not under the lock. */
 static bool is_going_to_be_filled(size_t bytes)
 {
-    if (newest)
+    if (load_relaxed(&newest))
         newest_look();
     return fill_is_expected(fill_kind_of_run(bytes));
 }
@@ -62,7 +79,7 @@ static void newest_note(struct page *large)
     enum { LOOKS = 4 };
     if (!large->zeroed || !fill_is_open(fill_kind_of_run(bytes_of(large))))
         return;
-    newest = large;
+    store_relaxed(&newest, large);
     looks_left = LOOKS;
 }
 
@@ -70,11 +87,26 @@ static void newest_note(struct page *large)
 
 /* What there is to know of a large block's memory when it is made. */
 struct fresh {
-    bool zeroed;     /* reads as zero */
-    bool clean;      /* none of it is resident */
-    bool expected;   /* all of it is going to be used, and is to be made resident */
-    struct run huge; /* opens a huge page, if there is any */
+    bool zeroed;   /* reads as zero */
+    bool clean;    /* none of it is resident */
+    bool expected; /* all of it is going to be used, and is to be made resident */
 };
+
+/* Address space for a mapping, at a multiple of SUPERSLAB_SIZE, with which the system can move whole page tables, with room
+ * for its entry. */
+static bool mapping_obtain(size_t bytes, size_t align, void **out)
+{
+    if (os_map(bytes, max_size(align, SUPERSLAB_SIZE), NULL, out))
+        return false;
+    bool done = lock_growth_acquire();
+    if (done) {
+        done = map_cover_mapping(*out);
+        lock_growth_release();
+    }
+    if (!done)
+        os_unmap(*out, bytes);
+    return done;
+}
 
 /* Fills in a descriptor and enters it in the page map. Under the lock. */
 static void large_enter(struct page *large, char *start, struct superslab *slab, size_t bytes, struct fresh fresh)
@@ -94,57 +126,52 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     tally.mallocs++;
 }
 
-static bool run_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
+static struct page *run_make(size_t size, size_t align, struct fresh *fresh)
 {
-    size_t units = units_for(size);
-    unsigned kind = fill_kind_of_run(units << UNIT_SHIFT);
-    bool expected = is_going_to_be_filled(units << UNIT_SHIFT), dense = expected && align <= UNIT_SIZE;
-    struct run run = dense ? span_alloc_dense(units) : span_alloc(units, units_for(align));
-    if (!run.slab)
-        return false;
-    *fresh = (struct fresh){
-        .zeroed = run.zeroed,
-        .clean = run.clean == units,
-        .expected = expected && run.clean > 0,
-        .huge = run.opens_huge ? run : (struct run){.slab = NULL},
-    };
+    size_t units = units_for(size), bytes = units << UNIT_SHIFT;
+    unsigned kind = fill_kind_of_run(bytes);
+    bool expected = is_going_to_be_filled(bytes);
+    struct run run;
+    struct page *large = span_obtain(&run, units, units_for(align), expected && align <= UNIT_SIZE, sizeof *large);
+    if (!large)
+        return NULL;
+    *fresh = (struct fresh){.zeroed = run.zeroed, .clean = run.clean == units, .expected = expected && run.clean > 0};
     if (fill_is_known(kind) && !expected && !fresh->clean)
         fill_postpone(kind);
-    large_enter(large, run_start(run), run.slab, units << UNIT_SHIFT, *fresh);
-    return true;
+    large_enter(large, run_start(run), run.slab, bytes, *fresh);
+    lock_release();
+    span_settle(run, units);
+    return large;
 }
 
-static bool mapping_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
+/* The address space comes first, without any lock. */
+static struct page *mapping_make(size_t size, size_t align, struct fresh *fresh)
 {
     void *start;
     size_t bytes = mapping_size(size);
-    if (!map_obtain(bytes, align, UNIT_SIZE, NULL, &start))
-        return false;
-    bool expected = is_going_to_be_filled(bytes);
-    *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = expected};
-    large_enter(large, start, NULL, bytes, *fresh);
-    return true;
+    *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = is_going_to_be_filled(bytes)};
+    if (!mapping_obtain(bytes, align, &start))
+        return NULL;
+    struct page *large = NULL;
+    if (meta_acquire(META_PAGE, sizeof *large)) {
+        large = meta_alloc(META_PAGE, sizeof *large);
+        if (large)
+            large_enter(large, start, NULL, bytes, *fresh);
+        lock_release();
+    }
+    if (!large)
+        os_unmap(start, bytes);
+    return large;
 }
 
 static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
 {
-    struct fresh fresh = {.zeroed = false};
-    if (!lock_acquire())
-        return NULL;
-    bool made = false;
-    struct page *large = meta_alloc(META_PAGE, sizeof *large);
-    if (large) {
-        bool as_run = size <= RUN_MAX_SIZE && align <= RUN_MAX_SIZE;
-        made = as_run ? run_make(large, size, align, &fresh) : mapping_make(large, size, align, &fresh);
-        if (!made)
-            meta_free(META_PAGE, large, sizeof *large);
-    }
-    lock_release();
-    if (!made)
+    struct fresh fresh;
+    bool as_run = size <= RUN_MAX_SIZE && align <= RUN_MAX_SIZE;
+    struct page *large = as_run ? run_make(size, align, &fresh) : mapping_make(size, align, &fresh);
+    if (!large)
         return NULL;
     *zeroed = fresh.zeroed;
-    if (fresh.huge.slab)
-        span_try_huge(fresh.huge);
     size_t soon = mapping_size(fresh.expected ? size : written);
     if (fresh.clean)
         prefault(large->start, soon);
@@ -168,11 +195,25 @@ void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
 
 /* ---- Unmaking ---------------------------------------------------------------------------------------------------- */
 
-/* A mapping that the system will not unmap (it would need one mapping more than allowed) at least loses its memory. */
+/* From the end, a piece at a time: other threads' calls that need the system wait for one piece at most. A mapping that
+ * the system will not unmap (it would need one mapping more than allowed) at least loses its memory. */
 static void unmap_or_purge(char *start, size_t size)
 {
-    if (os_unmap(start, size))
-        os_purge(start, size);
+    enum { UNMAP_PIECE = 32 << 20 };
+    while (size > 0) {
+        size_t piece = size % UNMAP_PIECE ? size % UNMAP_PIECE : UNMAP_PIECE;
+        size -= piece;
+        if (os_unmap(start + size, piece))
+            os_purge(start + size, piece);
+    }
+}
+
+/* Looks at a block that is about to go, if it shows anything. Not under the lock: the block is the caller's. */
+static void last_look(const struct page *large)
+{
+    unsigned kind = fill_kind_of_run(bytes_of(large));
+    if (UNLIKELY(large->zeroed && fill_wants_look(kind)))
+        fill_note(kind, fill_look(large->start, bytes_of(large)));
 }
 
 /* Takes the block out of the page map. Returns the bytes of a mapping, which the caller has to unmap without the lock;
@@ -180,16 +221,11 @@ static void unmap_or_purge(char *start, size_t size)
 static size_t large_unmake(struct page *large)
 {
     struct superslab *slab = large->slab;
-    char *block = large->start;
     size_t bytes = bytes_of(large);
-    if (large->zeroed && fill_wants_look(fill_kind_of_run(bytes)))
-        fill_note(fill_kind_of_run(bytes), fill_look(block, bytes));
     newest_forget(large);
-    map_set_large(block, NULL);
+    map_set_large(large->start, NULL);
     if (slab)
         span_free(large_run(large), bytes >> UNIT_SHIFT, bytes >> UNIT_SHIFT);
-    else
-        map_give_up(block, UNIT_SIZE);
     tally.blocks--;
     tally.bytes -= bytes;
     tally.mapped_bytes -= slab ? 0 : bytes;
@@ -229,11 +265,16 @@ static COLD void *put_off_take(void)
     return large ? large->start : NULL;
 }
 
-static bool free_or_put_off(void *block)
+/* *bytes: of the block, if there was one. */
+static bool free_or_put_off(void *block, size_t *bytes)
 {
+    struct page *large = large_at(block);
+    if (large)
+        last_look(large);
     if (!lock_acquire())
         return put_off_add(block);
-    struct page *large = large_at(block);
+    large = large_at(block);
+    *bytes = large ? bytes_of(large) : 0;
     size_t mapped = large ? large_unmake(large) : 0;
     lock_release();
     if (mapped > 0)
@@ -243,16 +284,19 @@ static bool free_or_put_off(void *block)
 
 bool large_free(void *block)
 {
-    if (!free_or_put_off(block))
+    size_t bytes = 0;
+    if (!free_or_put_off(block, &bytes))
         return false;
     while (UNLIKELY(load_relaxed(&put_off) != NULL)) { /* relaxed: a hint */
+        size_t more = 0;
         void *late = put_off_take();
         if (!late)
             break;
-        free_or_put_off(late);
+        free_or_put_off(late, &more);
+        bytes += more;
     }
     retain_tick(os_milliseconds()); /* a program may use nothing but large blocks */
-    purge_if_due();
+    purge_if_due(bytes);
     return true;
 }
 
@@ -273,18 +317,17 @@ static void large_set_bytes(struct page *large, size_t bytes)
     store_relaxed(&large->bytes, bytes);
 }
 
-/* *clean: the units that it grew by and that were clean. */
-static bool run_resize(struct page *large, size_t size, size_t *clean)
+/* `run` is the block's, and tells then what it grew by. Under the lock. */
+static bool run_resize(struct page *large, size_t size, struct run *run)
 {
     size_t units = bytes_of(large) >> UNIT_SHIFT, new_units = units_for(size);
-    struct run run = large_run(large);
-    if (new_units > units && !span_extend(run, units, new_units, clean))
+    if (new_units > units && !span_extend(run, units, new_units))
         return false;
-    if (new_units > units && *clean < new_units - units)
+    if (new_units > units && run->clean < new_units - units)
         large->zeroed = false;
     if (new_units < units) {
-        size_t end = run.unit + new_units;
-        struct run rear = {.slab = slab_at(run.slab->number + (uint32_t)(end / SUPERSLAB_UNITS)),
+        size_t end = run->unit + new_units;
+        struct run rear = {.slab = slab_at(run->slab->number + (uint32_t)(end / SUPERSLAB_UNITS)),
                            .unit = (uint32_t)(end % SUPERSLAB_UNITS)};
         span_free(rear, units - new_units, units - new_units);
     }
@@ -292,103 +335,142 @@ static bool run_resize(struct page *large, size_t size, size_t *clean)
     return true;
 }
 
-bool large_resize(void *block, size_t size)
+static bool run_resize_in_place(char *block, size_t size)
 {
     bool done = false, expected = false;
-    size_t before = 0, clean = 0;
-    if (!lock_acquire())
+    size_t before = 0;
+    struct run run = {.slab = NULL};
+    if (size > RUN_MAX_SIZE || !lock_acquire())
         return false;
     struct page *large = large_at(block);
     if (large && large->slab) {
         before = bytes_of(large);
-        done = size <= RUN_MAX_SIZE && run_resize(large, size, &clean);
-        expected = done && clean > 0 && fill_is_expected(fill_kind_of_run(bytes_of(large)));
+        run = large_run(large);
+        done = run_resize(large, size, &run);
+        expected = done && run.clean > 0 && fill_is_expected(fill_kind_of_run(bytes_of(large)));
         large->zeroed = large->zeroed && !expected;
-    } else if (large) {
-        done = os_resize(block, bytes_of(large), mapping_size(size)) == 0;
-        if (done)
-            large_set_bytes(large, mapping_size(size));
     }
     lock_release();
+    if (done)
+        span_settle(run, units_for(size));
     if (expected)
-        prefault_rest((char *)block + before, mapping_size(size) - before);
-    purge_if_due();
+        prefault_rest(block + before, mapping_size(size) - before);
     return done;
 }
 
-/* Moves the pages of a mapping to a new place. Under the lock.
+/* Takes a mapping out of the page map while the system works on it; NULL when there is none. It is the caller's to resize, so
+ * nobody else may have anything to do with it. */
+static struct page *mapping_take(char *block, size_t *bytes)
+{
+    if (!lock_acquire())
+        return NULL;
+    struct page *large = large_at(block);
+    if (large) {
+        newest_forget(large);
+        map_set_large(block, NULL);
+        *bytes = bytes_of(large);
+    }
+    lock_release();
+    return large;
+}
+
+/* Ends mapping_take: the mapping lies at `start` now. */
+static void mapping_put(struct page *large, char *start, size_t bytes)
+{
+    while (!lock_acquire()) /* cannot be: mapping_take could */
+        continue;
+    large->start = start;
+    large_set_bytes(large, bytes);
+    map_set_large(start, large);
+    lock_release();
+}
+
+static bool mapping_resize_in_place(char *block, size_t size)
+{
+    size_t before, after = mapping_size(size);
+    struct page *large = mapping_take(block, &before);
+    if (!large)
+        return false;
+    bool done = after < before || os_resize(block, before, after) == 0;
+    if (after < before)
+        unmap_or_purge(block + after, before - after);
+    mapping_put(large, block, done ? after : before);
+    return done;
+}
+
+bool large_resize(void *block, size_t size)
+{
+    const struct page *large = large_at(block);
+    if (!large)
+        return false;
+    size_t before = bytes_of(large);
+    bool done = large->slab ? run_resize_in_place(block, size) : mapping_resize_in_place(block, size);
+    purge_if_due(done && size < before ? before - size : 0);
+    return done;
+}
+
+/* Moves the pages of a mapping to a new place.
  *
  * Linux up to 6.16 unmaps the target before it looks whether the source can be moved, which it cannot where the
  * program has made two mappings of it (madvise, mprotect). What lies at the target after that may be another
  * thread's. So whether it is one is asked first, by a resize, for which there is no room or that is all that was
- * wanted; and if the move fails all the same, the target's addresses are lost. */
-static void *mapping_move(struct page *large, size_t bytes)
+ * wanted; and if the move fails all the same, the target's addresses are lost. Where it lies then. */
+static char *mapping_move(char *start, size_t before, size_t after)
 {
-    char *start = large->start;
     void *target;
-    int error = os_resize(start, bytes_of(large), bytes);
+    int error = os_resize(start, before, after);
     if (error == 0)
-        large_set_bytes(large, bytes);
-    if (error != ENOMEM || !map_obtain(bytes, UNIT_SIZE, UNIT_SIZE, NULL, &target))
-        return error == 0 ? start : NULL;
-    if (os_move(start, bytes_of(large), bytes, target)) {
-        map_give_up(target, UNIT_SIZE);
+        return start;
+    if (error != ENOMEM || !mapping_obtain(after, UNIT_SIZE, &target))
         return NULL;
-    }
-    map_set_large(start, NULL);
-    map_give_up(start, UNIT_SIZE);
-    large->start = target;
-    large_set_bytes(large, bytes);
-    map_set_large(target, large);
-    return target;
+    return os_move(start, before, after, target) == 0 ? target : NULL;
 }
 
 COLD void *large_move(void *block, size_t size)
 {
-    void *moved = NULL;
-    if (!lock_acquire())
+    const struct page *seen = large_at(block);
+    size_t before, after = mapping_size(size);
+    if (!seen || seen->slab || size <= RUN_MAX_SIZE)
         return NULL;
-    struct page *large = large_at(block);
-    if (large && !large->slab && size > RUN_MAX_SIZE)
-        moved = mapping_move(large, mapping_size(size));
-    lock_release();
+    struct page *large = mapping_take(block, &before);
+    if (!large)
+        return NULL;
+    char *moved = mapping_move(block, before, after);
+    mapping_put(large, moved ? moved : block, moved ? after : before);
     return moved;
 }
 
 /* What others had put off is lost to the child. */
 COLD void large_after_fork(void)
 {
-    newest = NULL;
+    store_relaxed(&newest, NULL);
     store_relaxed(&put_off, NULL); /* relaxed: the only thread */
 }
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
-static COLD bool is_inside_large(const char *address)
+/* The nearest large block that begins at or below an address; of runs, only as far as one may be long. */
+static COLD const struct page *large_below(const char *address)
 {
-    enum { FAR = 1 << 16 }; /* units to look back: 4 GiB */
     uintptr_t unit = (uintptr_t)address >> UNIT_SHIFT;
-    for (uintptr_t back = 0; back < FAR && back <= unit; back++) {
-        struct page *page = map_page((const char *)((unit - back) << UNIT_SHIFT));
-        if (page && page->class_id == 0)
-            return address < page->start + bytes_of(page);
+    for (uintptr_t back = 0; back <= units_for(RUN_MAX_SIZE) && back <= unit; back++) {
+        const struct page *page = map_page((const char *)((unit - back) << UNIT_SHIFT));
+        if (page)
+            return page->class_id == 0 ? page : NULL;
     }
-    return false;
+    return map_mapping_below(address);
 }
 
 static bool is_in_superslab(const char *address)
 {
-    for (uint32_t n = 0; n < span_slab_count(); n++) {
-        const char *base = slab_unit_start(slab_at(n), 0);
-        if (base && address >= base && address < base + SUPERSLAB_SIZE)
-            return true;
-    }
-    return false;
+    size_t number = (size_t)(address - slab_heap.start) >> SUPERSLAB_SHIFT;
+    return address >= slab_heap.start && number < span_slab_count() && slab_at((uint32_t)number)->is_mapped;
 }
 
-enum error_id large_explain(const void *address)
+COLD enum error_id large_explain(const void *address)
 {
-    if (is_inside_large(address))
+    const struct page *large = large_below(address);
+    if (large && (const char *)address < large->start + bytes_of(large))
         return ERROR_INTERIOR;
     return is_in_superslab(address) ? ERROR_NOT_LIVE : ERROR_FOREIGN;
 }

@@ -132,6 +132,14 @@ static bool is_ready(const struct page *page)
            virgin_bytes(page) <= page->ready * os_page_size();
 }
 
+void page_note_loose(struct superslab *slab)
+{
+    if (LIKELY(load_relaxed(&slab->is_loose)))
+        return;
+    store_relaxed(&slab->is_loose, true); /* relaxed: a hint; of two threads both may add it */
+    slabset_add(SET_LOOSE, slab->number);
+}
+
 /* Blocks of the page that were freed since holes were last looked for, `change` more or, at most, fewer. Threads may
  * do that at the same time and lose sight of some: retain_purged makes that good. */
 static void note_loose(struct page *page, int change)
@@ -141,6 +149,7 @@ static void note_loose(struct page *page, int change)
     if (now == freed)
         return;
     store_relaxed(&page->freed, (uint16_t)now);
+    page_note_loose(page->slab);
     retain_loosen((ptrdiff_t)(now - freed) * (ptrdiff_t)load_relaxed(&page->weight));
 }
 
@@ -206,26 +215,16 @@ static size_t descriptor_size(unsigned class_id)
 
 static struct page *page_create(unsigned class_id, unsigned group, bool dense, size_t ahead)
 {
-    if (!lock_acquire())
-        return NULL;
     const struct class_info *info = &class_info[class_id];
-    struct page *page = meta_alloc(META_PAGE, descriptor_size(class_id));
-    struct run run = {.slab = NULL};
-    if (page) {
-        run = dense ? span_alloc_dense(info->units) : span_alloc(info->units, 1);
-        if (run.slab) {
-            page_init(page, class_id, group, ahead, run);
-            retain_vacate((ptrdiff_t)info->blocks * info->size);
-            map_set(page->start, info->units, page_entry_class(page), page);
-        } else {
-            meta_free(META_PAGE, page, descriptor_size(class_id));
-        }
-    }
-    lock_release();
-    if (!run.slab)
+    struct run run;
+    struct page *page = span_obtain(&run, info->units, 1, dense, descriptor_size(class_id));
+    if (!page)
         return NULL;
-    if (run.opens_huge)
-        span_try_huge(run);
+    page_init(page, class_id, group, ahead, run);
+    retain_vacate((ptrdiff_t)info->blocks * info->size);
+    map_set(page->start, info->units, page_entry_class(page), page);
+    lock_release();
+    span_settle(run, info->units);
     if (page->checked && !page->zeroed)
         __builtin_memset(page->start, 0, info->units * UNIT_SIZE); /* a free block of a checked page is all zero */
     return page;
@@ -250,7 +249,7 @@ static enum destroyed page_destroy(struct page *page)
         size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
         note_loose(page, -UINT16_MAX);
         retain_vacate(-(ptrdiff_t)info->blocks * info->size);
-        map_set(page->start, info->units, CLASS_RESERVED, NULL);
+        map_set(page->start, info->units, 0, NULL);
         /* What a fresh page never handed out is as clean as it was. */
         span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units,
                   page->zeroed ? units_for(used) : info->units);
@@ -620,9 +619,11 @@ void page_return(void *const *blocks, unsigned count, const char *call)
 
 struct page *page_at(struct superslab *slab, uint32_t unit)
 {
+    if (!slab->is_mapped)
+        return NULL;
     char *start = slab_unit_start(slab, unit);
     struct page *page = map_page(start);
-    return start && class_is_paged(map_class(start)) && page && page->start == start ? page : NULL;
+    return class_is_paged(map_class(start)) && page && page->start == start ? page : NULL;
 }
 
 static void slab_each_page(struct superslab *slab, void (*visit)(struct page *, void *), void *argument)
@@ -735,7 +736,7 @@ static void page_adopt(struct page *page, void *argument)
     uint32_t self = *(uint32_t *)argument;
     /* A vanished thread was entering the page in the map, or removing it: nobody has a block of it. */
     if (!units_entered(page)) {
-        map_set(page->start, class_info[page->class_id].units, CLASS_RESERVED, NULL);
+        map_set(page->start, class_info[page->class_id].units, 0, NULL);
         return;
     }
     bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
@@ -756,14 +757,15 @@ COLD void page_after_fork(uint32_t self)
 {
     for (uint32_t n = 0; n < span_slab_count(); n++) {
         struct superslab *slab = slab_at(n);
-        for (uint32_t unit = 0; slab_unit_start(slab, 0) && unit < SUPERSLAB_UNITS; unit++) {
+        for (uint32_t unit = 0; slab->is_mapped && unit < SUPERSLAB_UNITS; unit++) {
             char *start = slab_unit_start(slab, unit);
             unsigned entry = map_class(start);
             struct page *page = map_page(start);
             if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
-                map_set(start, 1, CLASS_RESERVED, NULL);
+                map_set(start, 1, 0, NULL);
         }
-        store_seq(&slab->listed, 0);
+        if (load_seq(&slab->listed) != 0)
+            store_seq(&slab->listed, 0);
         slab_each_page(slab, page_adopt, &self);
     }
 }

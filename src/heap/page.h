@@ -129,6 +129,9 @@ size_t page_bytes_kept(const void *block, unsigned class_id);
 /* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
 struct page *page_at(struct superslab *slab, uint32_t unit);
 
+/* Holes are to be looked for in the superslab's pages. Any thread. */
+void page_note_loose(struct superslab *slab);
+
 /* Bytes that are loose in the page (retain.h): by the blocks that were freed since page_settle. */
 size_t page_loose(const struct page *page);
 

@@ -249,7 +249,7 @@ static bool decision_is_due(uint32_t count)
 
 static struct site_cache *own_make(struct cache *cache)
 {
-    if (!lock_acquire())
+    if (!meta_acquire(META_OTHER, sizeof(struct site_cache)))
         return NULL;
     struct site_cache *own = meta_alloc(META_OTHER, sizeof *own);
     lock_release();
@@ -477,7 +477,7 @@ static COLD void free_slowly(void *block, unsigned group, const char *call)
         successor_await(cache, own, group_class(group), weight);
     } else {
         page_return(&block, 1, call);
-        purge_if_due();
+        purge_if_due(0);
     }
     if (cache)
         cache_leave(cache);

@@ -2,9 +2,9 @@
 
 #include "insight/explain.h"
 #include "hakmem.h"
+#include "heap/ground.h"
 #include "heap/large.h"
 #include "system/lock.h"
-#include "heap/meta.h"
 #include "system/options.h"
 #include "heap/page.h"
 #include "heap/prefault.h"
@@ -56,10 +56,10 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     }
     struct span_stats span = {0};
     struct large_stats large = {0};
+    span_stats(&span);
+    s->metadata = ground_bytes();
     if (lock_acquire()) {
-        span_stats(&span);
         large_stats(&large);
-        s->metadata = meta_bytes();
         lock_release();
     }
     s->mapped = span.mapped + large.mapped_bytes;

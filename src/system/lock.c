@@ -4,12 +4,16 @@
 #include "system/os.h"
 
 enum {
-    SPINS = 100,          /* about as long as the lock is held */
+    SPINS = 100,          /* about as long as the heap's lock is held */
     WAIT_MILLISECONDS = 50 /* then whether the holder still exists is looked at */
 };
 #define CONTENDED ((uint32_t)1 << 31) /* somebody sleeps; the other bits are the holder's thread id, 0 = free */
 
-static _Atomic(uint32_t) lock_word;
+struct lock {
+    _Atomic(uint32_t) word;
+};
+static struct lock heap_lock CACHE_ALIGNED, growth_lock CACHE_ALIGNED;
+
 static __thread volatile uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
 
 static const _Atomic(uint32_t) *fork_word; /* lock_watch; written before there are other threads */
@@ -24,28 +28,28 @@ static uint32_t thread_id(void)
 }
 
 /* Pairs with the release in lock_release. */
-static bool lock_try(uint32_t from, uint32_t to) { return cas_acquire(&lock_word, &from, to); }
+static bool lock_try(struct lock *lock, uint32_t from, uint32_t to) { return cas_acquire(&lock->word, &from, to); }
 
 static bool may_be_orphaned(void) { return !fork_word || load_relaxed(fork_word) == 0; }
 
-static COLD void lock_wait(uint32_t self)
+static COLD void lock_wait(struct lock *lock, uint32_t self)
 {
     for (unsigned i = 0; i < SPINS; i++)
-        if (load_relaxed(&lock_word) == 0 && lock_try(0, self))
+        if (load_relaxed(&lock->word) == 0 && lock_try(lock, 0, self))
             return;
     for (;;) {
-        uint32_t seen = load_relaxed(&lock_word);
+        uint32_t seen = load_relaxed(&lock->word);
         /* Acquired as contended: whether others still sleep is not known. */
         if (seen == 0) {
-            if (lock_try(0, self | CONTENDED))
+            if (lock_try(lock, 0, self | CONTENDED))
                 return;
             continue;
         }
-        if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED))
+        if (!(seen & CONTENDED) && !lock_try(lock, seen, seen | CONTENDED))
             continue;
-        os_wait(&lock_word, seen | CONTENDED, WAIT_MILLISECONDS);
-        if (may_be_orphaned() && load_relaxed(&lock_word) == (seen | CONTENDED) &&
-            !os_thread_exists(seen & ~CONTENDED) && lock_try(seen | CONTENDED, self | CONTENDED))
+        os_wait(&lock->word, seen | CONTENDED, WAIT_MILLISECONDS);
+        if (may_be_orphaned() && load_relaxed(&lock->word) == (seen | CONTENDED) &&
+            !os_thread_exists(seen & ~CONTENDED) && lock_try(lock, seen | CONTENDED, self | CONTENDED))
             return;
     }
 }
@@ -62,29 +66,63 @@ static void note_holder(uint32_t self)
 
 /* A signal handler that forked between the look at the thread's id and the lock's being taken made this another
  * thread, which has taken the lock in the name of its parent. */
-static uint32_t correct_holder(uint32_t self)
+static uint32_t correct_holder(struct lock *lock, uint32_t self)
 {
     while (UNLIKELY(self != lock_thread_id)) {
         self = lock_thread_id;
-        store_relaxed(&lock_word, self); /* nobody else is there to sleep */
+        store_relaxed(&lock->word, self); /* nobody else is there to sleep */
         signal_fence();
     }
     return self;
 }
 
-bool lock_acquire(void)
+static bool take(struct lock *lock)
 {
     uint32_t self = thread_id();
     signal_fence();
-    if (UNLIKELY(!lock_try(0, self))) {
-        if ((load_relaxed(&lock_word) & ~CONTENDED) == self)
+    if (UNLIKELY(!lock_try(lock, 0, self))) {
+        if ((load_relaxed(&lock->word) & ~CONTENDED) == self)
             return false;
-        lock_wait(self);
+        lock_wait(lock, self);
     }
     signal_fence();
-    note_holder(correct_holder(self));
+    note_holder(correct_holder(lock, self));
     return true;
 }
+
+static void let_go(struct lock *lock)
+{
+    /* Release: pairs with the acquire in lock_try. */
+    if (exchange_release(&lock->word, 0) & CONTENDED)
+        os_wake_one(&lock->word);
+}
+
+static bool is_mine(const struct lock *lock) { return (load_relaxed(&lock->word) & ~CONTENDED) == thread_id(); }
+
+bool lock_acquire(void)
+{
+    bool taken = take(&heap_lock);
+    if (taken)
+        os_forbid_calls(true);
+    return taken;
+}
+
+void lock_release(void)
+{
+    os_forbid_calls(false);
+    let_go(&heap_lock);
+}
+
+bool lock_is_held(void) { return is_mine(&heap_lock); }
+
+bool lock_growth_acquire(void)
+{
+    HAK_ASSERT(!lock_is_held());
+    return take(&growth_lock);
+}
+
+void lock_growth_release(void) { let_go(&growth_lock); }
+bool lock_growth_is_held(void) { return is_mine(&growth_lock); }
 
 bool lock_was_shared(void)
 {
@@ -94,20 +132,20 @@ bool lock_was_shared(void)
 
 void lock_watch(const _Atomic(uint32_t) *word) { fork_word = word; }
 
-void lock_release(void)
+/* `before`: the thread's id in the parent. */
+static void free_or_keep(struct lock *lock, uint32_t before)
 {
-    /* Release: pairs with the acquire in lock_try. */
-    if (exchange_release(&lock_word, 0) & CONTENDED)
-        os_wake_one(&lock_word);
+    bool mine = before != 0 && (load_relaxed(&lock->word) & ~CONTENDED) == before;
+    store_relaxed(&lock->word, mine ? lock_thread_id : 0);
 }
-
-bool lock_is_held(void) { return (load_relaxed(&lock_word) & ~CONTENDED) == thread_id(); }
 
 void lock_after_fork(void)
 {
-    bool mine = lock_thread_id != 0 && (load_relaxed(&lock_word) & ~CONTENDED) == lock_thread_id;
+    uint32_t before = lock_thread_id;
+    os_forbid_calls(false); /* though a signal handler may have forked that interrupted the lock's holder */
     lock_thread_id = os_thread_id();
-    store_relaxed(&lock_word, mine ? lock_thread_id : 0);
+    free_or_keep(&heap_lock, before);
+    free_or_keep(&growth_lock, before);
     store_relaxed(&first_holder, lock_thread_id);
     store_relaxed(&shared, false);
 }

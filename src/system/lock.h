@@ -1,8 +1,14 @@
-/* lock.h - the allocator's only lock, which guards the structures of address space: runs, superslabs, metadata.
+/* lock.h - the allocator's locks. No others exist.
  *
- * No other lock exists. Purges are made without it, but calls that map, unmap, resize and move mappings are made
- * under it: a block of gigabytes that shrinks or moves may hold it for a second. Fork does not wait for it: the
- * child frees it, whoever held it (thread.c then repairs what it guards). */
+ * The heap's lock guards what is known of address space: runs, superslabs, descriptors, lists. It is held for some
+ * hundred instructions, and never over a system call, which a debug build checks: whoever needs the system lets go
+ * first, and looks again after.
+ *
+ * The growth lock is held by whoever asks the system for more address space, while it does. Others do not wait for it,
+ * unless they need to grow, too, and then the system would make them wait for each other. It is taken before the heap's
+ * lock, never with it in hand.
+ *
+ * Fork waits for neither: the child frees them, whoever held them (thread.c then repairs what they guard). */
 #ifndef HAK_LOCK_H
 #define HAK_LOCK_H
 
@@ -15,7 +21,12 @@ bool lock_acquire(void);
 void lock_release(void);
 bool lock_is_held(void);
 
-/* Whether any thread but the calling one has had the lock since the process began or was forked. In the child of a
+/* The same for the growth lock. */
+bool lock_growth_acquire(void);
+void lock_growth_release(void);
+bool lock_growth_is_held(void);
+
+/* Whether any thread but the calling one has had a lock since the process began or was forked. In the child of a
  * fork, before lock_after_fork, it tells of the parent's, and the calling thread is the one that forked. */
 bool lock_was_shared(void);
 

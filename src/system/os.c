@@ -27,13 +27,25 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+
+#if HAK_DEBUG
+static __thread bool calls_are_forbidden __attribute__((tls_model("initial-exec")));
+void os_forbid_calls(bool forbidden) { calls_are_forbidden = forbidden; }
+#define CALLS_ARE_ALLOWED (!calls_are_forbidden)
+#else
+#define CALLS_ARE_ALLOWED true
 #endif
 
 /* A system call as the kernel defines it: the result, or minus an errno value. */
 static long system_call(long number, long a, long b, long c, long d, long e, long f)
 {
+    HAK_ASSERT(CALLS_ARE_ALLOWED);
 #if defined(__x86_64__)
     long result;
     register long r10 __asm__("r10") = d;
@@ -239,18 +251,50 @@ size_t os_memory_size(void)
     return size;
 }
 
-static int map_at(void *hint, size_t size, char **out)
+static int map_at(void *hint, size_t size, int rights, int flags, char **out)
 {
-    long result =
-        system_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long result = system_call(SYS_mmap, (long)hint, (long)size, rights, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     *out = (char *)result;
     return error_of(result);
+}
+
+int os_map_at(void *address, size_t size, bool writable)
+{
+    char *start;
+    int error = map_at(address, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED_NOREPLACE, &start);
+    if (error || start == address)
+        return error;
+    os_unmap(start, size); /* before Linux 4.17, and in emulators, the address is a wish */
+    return EEXIST;
+}
+
+COLD void *os_find_room(size_t size)
+{
+    char *start;
+    if (map_at(NULL, size, PROT_NONE, MAP_NORESERVE, &start))
+        return NULL;
+    os_unmap(start, size);
+    return start;
+}
+
+/* Sebastiano Vigna, splitmix64: https://prng.di.unimi.it/splitmix64.c */
+COLD uint64_t os_random(void)
+{
+    static _Atomic(uint64_t) state; /* relaxed: a number for each caller is all that is asked for */
+    uint64_t given[2] = {(uintptr_t)&given, os_nanoseconds()};
+    const void *random = (const void *)getauxval(AT_RANDOM);
+    if (random)
+        __builtin_memcpy(given, random, sizeof given);
+    uint64_t x = fetch_add_relaxed(&state, UINT64_C(0x9e3779b97f4a7c15)) + (given[0] ^ given[1] << 32 ^ given[1] >> 32);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
 }
 
 int os_map(size_t size, size_t align, void *hint, void **out)
 {
     char *start;
-    int error = map_at(hint, size, &start);
+    int error = map_at(hint, size, PROT_READ | PROT_WRITE, 0, &start);
     if (error)
         return error;
     *out = start;
@@ -262,7 +306,7 @@ int os_map(size_t size, size_t align, void *hint, void **out)
     size_t slack = align - os_page_size();
     if (size > PTRDIFF_MAX - slack)
         return ENOMEM;
-    error = map_at(NULL, size + slack, &start);
+    error = map_at(NULL, size + slack, PROT_READ | PROT_WRITE, 0, &start);
     if (error)
         return error;
     char *aligned = (char *)align_up((uintptr_t)start, align);

@@ -899,13 +899,9 @@ static void test_a_parked_cache_complies(void **state)
     policy.class[class_of(PARKED_SIZE)].capacity = 20;
     thread_close_parked();
     in_next_thread(free_many_small, &freed);
-    heap_lock();
     assert_true(policy_publish(&policy));
-    lock_release();
     in_next_thread(complies, NULL);
-    heap_lock();
     assert_true(policy_publish(&base));
-    lock_release();
     thread_close_parked();
 }
 

@@ -174,7 +174,7 @@ static void must_be_gone_if_empty(struct model_page *model)
 {
     if (model->held || model->free_count < class_info[model->class_id].blocks)
         return;
-    must(map_page(model->start) == NULL && map_class(model->start) == CLASS_RESERVED,
+    must(map_page(model->start) == NULL && map_class(model->start) == 0,
          "the page of class %u is empty and not gone", model->class_id);
     model_remove(model);
 }
@@ -493,7 +493,7 @@ static void after_fork(void)
     span_after_fork();
     page_after_fork(1);
     lock_release();
-    must(map_page(half_gone) == NULL && map_class(half_gone) == CLASS_RESERVED, "a page without a run is still in the map");
+    must(map_page(half_gone) == NULL && map_class(half_gone) == 0, "a page without a run is still in the map");
     must(load_seq(&mine->state) == PAGE_OWNED, "the thread's own page has state %d", load_seq(&mine->state));
     must(load_seq(&lost->state) == PAGE_LISTED, "a vanished thread's page has state %d", load_seq(&lost->state));
     must(load_seq(&full->state) == PAGE_FULL, "a full page has state %d", load_seq(&full->state));
