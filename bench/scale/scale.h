@@ -73,7 +73,7 @@ struct measurement {
     void (*run)(unsigned number); /* a case, in its own process */
 };
 
-extern const struct measurement runs, stall, free_random, fork_child, generations, heap_info;
+extern const struct measurement runs, stall, free_random, fork_child, generations, heap_info, growth, huge;
 
 /* ---- Cases (cases.c) --------------------------------------------------------------------------------------------- */
 
