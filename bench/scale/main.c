@@ -15,8 +15,8 @@
 
 struct options options;
 
-static const struct measurement *const all[] = {&runs,        &stall,     &free_random, &fork_child,
-                                                &generations, &heap_info, &growth,      &huge};
+static const struct measurement *const all[] = {&runs,      &stall,  &free_random, &fork_child, &generations,
+                                                &heap_info, &growth, &huge,        &idle,       &threads};
 enum { ALL = sizeof all / sizeof *all };
 
 /* ---- Sizes of a curve -------------------------------------------------------------------------------------------- */

@@ -73,7 +73,8 @@ struct measurement {
     void (*run)(unsigned number); /* a case, in its own process */
 };
 
-extern const struct measurement runs, stall, free_random, fork_child, generations, heap_info, growth, huge;
+extern const struct measurement runs, stall, free_random, fork_child, generations, heap_info, growth, huge, idle,
+    threads;
 
 /* ---- Cases (cases.c) --------------------------------------------------------------------------------------------- */
 
