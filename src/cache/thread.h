@@ -10,6 +10,7 @@
 
 #include "base/atomic.h"
 #include "base/base.h"
+#include "system/os.h"
 
 struct cache;
 
@@ -36,6 +37,7 @@ INLINE void thread_start(void)
 void thread_repair(void);
 INLINE void thread_check_fork(void)
 {
+    os_forbid_calls(false); /* a signal handler that has interrupted the lock's holder gets here, too, and may make them */
     if (UNLIKELY(load_relaxed(thread_fork_word) == 0)) /* only this thread exists: nothing to pair with */
         thread_repair();
 }

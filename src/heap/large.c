@@ -58,12 +58,14 @@ static COLD void newest_look(void)
     bool is_filled = large && fill_look(start, bytes);
     if (!large || !lock_acquire())
         return;
-    if (load_relaxed(&newest) == large && large->start == start && (is_filled || --looks_left == 0)) {
-        fill_note(fill_kind_of_run(bytes), is_filled);
+    bool is_answer = load_relaxed(&newest) == large && large->start == start && (is_filled || --looks_left == 0);
+    if (is_answer) {
         large->zeroed = false;
         store_relaxed(&newest, NULL);
     }
     lock_release();
+    if (is_answer)
+        fill_note(fill_kind_of_run(bytes), is_filled);
 }
 
 /* Not under the lock. */
@@ -195,16 +197,24 @@ void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
 
 /* ---- Unmaking ---------------------------------------------------------------------------------------------------- */
 
-/* From the end, a piece at a time: other threads' calls that need the system wait for one piece at most. A mapping that
- * the system will not unmap (it would need one mapping more than allowed) at least loses its memory. */
+/* From the end, in pieces that take a fraction of a millisecond each: other threads' calls that need the system wait for one
+ * piece at most. A mapping that the system will not unmap (it would need one mapping more than allowed) at least loses its
+ * memory. */
 static void unmap_or_purge(char *start, size_t size)
 {
-    enum { UNMAP_PIECE = 32 << 20 };
+    enum { SHORT = 100 * 1000, LONG = 4 * SHORT }; /* nanoseconds */
+    size_t piece = SUPERSLAB_SIZE;
     while (size > 0) {
-        size_t piece = size % UNMAP_PIECE ? size % UNMAP_PIECE : UNMAP_PIECE;
-        size -= piece;
-        if (os_unmap(start + size, piece))
-            os_purge(start + size, piece);
+        size_t now = min_size(piece, size);
+        uint64_t begin = size > piece ? os_nanoseconds() : 0;
+        size -= now;
+        if (os_unmap(start + size, now))
+            os_purge(start + size, now);
+        uint64_t took = size > 0 ? os_nanoseconds() - begin : 0;
+        if (took < SHORT)
+            piece *= 2;
+        else if (took > LONG)
+            piece = max_size(piece / 2, SUPERSLAB_SIZE);
     }
 }
 

@@ -102,8 +102,7 @@ static bool is_mine(const struct lock *lock) { return (load_relaxed(&lock->word)
 bool lock_acquire(void)
 {
     bool taken = take(&heap_lock);
-    if (taken)
-        os_forbid_calls(true);
+    os_forbid_calls(taken); /* whoever is in a signal handler may make them */
     return taken;
 }
 
