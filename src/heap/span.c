@@ -37,6 +37,7 @@ static struct {
     _Atomic(bool) huge_refused;   /* [atomic] the system has no huge pages, or not for us */
     _Atomic(size_t) refused;      /* [growth lock] superslabs that the system refused, at this time: */
     uint64_t refused_at;          /* [growth lock] milliseconds */
+    uint32_t coming_first, coming; /* [lock] superslabs that are being entered */
 } heap;
 
 uint32_t span_slab_count(void) { return load_acquire(&heap.slab_count); /* pairs with slabs_enter */ }
@@ -233,6 +234,9 @@ static struct run run_take(struct run run, size_t units)
 /* Numbers that are mapped, for the heap to use. Under the heap's lock. */
 static COLD void slabs_enter(uint32_t first, uint32_t count)
 {
+    heap.coming_first = first;
+    heap.coming = count;
+    signal_fence(); /* the child of a fork finds it said before it is done */
     /* What an aligned number has left out serves others; not what lies behind something of others. */
     for (uint32_t n = load_relaxed(&heap.slab_count); n < first && first - n <= STRETCH_MAX; n++) {
         slab_at(n)->number = n;
@@ -250,6 +254,8 @@ static COLD void slabs_enter(uint32_t first, uint32_t count)
     if (first + count > load_relaxed(&heap.slab_count))
         store_release(&heap.slab_count, first + count); /* pairs with span_slab_count */
     counter_add(&heap.mapped_slabs, count);
+    signal_fence();
+    heap.coming = 0;
 }
 
 /* `count` numbers whose address space was given back, if that many follow the lowest such; else the next ones. A multiple of
@@ -779,6 +785,8 @@ COLD void span_after_fork(void)
     size_t used = 0, dirty = 0, mapped = 0, huge = 0;
     heap.said_slabs = 0;
     heap.open = NULL;
+    if (heap.coming > 0)
+        slabs_enter(heap.coming_first, heap.coming);
     for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++) {
         struct superslab *slab = slab_at(n);
         enum backing backing = load_relaxed(&slab->backing);
