@@ -29,7 +29,7 @@ static struct {
     char *heap;
     size_t heap_most; /* bytes */
     struct table table[GROUND_TABLES];
-    size_t bytes; /* of all tables */
+    _Atomic(size_t) bytes; /* of all tables; relaxed: for statistics */
     bool is_made;
     uint32_t coming_first, coming; /* superslabs that are being mapped */
 } plan;
@@ -97,7 +97,7 @@ static int table_grow(struct table *table, size_t step)
     signal_fence();
     table->extent += error ? 0 : step;
     table->next = table->extent;
-    plan.bytes += error ? 0 : step;
+    counter_add(&plan.bytes, error ? 0 : step);
     return error;
 }
 
@@ -168,7 +168,7 @@ bool ground_extend(enum ground_table which, size_t size)
     return table_grow(table, max_size(least, align_up(ahead, CHUNK))) == 0 || table_grow(table, least) == 0;
 }
 
-size_t ground_bytes(void) { return plan.bytes; }
+size_t ground_bytes(void) { return load_relaxed(&plan.bytes); }
 
 COLD void ground_after_fork(void)
 {

@@ -221,9 +221,14 @@ static void unmap_or_purge(char *start, size_t size)
 /* Looks at a block that is about to go, if it shows anything. Not under the lock: the block is the caller's. */
 static void last_look(const struct page *large)
 {
-    unsigned kind = fill_kind_of_run(bytes_of(large));
-    if (UNLIKELY(large->zeroed && fill_wants_look(kind)))
-        fill_note(kind, fill_look(large->start, bytes_of(large)));
+    size_t bytes = bytes_of(large);
+    unsigned kind = fill_kind_of_run(bytes);
+    if (LIKELY(!fill_wants_look(kind)) || !lock_acquire())
+        return;
+    bool shows = large->zeroed; /* somebody else may be looking, too */
+    lock_release();
+    if (shows)
+        fill_note(kind, fill_look(large->start, bytes));
 }
 
 /* Takes the block out of the page map. Returns the bytes of a mapping, which the caller has to unmap without the lock;
