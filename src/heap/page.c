@@ -181,6 +181,29 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
     return page;
 }
 
+/* ---- Counts ------------------------------------------------------------------------------------------------------ */
+
+/* Of each class: its pages, and free blocks in their bitmaps, as pieces of sums that are added up by whoever asks; a thread
+ * has one piece, which it shares with a sixteenth of the others. Relaxed: nothing depends on them. */
+enum { COUNT_PIECES = 16 };
+static _Atomic(size_t) page_counts[CLASS_SLOTS]; /* [lock to write] */
+static SPARSE struct {
+    _Atomic(size_t) free_blocks[CLASS_SLOTS];
+} CACHE_ALIGNED free_counts[COUNT_PIECES];
+
+/* `blocks` more are free, or fewer: modulo 2^64. */
+static void count_free(unsigned class_id, size_t blocks)
+{
+    static __thread char here __attribute__((tls_model("initial-exec"))); /* threads' storage is pages apart */
+    fetch_add_relaxed(&free_counts[(uintptr_t)&here / 4096 % COUNT_PIECES].free_blocks[class_id], blocks);
+}
+
+static void count_pages_of(unsigned class_id, size_t pages)
+{
+    counter_add(&page_counts[class_id], pages);
+    count_free(class_id, pages * class_info[class_id].blocks);
+}
+
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
 static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
@@ -222,6 +245,7 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense, s
         return NULL;
     page_init(page, class_id, group, ahead, run);
     retain_vacate((ptrdiff_t)info->blocks * info->size);
+    count_pages_of(class_id, 1);
     map_set(page->start, info->units, page_entry_class(page), page);
     lock_release();
     span_settle(run, info->units);
@@ -249,6 +273,7 @@ static enum destroyed page_destroy(struct page *page)
         size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
         note_loose(page, -UINT16_MAX);
         retain_vacate(-(ptrdiff_t)info->blocks * info->size);
+        count_pages_of(class_id, (size_t)-1);
         map_set(page->start, info->units, 0, NULL);
         /* What a fresh page never handed out is as clean as it was. */
         span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units,
@@ -470,6 +495,7 @@ unsigned page_take(struct page *page, void **out, unsigned count)
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)(taking.count * size));
+    count_free(page->class_id, -(size_t)taking.count);
     return taking.count;
 }
 
@@ -485,6 +511,7 @@ void *page_take_zeroed(struct page *page)
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)class_size(page->class_id));
+    count_free(page->class_id, (size_t)-1);
     return block_at(page, index);
 }
 
@@ -532,6 +559,7 @@ static void page_put_freed(const struct returning *item, const char *call)
     unsigned count = count_bits(item->mask);
     note_loose(item->page, (int)count);
     retain_vacate((ptrdiff_t)(count * class_size(item->page->class_id)));
+    count_free(item->page->class_id, count);
     page_put(item->page, item->word, item->mask, call);
 }
 
@@ -659,37 +687,34 @@ void page_settle(struct page *page)
     store_relaxed(&page->weight, (uint32_t)(size + stays / used));
 }
 
-static void add_page(struct page_totals *totals, const struct page *page)
+void page_count(struct page_totals *totals)
 {
+    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
+        totals[c] = (struct page_totals){.pages = load_relaxed(&page_counts[c])};
+        for (unsigned i = 0; i < COUNT_PIECES; i++)
+            totals[c].free_blocks += load_relaxed(&free_counts[i].free_blocks[c]);
+    }
+}
+
+static void add_grouped_page(struct page *page, void *all)
+{
+    struct page_totals *totals = (struct page_totals *)all + load_relaxed(&page->group);
     totals->pages++;
     totals->free_blocks += class_info[page->class_id].blocks - page_used_blocks(page);
     totals->touched += bytes_touched(page);
 }
 
-static void count_page(struct page *page, void *totals)
+void page_count_groups(struct page_totals *totals)
 {
-    add_page((struct page_totals *)totals + page->class_id, page);
-}
-
-static void count_grouped_page(struct page *page, void *totals)
-{
-    add_page((struct page_totals *)totals + load_relaxed(&page->group), page);
-}
-
-static void count_pages(struct page_totals *totals, unsigned size, void (*count)(struct page *, void *))
-{
-    for (unsigned i = 0; i < size; i++)
+    for (unsigned i = 0; i < GROUP_COUNT; i++)
         totals[i] = (struct page_totals){0};
     for (uint32_t n = 0; n < span_slab_count(); n++) {
         if (!lock_acquire())
             return;
-        slab_each_page(slab_at(n), count, totals);
+        slab_each_page(slab_at(n), add_grouped_page, totals);
         lock_release();
     }
 }
-
-void page_count(struct page_totals *totals) { count_pages(totals, CLASS_SLOTS, count_page); }
-void page_count_groups(struct page_totals *totals) { count_pages(totals, GROUP_COUNT, count_grouped_page); }
 
 size_t page_bytes_kept(const void *block, unsigned class_id)
 {

@@ -112,12 +112,12 @@ bool page_has_live(const struct page *page, const void *block, enum error_id *er
 struct page_totals {
     size_t pages;       /* pages of the class */
     size_t free_blocks; /* in their bitmaps */
-    size_t touched;     /* bytes of blocks that were ever handed out, and not purged since */
+    size_t touched;     /* of groups: bytes of blocks that were ever handed out, and not purged since */
 };
-/* Counts the pages of every class into totals[CLASS_SLOTS]; running threads are not stopped. */
+/* What is counted of every class, into totals[CLASS_SLOTS]; running threads are not stopped. In no time. */
 void page_count(struct page_totals *totals);
 
-/* Counts the pages of every group into totals[GROUP_COUNT]. */
+/* Counts the pages of every group into totals[GROUP_COUNT]: looks at all pages that there are. */
 void page_count_groups(struct page_totals *totals);
 
 /* The bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when

@@ -458,7 +458,7 @@ static const struct model_scenario scenarios[] = {
     {"trim_against_trim", listed, {trim, trim, free_0}, quiet, false, 4},
     {"trim_against_free_and_claim", listed, {trim, free_0, claim_one}, quiet, false, 4},
     {"trim_of_two_words", held_with_two_words, {trim, free_0_and_1, claim_one_of_many}, quiet, false, 0},
-    {"trim_against_all", held_with_both_used, {release, free_0_then_1, claim_one, trim}, quiet, false, 3},
+    {"trim_against_all", held_with_both_used, {release, free_0_then_1, claim_one, trim}, quiet, false, 2},
 };
 
 int main(int argc, char **argv) { return model_main(argc, argv, scenarios, sizeof scenarios / sizeof *scenarios); }
