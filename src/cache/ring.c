@@ -26,6 +26,7 @@ enum {
     GROWTH_KNOWN = 8,           /* and of a class that is known for that */
     DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring, */
     DEMAND_THRIFT = 256,        /* and one above POLICY_MID_MIN under thrift */
+    SHARING_THREADS = 64,          /* threads, of which each one's page of each class would be much: they take turns at pages */
     TICKS = 64,                 /* slow calls between looks at the clock */
     PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
     PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring may hold; WATCHED_SLOTS at most */
@@ -596,6 +597,8 @@ static bool ring_refill(struct cache *cache, unsigned c, size_t size)
         got = take_from_pages(cache, c, size, cache->ring[c].slot + 1, ring->refill);
         if (got == 0)
             return false;
+        if (UNLIKELY(thread_count() > SHARING_THREADS))
+            let_page_go(cache, c);
         counter_add(&cache->counters.refills_from_pages, 1);
         ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, refill_most(ring, c)));
     }

@@ -12,7 +12,7 @@ enum {
 
 /* [lock] */
 static struct {
-    size_t next, end;              /* offsets in the table: what was never given out */
+    size_t next, end;              /* offsets in the table: what was never given out. end: [growth lock to write, too] */
     void *free[META_KINDS][LISTS]; /* by rounded size; linked through the first word */
 } store;
 
@@ -36,15 +36,14 @@ static COLD bool meta_grow(size_t size)
     bool is_ours = lock_growth_is_held();
     if (!is_ours && !lock_growth_acquire())
         return false;
-    bool done = ground_start() && ground_extend(GROUND_META, store.end + size);
-    size_t end = done ? ground_extent(GROUND_META) : 0;
+    bool done = ground_start() && ground_extend(GROUND_META, store.end + size) && lock_acquire();
+    if (done) {
+        store.end = ground_extent(GROUND_META);
+        lock_release();
+    }
     if (!is_ours)
         lock_growth_release();
-    if (!done || !lock_acquire())
-        return false;
-    store.end = max_size(store.end, end);
-    lock_release();
-    return true;
+    return done;
 }
 
 bool meta_acquire(enum meta_kind kind, size_t size)

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include <pthread.h>
+
 #include "heap/ground.h"
 #include "heap/meta.h"
 #include "system/lock.h"
@@ -101,6 +103,42 @@ static void test_blocks_are_distinct(void **state)
     must(obtained < 4 * most + 4 * MIB, "%zu bytes obtained for at most %zu live", obtained, most);
 }
 
+/* Many threads use up what there is at the same time, so that many see to more: no two get the same memory, and nobody
+ * gets what is not there. */
+enum { GROWERS = 8, GROWN = UNDER_TSAN ? 200 : 2000, GROWN_SIZE = 4000 };
+
+static void *grow(void *argument)
+{
+    void **blocks = argument;
+    for (size_t i = 0; i < GROWN; i++) {
+        must(meta_acquire(META_OTHER, GROWN_SIZE), "meta_acquire refused");
+        blocks[i] = meta_alloc(META_OTHER, GROWN_SIZE);
+        lock_release();
+        must(blocks[i], "no memory");
+        memset(blocks[i], (uint8_t)(i % 200 + 1), GROWN_SIZE);
+    }
+    return NULL;
+}
+
+static void test_many_threads_grow(void **state)
+{
+    (void)state;
+    static void *blocks[GROWERS][GROWN];
+    pthread_t threads[GROWERS];
+    for (size_t t = 0; t < GROWERS; t++)
+        must(pthread_create(&threads[t], NULL, grow, blocks[t]) == 0, "no thread");
+    for (size_t t = 0; t < GROWERS; t++)
+        pthread_join(threads[t], NULL);
+    for (size_t t = 0; t < GROWERS; t++)
+        for (size_t i = 0; i < GROWN; i++)
+            must(bytes_check(blocks[t][i], GROWN_SIZE, (uint8_t)(i % 200 + 1)) == GROWN_SIZE, "block %zu of thread %zu is another's, too", i, t);
+    must(lock_acquire(), "the lock is held");
+    for (size_t t = 0; t < GROWERS; t++)
+        for (size_t i = 0; i < GROWN; i++)
+            meta_free(META_OTHER, blocks[t][i], GROWN_SIZE);
+    lock_release();
+}
+
 static void test_fork_abandons_what_is_free(void **state)
 {
     (void)state;
@@ -126,6 +164,7 @@ int main(void)
         LOCKED(test_reuse_by_size),
         LOCKED(test_reuse_by_kind),
         LOCKED(test_blocks_are_distinct),
+        cmocka_unit_test(test_many_threads_grow),
         LOCKED(test_fork_abandons_what_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
