@@ -1,7 +1,7 @@
 /* large.h - blocks that are in no page: runs of units up to RUN_MAX_SIZE, above that mappings of their own.
  *
  * A large block's descriptor is a struct page of class 0. The page map leads to it from the block's first unit only,
- * at whose start the block begins. The address-space lock orders everything; a second free of the same block finds
+ * at whose start the block begins. The heap's lock orders everything; a second free of the same block finds
  * no descriptor. */
 #ifndef HAK_LARGE_H
 #define HAK_LARGE_H

@@ -1,10 +1,10 @@
 /* page.h - pages: runs of units that hold blocks of one size class, and the bitmap that says which blocks are free.
  *
- * A descriptor lies out of line, so that a free block's memory is never touched, and what a program writes past the end
- * of a block hits other blocks first. (It can reach descriptors and tables: nothing guards them.) A set bit is a free
- * block: nobody has it, and whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes
- * a block free, no ownership is involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment
- * by whoever purges the memory of free blocks.
+ * A descriptor lies out of line, far away (ground.h), so that a free block's memory is never touched, and what a program
+ * writes past the end of a block hits other blocks, but no descriptor. A set bit is a free block: nobody has it, and
+ * whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes a block free, no ownership is
+ * involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment by whoever purges the memory of
+ * free blocks.
  *
  * States, and who may change them:
  *

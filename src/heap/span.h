@@ -14,7 +14,7 @@
  * superslab of which a part goes back is in small pages from then on. Some systems have to look for 2 MiB of memory
  * for longer than 512 page faults take: that is measured, and then seldom tried again.
  *
- * Functions that say so are called with the address-space lock held. */
+ * Functions that say so are called with the heap's lock held. */
 #ifndef HAK_SPAN_H
 #define HAK_SPAN_H
 
