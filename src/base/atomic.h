@@ -35,7 +35,7 @@
 
 /* Whether a number is below one that others may write, relaxed. Compilers load what is atomic into a register before they
  * compare. */
-static inline bool is_below(size_t number, const _Atomic(size_t) *end)
+static inline __attribute__((always_inline)) bool is_below(size_t number, const _Atomic(size_t) *end)
 {
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
     bool below;

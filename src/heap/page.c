@@ -191,11 +191,13 @@ static SPARSE struct {
     _Atomic(size_t) free_blocks[CLASS_SLOTS];
 } CACHE_ALIGNED free_counts[COUNT_PIECES];
 
-/* `blocks` more are free, or fewer: modulo 2^64. */
+/* `blocks` more are free, or fewer: modulo 2^64. Threads are told apart by where their stacks lie. */
 static void count_free(unsigned class_id, size_t blocks)
 {
-    static __thread char here __attribute__((tls_model("initial-exec"))); /* threads' storage is pages apart */
-    fetch_add_relaxed(&free_counts[(uintptr_t)&here / 4096 % COUNT_PIECES].free_blocks[class_id], blocks);
+    enum { STACK_SHIFT = 16, HASH_SHIFT = 28 };
+    uint32_t stack = (uint32_t)((uintptr_t)__builtin_frame_address(0) >> STACK_SHIFT);
+    unsigned piece = (uint32_t)(stack * UINT32_C(2654435769)) >> HASH_SHIFT; /* Knuth's multiplicative hash */
+    fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[class_id], blocks);
 }
 
 static void count_pages_of(unsigned class_id, size_t pages)
