@@ -13,8 +13,8 @@ import sys
 REDUCTIONS = [
     ("lock.c", "SPINS = 100,", "SPINS = 1,"),
     # Sums for statistics.
-    ("page.c", "fetch_add_relaxed(&free_counts[(uintptr_t)&here / 4096 % COUNT_PIECES].free_blocks[class_id], blocks);",
-     "(void)here, (void)class_id, (void)blocks;"),
+    ("page.c", "fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[class_id], blocks);",
+     "(void)piece, (void)class_id, (void)blocks;"),
 ]
 
 NOT_LOST = "no page with free blocks stays FULL"
