@@ -12,7 +12,7 @@ enum {
     CHUNK = 64 << 10,     /* bytes by which a table grows at least, */
     CHUNK_PART = 8,       /* and that part of what it has, */
     CHUNK_MAX = 1 << 20,  /* at most so much */
-    TRIES = 4,            /* places for the heap, before the system is asked for one */
+    AHEAD = 2,            /* superslabs that are mapped to see whether a place is free, and stay */
     SMALLEST = 256 << 20 /* bytes of room that are worth a plan */
 };
 
@@ -31,6 +31,7 @@ static struct {
     struct table table[GROUND_TABLES];
     _Atomic(size_t) bytes; /* of all tables; relaxed: for statistics */
     bool is_made;
+    uint32_t ahead;                /* the first superslabs, which are mapped and nobody has asked for yet */
     uint32_t coming_first, coming; /* superslabs that are being mapped */
 } plan;
 
@@ -54,14 +55,19 @@ static uintptr_t address_end(void)
     return (uintptr_t)2 << highest_bit(stack > data ? stack : data);
 }
 
+/* Where the heap begins, in GiB, and 64 more at random: low, if nothing is there; the shadow of AddressSanitizer lies below
+ * 16 TiB. */
+static const uint16_t heap_places[] = {64, 64, 17 << 10, 40 << 10};
+enum { HEAP_PLACES = sizeof heap_places / sizeof *heap_places };
+
 /* False where there are too few addresses. */
-static bool plan_choose(void)
+static bool plan_choose(unsigned place)
 {
     enum { PARTS = 2048, TABLES_AT = PARTS / 16 * 9 };
     uintptr_t end = address_end(), part = end / PARTS;
-    if (end < 512 * GIB)
+    uintptr_t heap = heap_places[place] * GIB + ((uintptr_t)os_random() % (64 * GIB) & ~(RUN_MAX_SIZE - 1));
+    if (end < 512 * GIB || heap > part * TABLES_AT / 2)
         return false;
-    uintptr_t heap = 64 * GIB + ((uintptr_t)os_random() % (64 * GIB) & ~(RUN_MAX_SIZE - 1));
     /* One of eight places, of the size that one entry of the highest page table stands for. */
     uintptr_t tables = part * TABLES_AT + (uintptr_t)os_random() % 8 * part * 8;
     plan.heap = (char *)heap;
@@ -113,22 +119,42 @@ static bool classes_begin(void)
     return true;
 }
 
-/* Whether the system lets us choose shows when memory is mapped. EEXIST: it does not. */
+/* Maps the heap's beginning, or as much of it as is to be had. */
+static int heap_begin(void)
+{
+    int error = ENOMEM;
+    for (uint32_t ahead = AHEAD; ahead > 0 && error == ENOMEM; ahead--) {
+        error = os_map_at(plan.heap, (size_t)ahead << SUPERSLAB_SHIFT, true);
+        plan.ahead = error ? 0 : ahead;
+    }
+    return error;
+}
+
+/* Whether the system lets us choose, and nobody else has, shows when memory is mapped. EEXIST: not so. */
 static int plan_try(void)
 {
-    int error = table_grow(&plan.table[GROUND_META], CHUNK);
-    if (error || classes_begin())
+    struct table *meta = &plan.table[GROUND_META];
+    int error = table_grow(meta, CHUNK);
+    if (error)
         return error;
-    os_unmap(plan.table[GROUND_META].base, CHUNK);
-    return EEXIST;
+    error = heap_begin();
+    if (!error && classes_begin())
+        return 0;
+    if (!error)
+        os_unmap(plan.heap, (size_t)plan.ahead << SUPERSLAB_SHIFT);
+    os_unmap(meta->base, CHUNK);
+    counter_add(&plan.bytes, -(size_t)CHUNK);
+    plan.ahead = 0;
+    return error ? error : EEXIST;
 }
 
 COLD bool ground_start(void)
 {
     HAK_ASSERT(lock_growth_is_held());
     int error = plan.is_made ? 0 : EEXIST;
-    for (unsigned i = 0; i < TRIES && error == EEXIST && plan_choose(); i++)
-        error = plan_try();
+    for (unsigned place = 0; place < HEAP_PLACES && error == EEXIST; place++)
+        if (plan_choose(place))
+            error = plan_try();
     if (error == EEXIST && plan_ask())
         error = plan_try();
     plan.is_made = error == 0;
@@ -145,12 +171,17 @@ static char *slab_start(uint32_t number) { return plan.heap + ((size_t)number <<
 int ground_map_slabs(uint32_t first, uint32_t count)
 {
     HAK_ASSERT(lock_growth_is_held() && count <= ground_slabs_most() && first <= ground_slabs_most() - count);
-    plan.coming_first = first;
-    plan.coming = count;
-    signal_fence(); /* as in table_grow */
-    int error = os_map_at(slab_start(first), (size_t)count << SUPERSLAB_SHIFT, true);
-    signal_fence();
-    plan.coming = 0;
+    uint32_t ahead = first == 0 ? (uint32_t)min_size(plan.ahead, count) : 0;
+    int error = 0;
+    if (ahead < count) {
+        plan.coming_first = first + ahead;
+        plan.coming = count - ahead;
+        signal_fence(); /* as in table_grow */
+        error = os_map_at(slab_start(plan.coming_first), (size_t)plan.coming << SUPERSLAB_SHIFT, true);
+        signal_fence();
+        plan.coming = 0;
+    }
+    plan.ahead -= error ? 0 : ahead;
     return error;
 }
 

@@ -221,7 +221,9 @@ static void unmap_or_purge(char *start, size_t size)
 /* Looks at a block that is about to go, if it shows anything. Not under the lock: the block is the caller's. */
 static void last_look(const struct page *large)
 {
-    size_t bytes = bytes_of(large);
+    size_t bytes = bytes_of(large), most = (size_t)1 << 47;
+    if (UNLIKELY(bytes - 1 >= most)) /* somebody else has freed it, too, and the descriptor is another's */
+        return;
     unsigned kind = fill_kind_of_run(bytes);
     if (LIKELY(!fill_wants_look(kind)) || !lock_acquire())
         return;
