@@ -151,9 +151,9 @@ static struct page *mapping_make(size_t size, size_t align, struct fresh *fresh)
 {
     void *start;
     size_t bytes = mapping_size(size);
-    *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = is_going_to_be_filled(bytes)};
     if (!mapping_obtain(bytes, align, &start))
         return NULL;
+    *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = is_going_to_be_filled(bytes)};
     struct page *large = NULL;
     if (meta_acquire(META_PAGE, sizeof *large)) {
         large = meta_alloc(META_PAGE, sizeof *large);
