@@ -31,6 +31,7 @@ static struct {
     struct table table[GROUND_TABLES];
     _Atomic(size_t) bytes; /* of all tables; relaxed: for statistics */
     bool is_made;
+    bool is_for_system;            /* to choose */
     uint32_t ahead;                /* the first superslabs, which are mapped and nobody has asked for yet */
     uint32_t coming_first, coming; /* superslabs that are being mapped */
 } plan;
@@ -148,11 +149,13 @@ static int plan_try(void)
     return error ? error : EEXIST;
 }
 
+void ground_let_system_choose(void) { plan.is_for_system = true; }
+
 COLD bool ground_start(void)
 {
     HAK_ASSERT(lock_growth_is_held());
     int error = plan.is_made ? 0 : EEXIST;
-    for (unsigned place = 0; place < HEAP_PLACES && error == EEXIST; place++)
+    for (unsigned place = 0; place < HEAP_PLACES && error == EEXIST && !plan.is_for_system; place++)
         if (plan_choose(place))
             error = plan_try();
     if (error == EEXIST && plan_ask())
