@@ -17,7 +17,7 @@ void meta_free(enum meta_kind kind, void *block, size_t size);
 /* Bytes obtained from the system for metadata. */
 size_t meta_bytes(void);
 
-/* In the child of a fork: what vanished threads were changing is abandoned. */
+/* In the child of a fork, if a vanished thread had the lock: what that may have been changing is abandoned. */
 void meta_after_fork(void);
 
 #endif

@@ -200,6 +200,7 @@ static COLD size_t purge_holes(size_t bytes)
 {
     struct sweep sweep = {.purged = 0};
     struct holes holes;
+    page_visit_begin();
     holes.count = 0;
     holes.bytes = 0;
     for (uint32_t n = span_slab_count(); n-- > 0 && sweep.purged + holes.bytes < bytes;)
@@ -207,6 +208,7 @@ static COLD size_t purge_holes(size_t bytes)
             for (uint32_t from = 0; holes_fill(&holes, slab_at(n), lowest_bit(chosen), &from);)
                 sweep.purged += holes_purge(&holes);
     sweep.purged += holes_purge(&holes);
+    page_visit_end();
     retain_purged(sweep.looked_at, sweep.purged < bytes ? sweep.left : LEFT_UNKNOWN);
     return sweep.purged;
 }

@@ -87,6 +87,7 @@ static size_t slab_take(struct superslab *slab, uint32_t mask)
     unsigned old_set = slab_set(slab);
     uint32_t dirty = slab->dirty & mask;
     slab->used |= mask;
+    signal_fence(); /* the child of a fork sees how far a thread has come: span_after_fork relies on this order */
     slab->dirty &= ~mask;
     slab->purged &= ~mask;
     heap.used_units += count_bits(mask);
@@ -102,6 +103,7 @@ static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty, uint
     unsigned old_set = slab_set(slab);
     slab->dirty |= dirty;
     slab->purged |= purged;
+    signal_fence(); /* as in slab_take */
     slab->used &= ~mask;
     heap.used_units -= count_bits(mask);
     heap.dirty_units += count_bits(dirty);
@@ -667,31 +669,42 @@ void span_stats(struct span_stats *out)
 
 /* ---- Fork, invariants -------------------------------------------------------------------------------------------- */
 
+/* Enters the superslab in the set, if it is one, and in no other. Sets that are right are not written to. */
+static COLD void slab_file(struct superslab *slab, unsigned right_set)
+{
+    uint32_t n = slab->number;
+    for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_GONE; set++)
+        if (set != right_set && slabset_has(set, n))
+            slabset_remove(set, n);
+    if (right_set > SET_LONGEST_RUN && slabset_next(right_set, n) != n) /* it may be in the set, and the set not find it */
+        slabset_add(right_set, n);
+}
+
+/* A vanished thread had the lock. Units that it had in hand are used, or else dirty if they were: slab_take and slab_put
+ * see to that. */
 COLD void span_after_fork(void)
 {
     heap.used_units = heap.dirty_units = heap.mapped_slabs = heap.said_slabs = heap.huge_slabs = 0;
     heap.open = NULL;
     for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++) {
         struct superslab *slab = slab_at(n);
-        for (unsigned set = SET_LONGEST_RUN + 1; set < SET_COUNT; set++)
-            if (slabset_has(set, n))
-                slabset_remove(set, n);
-        if (!load_relaxed(&slab->base)) {
-            slabset_add(SET_GONE, n);
+        bool is_gone = !load_relaxed(&slab->base);
+        slab_file(slab, is_gone ? SET_GONE : slab_set(slab));
+        if (is_gone && (slab->dirty | slab->purged | slab->backing) != 0) { /* slab_unmap may not have come to that */
             slab->backing = BACKING_UNSAID;
-            slab->dirty = slab->purged = 0; /* slab_unmap may not have come to that */
-            continue;
+            slab->dirty = slab->purged = 0;
         }
-        /* Whether a unit that a vanished thread had in hand was written to is not known: all free ones are dirty. */
-        slab->dirty = ~slab->used;
-        slab->purged = 0;
+        if (is_gone)
+            continue;
+        if (slab->used & (slab->dirty | slab->purged)) {
+            slab->dirty &= ~slab->used;
+            slab->purged &= ~slab->used;
+        }
         heap.mapped_slabs++;
         heap.said_slabs += slab->backing != BACKING_UNSAID;
         heap.huge_slabs += slab->backing == BACKING_HUGE;
         heap.used_units += count_bits(slab->used);
         heap.dirty_units += count_bits(slab->dirty);
-        if (slab_set(slab) > SET_LONGEST_RUN)
-            slabset_add(slab_set(slab), n);
     }
     heap.hint = NULL;
     heap_publish();

@@ -13,6 +13,7 @@ static _Atomic(uint32_t) lock_word;
 static __thread volatile uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
 
 static const _Atomic(uint32_t) *fork_word; /* lock_watch; written before there are other threads */
+static bool (*fork_repair)(void);          /* the same */
 static _Atomic(uint32_t) first_holder; /* thread id; 0 = nobody yet */
 static _Atomic(bool) shared;           /* another thread than that has had the lock */
 
@@ -28,25 +29,28 @@ static bool lock_try(uint32_t from, uint32_t to) { return cas_acquire(&lock_word
 
 static bool may_be_orphaned(void) { return !fork_word || load_relaxed(fork_word) == 0; }
 
-static COLD void lock_wait(uint32_t self)
+/* False in the middle of the repair of a child. */
+static COLD bool lock_wait(uint32_t self)
 {
     for (unsigned i = 0; i < SPINS; i++)
         if (load_relaxed(&lock_word) == 0 && lock_try(0, self))
-            return;
+            return true;
     for (;;) {
+        if (fork_repair && load_relaxed(fork_word) == 0 && !fork_repair()) /* relaxed: that one looks again */
+            return false;
         uint32_t seen = load_relaxed(&lock_word);
         /* Acquired as contended: whether others still sleep is not known. */
         if (seen == 0) {
             if (lock_try(0, self | CONTENDED))
-                return;
+                return true;
             continue;
         }
         if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED))
             continue;
         os_wait(&lock_word, seen | CONTENDED, WAIT_MILLISECONDS);
-        if (may_be_orphaned() && load_relaxed(&lock_word) == (seen | CONTENDED) &&
+        if (!fork_repair && may_be_orphaned() && load_relaxed(&lock_word) == (seen | CONTENDED) &&
             !os_thread_exists(seen & ~CONTENDED) && lock_try(seen | CONTENDED, self | CONTENDED))
-            return;
+            return true;
     }
 }
 
@@ -77,9 +81,8 @@ bool lock_acquire(void)
     uint32_t self = thread_id();
     signal_fence();
     if (UNLIKELY(!lock_try(0, self))) {
-        if ((load_relaxed(&lock_word) & ~CONTENDED) == self)
+        if ((load_relaxed(&lock_word) & ~CONTENDED) == self || !lock_wait(self))
             return false;
-        lock_wait(self);
     }
     signal_fence();
     note_holder(correct_holder(self));
@@ -92,7 +95,11 @@ bool lock_was_shared(void)
     return load_relaxed(&shared) || (first != 0 && first != thread_id());
 }
 
-void lock_watch(const _Atomic(uint32_t) *word) { fork_word = word; }
+void lock_watch(const _Atomic(uint32_t) *word, bool (*repair)(void))
+{
+    fork_word = word;
+    fork_repair = repair;
+}
 
 void lock_release(void)
 {
@@ -101,13 +108,27 @@ void lock_release(void)
         os_wake_one(&lock_word);
 }
 
-bool lock_is_held(void) { return (load_relaxed(&lock_word) & ~CONTENDED) == thread_id(); }
-
-void lock_after_fork(void)
+bool lock_is_held(void)
 {
-    bool mine = lock_thread_id != 0 && (load_relaxed(&lock_word) & ~CONTENDED) == lock_thread_id;
+    uint32_t self, holder;
+    do {
+        self = thread_id();
+        holder = load_relaxed(&lock_word) & ~CONTENDED;
+    } while (UNLIKELY(self != lock_thread_id)); /* a signal handler has forked in between: see correct_holder */
+    return holder == self;
+}
+
+enum lock_left lock_after_fork(void)
+{
+    uint32_t holder = load_relaxed(&lock_word) & ~CONTENDED;
+    bool mine = lock_thread_id != 0 && holder == lock_thread_id;
     lock_thread_id = os_thread_id();
-    store_relaxed(&lock_word, mine ? lock_thread_id : 0);
+    store_relaxed(&lock_word, lock_thread_id); /* never free in between, for a signal handler to take */
     store_relaxed(&first_holder, lock_thread_id);
     store_relaxed(&shared, false);
+    return mine ? LOCK_WAS_OWN : holder != 0 ? LOCK_WAS_HELD : LOCK_WAS_FREE;
 }
+
+bool lock_thread_has_forked(void) { return lock_thread_id != 0 && lock_thread_id != os_thread_id(); }
+
+void lock_renew_thread(void) { lock_thread_id = os_thread_id(); }
