@@ -388,6 +388,7 @@ static COLD void cache_tick(struct cache *cache)
     else
         tally_make(cache);
     cache_comply(cache);
+    thread_close_vanished();
     if (now < cache->sweep_at)
         return;
     cache->sweep_at = now + IDLE_MILLISECONDS;
@@ -446,7 +447,10 @@ static void *take_one(unsigned c)
 static COLD void *direct_malloc(unsigned c)
 {
     count_direct(&cache_none.counters.direct_mallocs);
-    return take_one(c);
+    page_visit_begin();
+    void *block = take_one(c);
+    page_visit_end();
+    return block;
 }
 
 /* ---- Refill ------------------------------------------------------------------------------------------------------ */
@@ -469,6 +473,8 @@ static bool find_page(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
     cache->page[c] = page_find(c, cache->id);
+    if (!cache->page[c] && thread_close_vanished()) /* there may be one now */
+        cache->page[c] = page_find(c, cache->id);
     ring->growth = (uint8_t)(ring->growth - (cache->page[c] && ring->growth > 0));
     return cache->page[c] != NULL;
 }
@@ -630,7 +636,7 @@ static COLD void cache_give_up(struct cache *cache, unsigned c)
         if (other != c)
             ring_empty(cache, other);
     group_empty(load_relaxed(&cache->groups));
-    thread_close_parked();
+    thread_close_left();
     remote_flush();
 }
 
@@ -660,13 +666,16 @@ static void *malloc_past_ring(struct cache *cache, unsigned c)
 
 static void free_past_ring(struct cache *cache, unsigned c, void *block, const char *call)
 {
-    if (cache) {
-        counter_add(&cache->counters.direct_frees, 1);
-        demand_note(cache, c);
-        let_page_go(cache, c); /* from before, when there was a ring */
-    } else {
+    if (!cache) {
         count_direct(&cache_none.counters.direct_frees);
+        page_visit_begin();
+        page_return(&block, 1, call);
+        page_visit_end();
+        return;
     }
+    counter_add(&cache->counters.direct_frees, 1);
+    demand_note(cache, c);
+    let_page_go(cache, c); /* from before, when there was a ring */
     page_return(&block, 1, call);
 }
 
@@ -894,10 +903,20 @@ COLD void cache_open(struct cache *cache, uint32_t id)
     cache->version = 0;
 }
 
-COLD void cache_forget(struct cache *cache)
+COLD void cache_mend(struct cache *cache)
 {
-    fetch_sub_relaxed(&reach_of_all, cache->reach);
-    cache_open(cache, cache->id);
+    size_t reach = 0;
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        cache->page[c] = NULL;
+        if (cache->top[c] == CLOSED)
+            ring_forget(cache, c);
+        reach += cache->ring[c].capacity * class_size(c);
+    }
+    fetch_add_relaxed(&reach_of_all, reach - cache->reach); /* modulo 2^64 */
+    cache->reach = reach;
+    if (load_relaxed(&cache->groups))
+        group_open(load_relaxed(&cache->groups), cache->id);
+    cache->tally = NULL;
 }
 
 static COLD void cache_empty(struct cache *cache)

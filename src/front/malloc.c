@@ -59,6 +59,7 @@ INLINE bool block_push(size_t class_id, void *block)
     if (UNLIKELY(top >= cache->limit[class_id] || top[0] == block || top[-1] == block))
         return false;
     top[1] = block;
+    signal_fence(); /* the child of a fork may have no more than the first of the two */
     cache->top[class_id] = top + 1;
     return true;
 }

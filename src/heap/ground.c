@@ -206,8 +206,6 @@ size_t ground_bytes(void) { return load_relaxed(&plan.bytes); }
 
 COLD void ground_after_fork(void)
 {
-    if (!lock_growth_acquire()) /* a signal handler has forked, and this thread goes on growing when it returns */
-        return;
     if (plan.coming > 0)
         os_unmap(slab_start(plan.coming_first), (size_t)plan.coming << SUPERSLAB_SHIFT);
     plan.coming = 0;
@@ -216,5 +214,4 @@ COLD void ground_after_fork(void)
             os_unmap(table->base + table->extent, table->next - table->extent);
         table->next = table->extent;
     }
-    lock_growth_release();
 }

@@ -48,7 +48,7 @@ size_t ground_extent(enum ground_table table);
 /* Bytes obtained for all tables. */
 size_t ground_bytes(void);
 
-/* In the child of a fork: gives back what a vanished thread was about to add. */
+/* In the child of a fork, under the growth lock, if a vanished thread had it: gives back what that was about to add. */
 void ground_after_fork(void);
 
 #endif

@@ -19,7 +19,7 @@ bool large_free(void *block);
 /* Usable bytes of the large block at this address; 0 when there is none. */
 size_t large_size(const void *block);
 
-/* In the child of a fork, under the lock: forgets what a vanished thread may have been about to free. */
+/* In the child of a fork, under the lock, if a vanished thread had it: forgets what that may have been about to free. */
 void large_after_fork(void);
 
 /* Gives the large block `size` usable bytes where it lies; false when that cannot be done. */

@@ -18,7 +18,7 @@ void *meta_alloc(enum meta_kind kind, size_t size);
 /* `kind` and `size` as given to meta_alloc. */
 void meta_free(enum meta_kind kind, void *block, size_t size);
 
-/* In the child of a fork: what vanished threads were changing is abandoned. */
+/* In the child of a fork, if a vanished thread had the lock: what that may have been changing is abandoned. */
 void meta_after_fork(void);
 
 #endif

@@ -206,6 +206,34 @@ static void count_pages_of(unsigned class_id, size_t pages)
     count_free(class_id, pages * class_info[class_id].blocks);
 }
 
+/* ---- Visitors ---------------------------------------------------------------------------------------------------- */
+
+static _Atomic(uint32_t) visits; /* relaxed: the child of a fork reads it, which sees how far each thread has come */
+static __thread uint32_t own_visits __attribute__((tls_model("initial-exec")));
+
+void page_visit_begin(void)
+{
+    own_visits++;
+    fetch_add_relaxed(&visits, 1);
+    signal_fence(); /* who sees any of what follows sees the visit, as a signal handler would: pairs with page_forget_visitors */
+}
+
+void page_visit_end(void)
+{
+    signal_fence(); /* as in page_visit_begin */
+    fetch_sub_relaxed(&visits, 1);
+    own_visits--;
+}
+
+bool page_is_visited(void) { return own_visits > 0; }
+
+COLD bool page_forget_visitors(void)
+{
+    bool any = load_relaxed(&visits) > own_visits;
+    store_relaxed(&visits, own_visits);
+    return any;
+}
+
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
 static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
@@ -695,6 +723,10 @@ void page_count(struct page_totals *totals)
         totals[c] = (struct page_totals){.pages = load_relaxed(&page_counts[c])};
         for (unsigned i = 0; i < COUNT_PIECES; i++)
             totals[c].free_blocks += load_relaxed(&free_counts[i].free_blocks[c]);
+        /* The pieces are not of one moment, and in the child of a fork a block or two may be missing. */
+        size_t most = totals[c].pages * class_info[c].blocks;
+        if (totals[c].free_blocks > most)
+            totals[c].free_blocks = (ptrdiff_t)totals[c].free_blocks < 0 ? 0 : most;
     }
 }
 
@@ -758,43 +790,104 @@ static bool units_entered(const struct page *page)
     return true;
 }
 
-static void page_adopt(struct page *page, void *argument)
+/* Nobody holds the page any more. What is known of its memory is given up: nothing depends on how far the holder had
+ * come with it. */
+static COLD void page_adopt(struct page *page)
 {
-    uint32_t self = *(uint32_t *)argument;
-    /* A vanished thread was entering the page in the map, or removing it: nobody has a block of it. */
-    if (!units_entered(page)) {
-        map_set(page->start, class_info[page->class_id].units, 0, NULL);
-        return;
-    }
-    bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
-    if (held)
-        return;
-    /* What a vanished thread took and wrote to may be marked as free and never touched: the copies are not of one
-     * moment. */
     page->zeroed = false;
-    page->ahead = 0; /* nor is what is said to be purged */
+    page->ahead = 0;
     store_relaxed(&page->virgin, class_info[page->class_id].blocks);
-    if (bitmap_is_empty(page->free, &class_info[page->class_id]))
+    if (page_is_drained(page))
         store_seq(&page->state, PAGE_FULL);
     else
-        page_list(page);
+        page_enlist(page);
 }
 
-COLD void page_after_fork(uint32_t self)
+/* Whether who is gone held the page, or holds it briefly as the child's own thread does not. */
+static bool is_abandoned(const struct page *page, const struct page_cut *cut)
+{
+    uint32_t holder = load_relaxed(&page->holder);
+    for (unsigned i = 0; i < cut->count; i++)
+        if (cut->vanished[i] == holder)
+            return true;
+    return holder == PAGE_HELD_BRIEFLY && !cut->midway;
+}
+
+/* A page is in one of three states, or was on its way from one to the other. Of pages that are as they should be nothing
+ * is written. */
+static void page_mend(struct page *page, const struct page_cut *cut)
+{
+    struct superslab *slab = page->slab;
+    uint8_t state = load_seq(&page->state);
+    if (state == PAGE_OWNED) {
+        if (is_abandoned(page, cut))
+            page_adopt(page);
+    } else if (cut->midway) {
+        return; /* it may be this thread that is on the way */
+    } else if (state == PAGE_LISTED) {
+        unsigned set = listing_set(page->class_id, load_relaxed(&page->group));
+        if (!(load_seq(&slab->listed) >> page_unit(page) & 1) || slabset_next(set, slab->number) != slab->number)
+            page_enlist(page);
+    } else if (!page_is_drained(page) && cas_seq(&page->state, &state, PAGE_LISTED)) { /* pairs with page_put */
+        page_enlist(page);
+    }
+}
+
+/* Drops what a vanished thread had begun to enter in the map, or to remove from it: nobody has a block of that. */
+static COLD void entries_mend(struct superslab *slab)
+{
+    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        char *start = slab_unit_start(slab, unit);
+        unsigned entry = map_class(start);
+        if (!(slab->used >> unit & 1) && !class_is_paged(entry))
+            continue; /* a unit has an entry only while it is used */
+        struct page *page = map_page(start);
+        if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
+            map_set(start, 1, 0, NULL);
+    }
+    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        struct page *page = page_at(slab, unit);
+        if (page && !units_entered(page))
+            map_set(page->start, class_info[page->class_id].units, 0, NULL);
+    }
+}
+
+static void count_page(struct page *page, void *unused)
+{
+    (void)unused;
+    counter_add(&page_counts[page->class_id], 1);
+    count_free(page->class_id, class_info[page->class_id].blocks - page_used_blocks(page));
+}
+
+static COLD void counts_derive(void)
+{
+    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
+        store_relaxed(&page_counts[c], 0);
+        for (unsigned i = 0; i < COUNT_PIECES; i++)
+            store_relaxed(&free_counts[i].free_blocks[c], 0);
+    }
+    for (uint32_t n = 0; n < span_slab_count(); n++)
+        if (slab_at(n)->is_mapped)
+            slab_each_page(slab_at(n), count_page, NULL);
+}
+
+COLD void page_after_fork(const struct page_cut *cut)
 {
     for (uint32_t n = 0; n < span_slab_count(); n++) {
         struct superslab *slab = slab_at(n);
-        for (uint32_t unit = 0; slab->is_mapped && unit < SUPERSLAB_UNITS; unit++) {
-            char *start = slab_unit_start(slab, unit);
-            unsigned entry = map_class(start);
-            struct page *page = map_page(start);
-            if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
-                map_set(start, 1, 0, NULL);
+        if (!slab->is_mapped)
+            continue;
+        if (cut->torn)
+            entries_mend(slab);
+        for (uint32_t unit = 0, units; unit < SUPERSLAB_UNITS; unit += units) {
+            struct page *page = class_is_paged(map_class(slab_unit_start(slab, unit))) ? page_at(slab, unit) : NULL;
+            units = page ? class_info[page->class_id].units : 1;
+            if (page)
+                page_mend(page, cut);
         }
-        if (load_seq(&slab->listed) != 0)
-            store_seq(&slab->listed, 0);
-        slab_each_page(slab, page_adopt, &self);
     }
+    if (cut->torn)
+        counts_derive();
 }
 
 bool page_is_valid(const struct page *page)

@@ -150,9 +150,27 @@ void page_put_back(struct page *page, unsigned word, uint64_t mask);
 bool page_memory_is_purged(const struct page *page, size_t offset);
 void page_memory_note_purged(struct page *page, size_t begin, size_t end);
 
-/* In the child of a fork, under the lock: `self` is the only thread's cache. Pages that vanished threads held are
- * listed; entries of the page map that disagree with the used masks are dropped. */
-void page_after_fork(uint32_t self);
+/* ---- Fork (thread.c) --------------------------------------------------------------------------------------------- */
+
+/* Around operations on pages of which no busy cache tells: the child of a fork is to know of threads that were in the
+ * middle of one. */
+void page_visit_begin(void);
+void page_visit_end(void);
+/* Whether the calling thread is. */
+bool page_is_visited(void);
+/* In the child: whether others were. They are so no longer. */
+bool page_forget_visitors(void);
+
+/* What is known of the threads that do not exist in the child. */
+struct page_cut {
+    const uint32_t *vanished; /* holders that were in the middle of an operation; what other caches hold stays theirs */
+    unsigned count;           /* of these */
+    bool midway;              /* the calling thread may be in the middle of one itself, or others of the child may */
+    bool torn;                /* somebody was in the middle of changing what the lock guards */
+};
+/* In the child, under the lock: lists pages that those held, or were listing; if it is torn, entries of the page map that
+ * disagree with the used masks are dropped. Writes to what differs only. */
+void page_after_fork(const struct page_cut *cut);
 
 /* Every invariant of a page. Others may free into it meanwhile, but nobody may take from it. */
 bool page_is_valid(const struct page *page);

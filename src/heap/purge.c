@@ -242,6 +242,7 @@ static COLD bool slab_sweep(struct work *work, struct superslab *slab)
 static COLD size_t purge_holes(size_t wanted, uint64_t until)
 {
     struct work work = {.wanted = wanted, .until = until};
+    page_visit_begin();
     bool from_top = sweep.below == SLAB_NONE, is_all = false;
     while (!is_all && !is_done(&work)) {
         uint32_t n = slabset_previous(SET_LOOSE, sweep.below);
@@ -254,6 +255,7 @@ static COLD size_t purge_holes(size_t wanted, uint64_t until)
         }
     }
     work.purged += holes_purge(&work.holes);
+    page_visit_end();
     retain_purged(work.looked_at, is_all ? sweep.left : LEFT_UNKNOWN);
     return work.purged;
 }

@@ -118,7 +118,7 @@ static size_t slab_take(struct superslab *slab, uint32_t mask)
     struct filing before = slab_filing(slab);
     uint32_t dirty = slab->dirty & mask;
     slab->used |= mask;
-    atomic_thread_fence(memory_order_release); /* the child of a fork finds no unit that is free and said to be clean */
+    signal_fence(); /* the child of a fork sees how far a thread has come: span_after_fork relies on this order */
     slab->dirty &= ~mask;
     slab->purged &= ~mask;
     counter_add(&heap.used_units, count_bits(mask));
@@ -134,7 +134,7 @@ static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty, uint
     struct filing before = slab_filing(slab);
     slab->dirty |= dirty;
     slab->purged |= purged;
-    atomic_thread_fence(memory_order_release); /* as in slab_take */
+    signal_fence(); /* as in slab_take */
     slab->used &= ~mask;
     counter_add(&heap.used_units, -(size_t)count_bits(mask));
     counter_add(&heap.dirty_units, count_bits(dirty));
@@ -780,6 +780,8 @@ static COLD void slab_file_right(struct superslab *slab)
     }
 }
 
+/* A vanished thread had the lock. Units that it had in hand are used, or else dirty if they were: slab_take and slab_put
+ * see to that. */
 COLD void span_after_fork(void)
 {
     size_t used = 0, dirty = 0, mapped = 0, huge = 0;

@@ -91,7 +91,8 @@ void span_stats(struct span_stats *out);
 /* How many superslab numbers have been given out: 0 .. span_slab_count() - 1; some of them have no memory. */
 uint32_t span_slab_count(void);
 
-/* In the child of a fork, under the lock: derives everything from the used masks again. */
+/* In the child of a fork, under the lock, if a vanished thread had it: derives sets and sums from the masks again, and
+ * writes to what differs only. */
 void span_after_fork(void);
 
 /* Every invariant of one superslab. Under the lock. For tests and debug builds. */

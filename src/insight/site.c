@@ -476,7 +476,9 @@ static COLD void free_slowly(void *block, unsigned group, const char *call)
         group_return(&own->groups, group, block, call);
         successor_await(cache, own, group_class(group), weight);
     } else {
+        page_visit_begin();
         page_return(&block, 1, call);
+        page_visit_end();
         purge_if_due(0);
     }
     if (cache)

@@ -76,10 +76,9 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
 
 static COLD void add_counters(struct stats *s)
 {
-    bool locked = lock_acquire(); /* for `attached` */
+    s->threads = thread_count();
     for (struct cache *cache = thread_caches(); cache; cache = cache->next) {
         const struct ring_counters *n = &cache->counters;
-        s->threads += cache->attached;
         s->malloc_ring += load_relaxed(&n->ring_mallocs);
         s->malloc_depot += load_relaxed(&n->refills_from_depot);
         s->malloc_page += load_relaxed(&n->refills_from_pages);
@@ -91,8 +90,6 @@ static COLD void add_counters(struct stats *s)
         s->flushed_to_depot += load_relaxed(&n->flushed_to_depot);
         s->flushed_to_pages += load_relaxed(&n->flushed_to_pages);
     }
-    if (locked)
-        lock_release();
     s->malloc_direct += load_relaxed(&cache_none.counters.direct_mallocs);
     s->free_direct += load_relaxed(&cache_none.counters.direct_frees);
 }

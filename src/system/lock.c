@@ -17,8 +17,7 @@ static struct lock heap_lock CACHE_ALIGNED, growth_lock CACHE_ALIGNED;
 static __thread volatile uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
 
 static const _Atomic(uint32_t) *fork_word; /* lock_watch; written before there are other threads */
-static _Atomic(uint32_t) first_holder; /* thread id; 0 = nobody yet */
-static _Atomic(bool) shared;           /* another thread than that has had the lock */
+static bool (*fork_repair)(void);          /* the same */
 
 static uint32_t thread_id(void)
 {
@@ -32,48 +31,40 @@ static bool lock_try(struct lock *lock, uint32_t from, uint32_t to) { return cas
 
 static bool may_be_orphaned(void) { return !fork_word || load_relaxed(fork_word) == 0; }
 
-static COLD void lock_wait(struct lock *lock, uint32_t self)
+/* False in the middle of the repair of a child. */
+static COLD bool lock_wait(struct lock *lock, uint32_t self)
 {
     for (unsigned i = 0; i < SPINS; i++)
         if (load_relaxed(&lock->word) == 0 && lock_try(lock, 0, self))
-            return;
+            return true;
     for (;;) {
+        if (fork_repair && load_relaxed(fork_word) == 0 && !fork_repair()) /* relaxed: that one looks again */
+            return false;
         uint32_t seen = load_relaxed(&lock->word);
         /* Acquired as contended: whether others still sleep is not known. */
         if (seen == 0) {
             if (lock_try(lock, 0, self | CONTENDED))
-                return;
+                return true;
             continue;
         }
         if (!(seen & CONTENDED) && !lock_try(lock, seen, seen | CONTENDED))
             continue;
         os_wait(&lock->word, seen | CONTENDED, WAIT_MILLISECONDS);
-        if (may_be_orphaned() && load_relaxed(&lock->word) == (seen | CONTENDED) &&
+        if (!fork_repair && may_be_orphaned() && load_relaxed(&lock->word) == (seen | CONTENDED) &&
             !os_thread_exists(seen & ~CONTENDED) && lock_try(lock, seen | CONTENDED, self | CONTENDED))
-            return;
+            return true;
     }
-}
-
-/* Relaxed: whoever asks has stopped all others, by being the child of a fork. */
-static void note_holder(uint32_t self)
-{
-    uint32_t first = load_relaxed(&first_holder);
-    if (first == 0)
-        store_relaxed(&first_holder, self);
-    else if (UNLIKELY(first != self) && !load_relaxed(&shared))
-        store_relaxed(&shared, true);
 }
 
 /* A signal handler that forked between the look at the thread's id and the lock's being taken made this another
  * thread, which has taken the lock in the name of its parent. */
-static uint32_t correct_holder(struct lock *lock, uint32_t self)
+static void correct_holder(struct lock *lock, uint32_t self)
 {
     while (UNLIKELY(self != lock_thread_id)) {
         self = lock_thread_id;
         store_relaxed(&lock->word, self); /* nobody else is there to sleep */
         signal_fence();
     }
-    return self;
 }
 
 static bool take(struct lock *lock)
@@ -81,12 +72,11 @@ static bool take(struct lock *lock)
     uint32_t self = thread_id();
     signal_fence();
     if (UNLIKELY(!lock_try(lock, 0, self))) {
-        if ((load_relaxed(&lock->word) & ~CONTENDED) == self)
+        if ((load_relaxed(&lock->word) & ~CONTENDED) == self || !lock_wait(lock, self))
             return false;
-        lock_wait(lock, self);
     }
     signal_fence();
-    note_holder(correct_holder(lock, self));
+    correct_holder(lock, self);
     return true;
 }
 
@@ -97,7 +87,15 @@ static void let_go(struct lock *lock)
         os_wake_one(&lock->word);
 }
 
-static bool is_mine(const struct lock *lock) { return (load_relaxed(&lock->word) & ~CONTENDED) == thread_id(); }
+static bool is_mine(const struct lock *lock)
+{
+    uint32_t self, holder;
+    do {
+        self = thread_id();
+        holder = load_relaxed(&lock->word) & ~CONTENDED;
+    } while (UNLIKELY(self != lock_thread_id)); /* a signal handler has forked in between: see correct_holder */
+    return holder == self;
+}
 
 bool lock_acquire(void)
 {
@@ -123,28 +121,30 @@ bool lock_growth_acquire(void)
 void lock_growth_release(void) { let_go(&growth_lock); }
 bool lock_growth_is_held(void) { return is_mine(&growth_lock); }
 
-bool lock_was_shared(void)
+void lock_watch(const _Atomic(uint32_t) *word, bool (*repair)(void))
 {
-    uint32_t first = load_relaxed(&first_holder);
-    return load_relaxed(&shared) || (first != 0 && first != thread_id());
+    fork_word = word;
+    fork_repair = repair;
 }
 
-void lock_watch(const _Atomic(uint32_t) *word) { fork_word = word; }
-
-/* `before`: the thread's id in the parent. */
-static void free_or_keep(struct lock *lock, uint32_t before)
+/* Takes it, whoever had it. `before`: the thread's id in the parent. */
+static enum lock_left inherit(struct lock *lock, uint32_t before)
 {
-    bool mine = before != 0 && (load_relaxed(&lock->word) & ~CONTENDED) == before;
-    store_relaxed(&lock->word, mine ? lock_thread_id : 0);
+    uint32_t holder = load_relaxed(&lock->word) & ~CONTENDED;
+    store_relaxed(&lock->word, lock_thread_id); /* never free in between, for a signal handler to take */
+    if (holder == 0)
+        return LOCK_WAS_FREE;
+    return holder == before ? LOCK_WAS_OWN : LOCK_WAS_HELD;
 }
 
-void lock_after_fork(void)
+struct locks_left lock_after_fork(void)
 {
     uint32_t before = lock_thread_id;
     os_forbid_calls(false); /* though a signal handler may have forked that interrupted the lock's holder */
     lock_thread_id = os_thread_id();
-    free_or_keep(&heap_lock, before);
-    free_or_keep(&growth_lock, before);
-    store_relaxed(&first_holder, lock_thread_id);
-    store_relaxed(&shared, false);
+    return (struct locks_left){.growth = inherit(&growth_lock, before), .heap = inherit(&heap_lock, before)};
 }
+
+bool lock_thread_has_forked(void) { return lock_thread_id != 0 && lock_thread_id != os_thread_id(); }
+
+void lock_renew_thread(void) { lock_thread_id = os_thread_id(); }

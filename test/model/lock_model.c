@@ -55,7 +55,7 @@ static void nobody(void) {}
 /* Setup's own thread is not there any more when the others begin. */
 static void vanished(void)
 {
-    lock_watch(NULL);
+    lock_watch(NULL, NULL);
     model_check(lock_acquire(), "the model begins");
 }
 

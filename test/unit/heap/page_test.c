@@ -491,7 +491,8 @@ static void after_fork(void)
     span_free((struct run){.slab = gone->slab, .unit = (uint32_t)((uintptr_t)gone->start >> UNIT_SHIFT) % SUPERSLAB_UNITS}, 1, 1);
     char *half_gone = gone->start;
     span_after_fork();
-    page_after_fork(1);
+    static const uint32_t vanished[] = {2, 3, 4};
+    page_after_fork(&(struct page_cut){.vanished = vanished, .count = COUNT_OF(vanished), .torn = true});
     lock_release();
     must(map_page(half_gone) == NULL && map_class(half_gone) == 0, "a page without a run is still in the map");
     must(load_seq(&mine->state) == PAGE_OWNED, "the thread's own page has state %d", load_seq(&mine->state));
