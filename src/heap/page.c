@@ -74,6 +74,7 @@ bool page_memory_is_purged(const struct page *page, size_t offset)
 void page_memory_note_purged(struct page *page, size_t begin, size_t end)
 {
     store_relaxed(&page->has_purged, true);
+    store_relaxed(&page->slab->purged_at, retain_now());
     for (; begin < end; begin += os_page_size())
         atomic_fetch_or_explicit(&page_purged(page)[begin >> UNIT_SHIFT], memory_bit(begin), memory_order_relaxed);
 }
@@ -499,7 +500,7 @@ static COLD void taking_unpurge(struct page *page, const struct taking *taking)
             block_unpurge(&stretch, word * 64 + lowest_bit(bits));
     stretch_end(&stretch, 0);
     if (stretch.before > 0)
-        retain_regret(stretch.before);
+        retain_regret(stretch.before, load_relaxed(&page->slab->purged_at));
 }
 
 unsigned page_take(struct page *page, void **out, unsigned count)

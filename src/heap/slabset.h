@@ -52,6 +52,7 @@ struct superslab {
     _Atomic(uint8_t) backing;    /* [lock to write] enum backing */
     bool is_mapped;              /* [lock] false: nothing is behind the number, now or ever */
     _Atomic(bool) is_loose;      /* [atomic, a hint] is in SET_LOOSE, or about to be */
+    _Atomic(uint32_t) purged_at; /* [atomic, relaxed] when memory in it was last purged (retain_now) */
     uint32_t left;               /* [purging] bytes of loose blocks that were not worth a look (purge.c) */
 };
 

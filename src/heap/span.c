@@ -215,7 +215,7 @@ static size_t slab_use(struct run *run, struct superslab *slab, uint32_t mask)
     if (UNLIKELY(load_relaxed(&slab->backing) == BACKING_HUGE && slab_is_untouched(slab)))
         run->needs_advice |= span_split(slab);
     if (slab->purged & mask)
-        retain_regret((size_t)count_bits(slab->purged & mask) << UNIT_SHIFT);
+        retain_regret((size_t)count_bits(slab->purged & mask) << UNIT_SHIFT, load_relaxed(&slab->purged_at));
     return slab_take(slab, mask);
 }
 
@@ -651,9 +651,12 @@ static uint32_t parts_purge(const struct parts *parts)
 static size_t parts_put(const struct parts *parts, uint32_t purged)
 {
     size_t bytes = 0;
+    uint32_t now = retain_now();
     for (unsigned i = 0; i < parts->count; i++) {
         const struct part *part = &parts->part[i];
         bool gone = purged >> i & 1;
+        if (gone)
+            store_relaxed(&slab_at(part->slab)->purged_at, now);
         slab_put(slab_at(part->slab), part->mask, gone ? 0 : part->dirty, part->purged | (gone ? part->dirty : 0));
         bytes += gone ? (size_t)count_bits(part->dirty) << UNIT_SHIFT : 0;
     }

@@ -178,7 +178,8 @@ bool lock_growth_is_held(void) { return true; }
 _Atomic(bool) retain_due;
 void retain_loosen(ptrdiff_t bytes) { (void)bytes; }
 void retain_vacate(ptrdiff_t bytes) { (void)bytes; }
-void retain_regret(size_t bytes) { (void)bytes; }
+void retain_regret(size_t bytes, uint32_t purged_at) { (void)bytes, (void)purged_at; }
+uint32_t retain_now(void) { return 0; }
 size_t retain_excess(void) { return 0; }
 void retain_purged(size_t looked_at, size_t left) { (void)looked_at, (void)left; }
 

@@ -95,6 +95,18 @@ class Modes(unittest.TestCase):
         self.assertIn("mid_dyn1", text)
 
 
+class Pauses(unittest.TestCase):
+    def kept(self, cycles, milliseconds):
+        """MiB that are resident in the last pause."""
+        command = [TOOL, "run", "--", CYCLES, str(cycles), str(milliseconds)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return int(done.stdout.split()[2]) / 1024
+
+    def test_in_short_ones_memory_stays_and_in_long_ones_it_goes(self):
+        self.assertGreater(self.kept(20, 20), 20)
+        self.assertLess(self.kept(6, 500), 10)
+
+
 class Profile(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -133,7 +145,7 @@ class Profile(unittest.TestCase):
         self.assertEqual(unread["retained"], 0)
 
     def cycles_explained(self, *options):
-        command = [TOOL, "explain", *options, *self.option, "--", CYCLES]
+        command = [TOOL, "explain", *options, *self.option, "--", CYCLES, "20", "50"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         return done.stdout, done.stderr
 
