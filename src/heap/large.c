@@ -143,6 +143,8 @@ static struct page *run_make(size_t size, size_t align, struct fresh *fresh)
     large_enter(large, run_start(run), run.slab, bytes, *fresh);
     lock_release();
     span_settle(run, units);
+    if (run.missed)
+        retain_regret(run.missed, run.purged_at);
     return large;
 }
 
@@ -370,6 +372,8 @@ static bool run_resize_in_place(char *block, size_t size)
     lock_release();
     if (done)
         span_settle(run, units_for(size));
+    if (run.missed)
+        retain_regret(run.missed, run.purged_at);
     if (expected)
         prefault_rest(block + before, mapping_size(size) - before);
     return done;

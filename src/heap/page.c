@@ -245,6 +245,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     page->class_id = (uint8_t)class_id;
     store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
+    page->missed = run.missed > 0;
     page->checked = option(OPTION_CHECK);
     page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
     page->ready = (uint16_t)(run.clean > 0 ? 0 : info->units * (UNIT_SIZE / os_page_size()));
@@ -522,7 +523,10 @@ unsigned page_take(struct page *page, void **out, unsigned count)
     }
     if (UNLIKELY(load_relaxed(&page->has_purged)))
         taking_unpurge(page, &taking);
-    note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
+    unsigned fresh = virgin_advance(page, &taking);
+    note_loose(page, (int)fresh - (int)taking.count);
+    if (UNLIKELY(page->missed) && fresh > 0)
+        retain_regret(fresh * size, load_relaxed(&page->slab->purged_at));
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)(taking.count * size));

@@ -113,7 +113,7 @@ void retain_share(void)
 static bool is_bearable(_Atomic(uint64_t) *account, unsigned permille, uint64_t milliseconds, uint32_t idle, size_t bytes)
 {
     uint64_t touch = prefault_touch_time() ? prefault_touch_time() : TOUCH_NANOSECONDS;
-    uint64_t microseconds = bytes / os_page_size() * touch / permille;
+    uint64_t microseconds = bytes * touch / os_page_size() / permille;
     uint64_t now = milliseconds * 1000, paid_until = load_relaxed(account);
     uint64_t first = now - min_size(now, BEARABLE_MILLISECONDS * 1000);
     uint64_t begin = paid_until == 0 ? now - (uint64_t)idle * 1000 : max_size(paid_until, first), end = begin + microseconds;

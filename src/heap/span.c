@@ -214,8 +214,10 @@ static size_t slab_use(struct run *run, struct superslab *slab, uint32_t mask)
 {
     if (UNLIKELY(load_relaxed(&slab->backing) == BACKING_HUGE && slab_is_untouched(slab)))
         run->needs_advice |= span_split(slab);
-    if (slab->purged & mask)
-        retain_regret((size_t)count_bits(slab->purged & mask) << UNIT_SHIFT, load_relaxed(&slab->purged_at));
+    if (slab->purged & mask) {
+        run->missed += (size_t)count_bits(slab->purged & mask) << UNIT_SHIFT;
+        run->purged_at = load_relaxed(&slab->purged_at);
+    }
     return slab_take(slab, mask);
 }
 

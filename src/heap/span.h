@@ -24,6 +24,8 @@
 struct run {
     struct superslab *slab; /* NULL: no run */
     uint32_t unit;          /* index of the first unit in it */
+    size_t missed;          /* bytes of it that had been purged, */
+    uint32_t purged_at;     /* and when (retain_now): the caller tells retain_regret when they are needed */
     size_t clean;           /* units that are known not to be resident, nor in a huge page that will make them so */
     bool zeroed;            /* the memory reads as zero */
     bool opens_huge;        /* the first of a huge page that nobody has touched */

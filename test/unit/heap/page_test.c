@@ -10,6 +10,7 @@
 #include "system/os.h"
 #include "heap/page.h"
 #include "heap/purge.h"
+#include "heap/retain.h"
 #include "heap/span.h"
 
 static const unsigned g_classes[] = {1, 4, 8, 13, 20, 30, 44, 53, 60};
@@ -516,9 +517,34 @@ static void test_after_fork(void **state)
     must_end_well(&result, "page_after_fork");
 }
 
+/* Of a page whose memory had been purged, what the program is handed counts as missed, when it is handed out: not the whole
+ * page, which it may never use. The first test, for there is no budget yet. */
+static void test_what_is_missed(void **state)
+{
+    enum { CLASS = 8, TAKEN = 16 };
+    (void)state;
+    void *blocks[TAKEN];
+    struct page *page = page_make(CLASS, HOLDER, false, 0);
+    assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);
+    char *start = page->start;
+    page_return(blocks, TAKEN, "free");
+    page_release(page);
+    assert_null(map_page(start));
+    purge_all(0);
+    size_t before = retain_lasting();
+    page = page_make(CLASS, HOLDER, false, 0);
+    assert_ptr_equal(page->start, start);
+    assert_int_equal(retain_lasting(), before);
+    assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);
+    assert_int_equal(retain_lasting() - before, TAKEN * class_size(CLASS));
+    page_return(blocks, TAKEN, "free");
+    page_release(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_missed),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_every_class),
         cmocka_unit_test(test_states),
