@@ -128,6 +128,14 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     tally.mallocs++;
 }
 
+/* The lock has been released, and the program is about to have the run, or what it was extended by. */
+static void run_settle(struct run run, size_t units)
+{
+    span_settle(run, units);
+    if (run.missed)
+        retain_regret(run.missed, run.purged_at);
+}
+
 static struct page *run_make(size_t size, size_t align, struct fresh *fresh)
 {
     size_t units = units_for(size), bytes = units << UNIT_SHIFT;
@@ -142,9 +150,7 @@ static struct page *run_make(size_t size, size_t align, struct fresh *fresh)
         fill_postpone(kind);
     large_enter(large, run_start(run), run.slab, bytes, *fresh);
     lock_release();
-    span_settle(run, units);
-    if (run.missed)
-        retain_regret(run.missed, run.purged_at);
+    run_settle(run, units);
     return large;
 }
 
@@ -371,9 +377,7 @@ static bool run_resize_in_place(char *block, size_t size)
     }
     lock_release();
     if (done)
-        span_settle(run, units_for(size));
-    if (run.missed)
-        retain_regret(run.missed, run.purged_at);
+        run_settle(run, units_for(size));
     if (expected)
         prefault_rest(block + before, mapping_size(size) - before);
     return done;

@@ -504,6 +504,16 @@ static COLD void taking_unpurge(struct page *page, const struct taking *taking)
         retain_regret(stretch.before, load_relaxed(&page->slab->purged_at));
 }
 
+/* In a page that was made of purged memory: the pages of memory that are touched for the first time, from block `virgin` on,
+ * are missed. What was never handed out was never touched. */
+static COLD void fresh_regret(const struct page *page, uint32_t virgin)
+{
+    size_t size = class_size(page->class_id), memory_page = os_page_size();
+    size_t before = align_up(virgin * size, memory_page), now = align_up(load_relaxed(&page->virgin) * size, memory_page);
+    if (now > before)
+        retain_regret(now - before, load_relaxed(&page->slab->purged_at));
+}
+
 unsigned page_take(struct page *page, void **out, unsigned count)
 {
     struct taking taking;
@@ -523,10 +533,10 @@ unsigned page_take(struct page *page, void **out, unsigned count)
     }
     if (UNLIKELY(load_relaxed(&page->has_purged)))
         taking_unpurge(page, &taking);
-    unsigned fresh = virgin_advance(page, &taking);
-    note_loose(page, (int)fresh - (int)taking.count);
-    if (UNLIKELY(page->missed) && fresh > 0)
-        retain_regret(fresh * size, load_relaxed(&page->slab->purged_at));
+    uint32_t virgin = load_relaxed(&page->virgin);
+    note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
+    if (UNLIKELY(page->missed))
+        fresh_regret(page, virgin);
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)(taking.count * size));
@@ -543,6 +553,8 @@ void *page_take_zeroed(struct page *page)
     if (!(fetch_and_acquire(&page->free[index / 64], ~bit) & bit)) /* pairs with the fetch_or in page_put */
         return NULL;
     store_relaxed(&page->virgin, (uint16_t)(index + 1));
+    if (UNLIKELY(page->missed))
+        fresh_regret(page, index);
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)class_size(page->class_id));
@@ -864,6 +876,7 @@ static void count_page(struct page *page, void *unused)
     count_free(page->class_id, class_info[page->class_id].blocks - page_used_blocks(page));
 }
 
+/* Whoever vanished may have changed a bitmap or the map, and not yet counted that. */
 static COLD void counts_derive(void)
 {
     for (unsigned c = 0; c < CLASS_SLOTS; c++) {

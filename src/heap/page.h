@@ -53,7 +53,7 @@ struct page {
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
-    bool missed;               /* [holder] its memory had been purged: what is handed out for the first time is regretted */
+    bool missed;               /* [holder] its memory had been purged: what is touched of it for the first time is regretted */
     _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle) */
     uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none */
     uint16_t ready;            /* [holder] so many from the start on were */

@@ -5,7 +5,7 @@
 
 enum {
     FLOOR = 1 << 20,            /* bytes that may always be dirty */
-    LITTLE = 16 << 20,         /* bytes of the budget that count even if the program has less in hand */
+    LITTLE = 16 << 20,          /* bytes of the budget that count even if the program has less in hand */
     STEP = 256 << 10,           /* a purge is due when so many bytes, or such a part of what is in use if that is more, */
     STEP_PART = 128,            /* are beyond the budget and have come since the last purge */
     LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
@@ -16,10 +16,10 @@ enum {
     LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
     LARGE_PART = 2,             /* up to that part of what is in use */
     REGRET_PART = 8,            /* regret of that part of what is in use makes windows longer */
-    LATE_MILLISECONDS = 250,    /* What lay purged for so long is missed only if it costs much: */
-    LATE_PERMILLE = 500,        /* of the time of one processor, */
-    BEARABLE_PERMILLE = 2,      /* and what was needed sooner if it costs more than that, and little is in hand. */
-    BEARABLE_MILLISECONDS = 10000, /* What was not used adds up for so long */
+    LATE_MILLISECONDS = 250,    /* what lay purged for longer is missed only if touching it anew takes more than */
+    LATE_PERMILLE = 500,        /* that part of one processor's time; what was needed sooner, where little is in hand, */
+    BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of both, time that was not used adds up for */
+    BEARABLE_MILLISECONDS = 10000, /* so long */
     TOUCH_NANOSECONDS = 10000   /* the first touch of a page of memory, where it is not known */
 };
 
@@ -112,8 +112,8 @@ void retain_share(void)
  * no more than such a part of one processor's time. `idle`: milliseconds for which they had been purged. */
 static bool is_bearable(_Atomic(uint64_t) *account, unsigned permille, uint64_t milliseconds, uint32_t idle, size_t bytes)
 {
-    uint64_t touch = prefault_touch_time() ? prefault_touch_time() : TOUCH_NANOSECONDS;
-    uint64_t microseconds = bytes * touch / os_page_size() / permille;
+    uint64_t known = prefault_touch_time(), touch = known ? known : TOUCH_NANOSECONDS;
+    uint64_t microseconds = bytes * touch / os_page_size() / permille; /* nanoseconds * 1000 / 1000 */
     uint64_t now = milliseconds * 1000, paid_until = load_relaxed(account);
     uint64_t first = now - min_size(now, BEARABLE_MILLISECONDS * 1000);
     uint64_t begin = paid_until == 0 ? now - (uint64_t)idle * 1000 : max_size(paid_until, first), end = begin + microseconds;

@@ -15,7 +15,7 @@
  * touching it anew costs is little in such a time. Only where it is half of one processor's time, by the page fault's
  * measured cost, is it regretted.
  *
- * Windows get longer while there is much regret, so that a program with slow cycles keeps its memory over a cycle.
+ * Windows get longer while there is much regret, so that what is kept for costly cycles stays over a slow one.
  *
  * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
  * from their return to the page until they are taken again, or until the page is looked at and what can be purged in

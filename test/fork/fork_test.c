@@ -81,6 +81,19 @@ static void case_run(void (*body)(void *), void *argument, const char *what)
     must_end_well(&result, what);
 }
 
+/* A child, by `call`, does its work and ends well, or else fails the test. */
+static void child_does(pid_t (*call)(void), void (*work)(void *), void *argument, const char *what)
+{
+    pid_t child = call();
+    must(child >= 0, "%s: fork failed: %s", what, strerror(errno));
+    if (child == 0) {
+        alarm(CHILD_SECONDS);
+        work(argument);
+        _exit(0);
+    }
+    child_wait(child, what);
+}
+
 /* ---- fork and its relatives against busy threads ----------------------------------------------------------------- */
 
 static pid_t call_fork(void) { return fork(); }
@@ -510,22 +523,19 @@ static void child_with_threads(size_t seed)
     }
 }
 
+static void child_threads_work(void *number)
+{
+    child_with_threads((size_t)number + 1);
+    churn_run((size_t)number, 300000, 200);
+}
+
 static void child_threads_body(void *argument)
 {
     (void)argument;
     pthread_t threads[CHURNERS];
     churners_start(threads);
-    for (size_t i = 0; i < 60; i++) {
-        pid_t child = fork();
-        must(child >= 0, "fork failed: %s", strerror(errno));
-        if (child == 0) {
-            alarm(CHILD_SECONDS);
-            child_with_threads(i + 1);
-            churn_run(i, 300000, 200);
-            _exit(0);
-        }
-        child_wait(child, "a child that starts threads");
-    }
+    for (size_t i = 0; i < 60; i++)
+        child_does(call_fork, child_threads_work, (void *)i, "a child that starts threads");
     churners_end(threads);
 }
 
@@ -543,35 +553,33 @@ static void *steps_together(void *argument)
     return few_steps(argument);
 }
 
-/* The child's threads, the one that forked among them, all get to their first slow path at once. */
+/* All threads, the one that forked among them or not, get to their first slow path at once. */
+static void child_threads_together_work(void *argument)
+{
+    size_t number = (size_t)argument;
+    pthread_t others[4];
+    pthread_barrier_init(&g_together, NULL, COUNT_OF(others) + 1);
+    for (size_t k = 0; k < COUNT_OF(others); k++) {
+        must(pthread_create(&others[k], NULL, steps_together, (void *)(number + k)) == 0, "pthread_create failed");
+    }
+    if (number % 2) {
+        steps_together((void *)(number + 100));
+    } else {
+        pthread_barrier_wait(&g_together);
+    }
+    for (size_t k = 0; k < COUNT_OF(others); k++) {
+        pthread_join(others[k], NULL);
+    }
+    churn_run(number, 300000, 200);
+}
+
 static void child_threads_together_body(void *argument)
 {
     const struct forks *forks = argument;
     pthread_t threads[CHURNERS];
     churners_start(threads);
-    for (size_t i = 0; i < forks->count; i++) {
-        pid_t child = forks->fork();
-        must(child >= 0, "fork failed: %s", strerror(errno));
-        if (child == 0) {
-            pthread_t others[4];
-            alarm(CHILD_SECONDS);
-            pthread_barrier_init(&g_together, NULL, COUNT_OF(others) + 1);
-            for (size_t k = 0; k < COUNT_OF(others); k++) {
-                must(pthread_create(&others[k], NULL, steps_together, (void *)(i + k)) == 0, "pthread_create failed");
-            }
-            if (i % 2) { /* or those alone */
-                steps_together((void *)(i + 100));
-            } else {
-                pthread_barrier_wait(&g_together);
-            }
-            for (size_t k = 0; k < COUNT_OF(others); k++) {
-                pthread_join(others[k], NULL);
-            }
-            churn_run(i, 300000, 200);
-            _exit(0);
-        }
-        child_wait(child, forks->what);
-    }
+    for (size_t i = 0; i < forks->count; i++)
+        child_does(forks->fork, child_threads_together_work, (void *)i, forks->what);
     churners_end(threads);
 }
 
@@ -787,23 +795,19 @@ static void many_blocks_make(void)
     }
 }
 
-/* Page faults of children from fork to behind their first slow path. */
-static void faults_body(void *argument)
+/* Page faults of a child from fork to behind its first slow path; none were its own before it was forked. */
+static void faults_work(void *most)
 {
-    size_t most = (size_t)argument;
+    free(hidden(malloc(200000)));
+    size_t faults = minor_faults();
+    must(faults <= (size_t)most, "a child's first slow path: expected at most %zu page faults, saw %zu", (size_t)most, faults);
+}
+
+static void faults_body(void *most)
+{
     many_blocks_make();
-    for (size_t i = 0; i < 20; i++) {
-        pid_t child = fork();
-        must(child >= 0, "fork failed: %s", strerror(errno));
-        if (child == 0) {
-            alarm(CHILD_SECONDS);
-            free(hidden(malloc(200000)));
-            size_t faults = minor_faults(); /* none were the child's own before it was forked */
-            must(faults <= most, "a child's first slow path: expected at most %zu page faults, saw %zu", most, faults);
-            _exit(0);
-        }
-        child_wait(child, "a child of a large process");
-    }
+    for (size_t i = 0; i < 20; i++)
+        child_does(call_fork, faults_work, most, "a child of a large process");
 }
 
 static void faults_idle_body(void *argument)

@@ -517,13 +517,15 @@ static void test_after_fork(void **state)
     must_end_well(&result, "page_after_fork");
 }
 
-/* Of a page whose memory had been purged, what the program is handed counts as missed, when it is handed out: not the whole
- * page, which it may never use. The first test, for there is no budget yet. */
+/* Of a page whose memory had been purged, what the program is handed counts as missed, when it is handed out, by malloc or by
+ * calloc: not the whole page, which it may never use. The first test, for there is no budget yet. */
 static void test_what_is_missed(void **state)
 {
-    enum { CLASS = 8, TAKEN = 16 };
+    enum { CLASS = 8, TAKEN = 16, MORE = 100 };
     (void)state;
-    void *blocks[TAKEN];
+    void *blocks[TAKEN + MORE];
+    size_t size = class_size(CLASS), memory_page = os_page_size();
+    assert_in_range(TAKEN + MORE, 0, class_info[CLASS].blocks);
     struct page *page = page_make(CLASS, HOLDER, false, 0);
     assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);
     char *start = page->start;
@@ -536,8 +538,11 @@ static void test_what_is_missed(void **state)
     assert_ptr_equal(page->start, start);
     assert_int_equal(retain_lasting(), before);
     assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);
-    assert_int_equal(retain_lasting() - before, TAKEN * class_size(CLASS));
-    page_return(blocks, TAKEN, "free");
+    assert_int_equal(retain_lasting() - before, align_up(TAKEN * size, memory_page));
+    for (unsigned i = TAKEN; i < TAKEN + MORE; i++)
+        assert_non_null(blocks[i] = page_take_zeroed(page));
+    assert_int_equal(retain_lasting() - before, align_up((TAKEN + MORE) * size, memory_page));
+    page_return(blocks, TAKEN + MORE, "free");
     page_release(page);
 }
 
