@@ -40,7 +40,7 @@ enum { PARKED_MOST = 4 }; /* few threads end just before others begin; what more
 struct fork_note {
     _Atomic(uint32_t) word;        /* 0: in a child that is to be repaired */
     _Atomic(uint32_t) claimed;     /* a thread of the child does that, or has done it */
-    _Atomic(bool) has_forker;      /* the handler has run, and the next is set */
+    _Atomic(bool) has_forker;      /* the handler has run to its end; if the child is not repaired yet, the next is set */
     struct cache *_Atomic forker;  /* the cache of the thread that forked, NULL if it had none; it was in no slow path */
 };
 static struct fork_note first_note = {.word = 1};
@@ -457,20 +457,30 @@ static bool is_midway(bool busy)
     return busy || caches_in_hand > 0 || page_is_visited() || lock_is_held() || lock_growth_is_held();
 }
 
+/* Whether a handler that ran before has allocated, so that the child is repaired. If not, and the word is set, the page
+ * was not wiped and is the parent's: which has not been repaired, or ran its own handler to the end. */
+static bool is_repaired(void)
+{
+    return load_relaxed(&note->word) != 0 && load_relaxed(&note->claimed) != 0 && !load_relaxed(&note->has_forker);
+}
+
 /* In the only thread of the child. A child that only goes on to exec is to pay no more than this. */
 static COLD void fork_child(void)
 {
-    if (note != &first_note && load_relaxed(&note->word) != 0)
-        return; /* a handler that ran before has allocated, and it is repaired */
-    store_relaxed(&note->word, 0); /* relaxed, as the others: this is the only thread */
-    store_relaxed(&note->claimed, 0);
+    if (is_repaired())
+        return;
+    store_relaxed(&note->claimed, 0); /* relaxed, as the others: this is the only thread */
     store_relaxed(&note->has_forker, false);
+    signal_fence(); /* a handler that finds the word cleared can claim the repair */
+    store_relaxed(&note->word, 0);
     if (is_midway(cache_self->busy)) { /* before there are other threads: none but this one knows */
         thread_check_fork();
-        return;
+        if (load_relaxed(&note->word) == 0)
+            return; /* in the middle of the parent's repair: this child's comes at its next slow path */
+    } else {
+        lock_renew_thread();
+        store_relaxed(&note->forker, cache_self == &cache_none ? NULL : cache_self);
     }
-    lock_renew_thread();
-    store_relaxed(&note->forker, cache_self == &cache_none ? NULL : cache_self);
     store_relaxed(&note->has_forker, true);
 }
 
