@@ -452,6 +452,13 @@ void cache_leave(struct cache *cache)
     cache->busy = false;
 }
 
+COLD void ring_fence(void)
+{
+    struct cache *cache = cache_enter();
+    if (cache)
+        cache_leave(cache);
+}
+
 /* ---- Without a cache --------------------------------------------------------------------------------------------- */
 
 /* Relaxed: a count, read for statistics only. */

@@ -33,6 +33,7 @@
 
 #include "base/atomic.h"
 #include "heap/class.h"
+#include "heap/retain.h"
 #include "policy/learn.h"
 
 /* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while
@@ -131,6 +132,14 @@ void cache_leave(struct cache *cache);
 
 /* The next malloc or free of the class by this thread is to take the slow path, whatever is in the ring. */
 void ring_await(struct cache *cache, unsigned class_id);
+
+/* Memory was freed past the rings: while any waits for the time to be given back, somebody is to look at the clock. */
+void ring_fence(void);
+INLINE void ring_note_free(void)
+{
+    if (UNLIKELY(load_relaxed(&retain_waits))) /* relaxed: a hint */
+        ring_fence();
+}
 
 /* Returns the calling thread's blocks to their pages and lets its pages go. */
 void ring_collect(void);
