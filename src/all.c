@@ -6,6 +6,7 @@
 
 #include "system/image.c"
 #include "system/os.c"
+#include "system/cgroup.c"
 #include "system/text.c"
 #include "system/maps.c"
 #include "system/report.c"
@@ -23,6 +24,7 @@
 #include "insight/explain.c"
 #include "policy/profile.c"
 #include "heap/slabset.c"
+#include "heap/limit.c"
 #include "heap/retain.c"
 #include "heap/prefault.c"
 #include "heap/fill.c"

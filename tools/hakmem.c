@@ -54,7 +54,7 @@ static int finish_output(void)
 
 /* ---- The library's options --------------------------------------------------------------------------------------- */
 
-enum option_kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT };
+enum option_kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, LEARN, REPORT };
 
 static const struct option_row {
     const char *name, *variable, *doc;

@@ -4,6 +4,7 @@
 #include "cache/group.h"
 #include "policy/learn.h"
 #include "system/lock.h"
+#include "heap/limit.h"
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "system/options.h"
@@ -398,6 +399,8 @@ static COLD void cache_tick(struct cache *cache)
         thread_close_parked();
     cache_sweep(cache);
     retain_tick(now);
+    if (load_relaxed(&limit_is_near)) /* relaxed: of the last look */
+        ring_collect_all();
 }
 
 static void cache_empty(struct cache *cache);

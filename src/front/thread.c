@@ -3,6 +3,7 @@
 #include "insight/explain.h"
 #include "heap/ground.h"
 #include "heap/large.h"
+#include "heap/limit.h"
 #include "policy/learn.h"
 #include "system/lock.h"
 #include "heap/meta.h"
@@ -110,6 +111,7 @@ static void process_start(void)
     if (!load_relaxed(&thread_has_options) && environ) {
         store_relaxed(&thread_has_options, true);
         options_read(environ);
+        limit_start();
         policy_start();
         profile_load();
         learn_start();

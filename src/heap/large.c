@@ -3,6 +3,7 @@
 #include "heap/fill.h"
 #include "system/lock.h"
 #include "heap/ground.h"
+#include "heap/limit.h"
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "system/os.h"
@@ -94,11 +95,14 @@ struct fresh {
     bool expected; /* all of it is going to be used, and is to be made resident */
 };
 
+/* Of mappings; how much there is of runs, retention knows. */
+static bool is_allowed(size_t more) { return limit_allows(retain_used(), more); }
+
 /* Address space for a mapping, at a multiple of SUPERSLAB_SIZE, with which the system can move whole page tables, with room
  * for its entry. */
 static bool mapping_obtain(size_t bytes, size_t align, void **out)
 {
-    if (os_map(bytes, max_size(align, SUPERSLAB_SIZE), NULL, out))
+    if (!is_allowed(bytes) || os_map(bytes, max_size(align, SUPERSLAB_SIZE), NULL, out))
         return false;
     bool done = lock_growth_acquire();
     if (done) {
@@ -108,6 +112,15 @@ static bool mapping_obtain(size_t bytes, size_t align, void **out)
     if (!done)
         os_unmap(*out, bytes);
     return done;
+}
+
+/* Under the lock. */
+static void note_mapped(ptrdiff_t bytes)
+{
+    if (bytes == 0)
+        return;
+    limit_note_mapped(bytes);
+    retain_share(); /* what may be dirty beside them is judged anew */
 }
 
 /* Fills in a descriptor and enters it in the page map. Under the lock. */
@@ -125,6 +138,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     tally.blocks++;
     tally.bytes += bytes;
     tally.mapped_bytes += slab ? 0 : bytes;
+    note_mapped(slab ? 0 : (ptrdiff_t)bytes);
     tally.mallocs++;
 }
 
@@ -182,6 +196,7 @@ static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
     if (!large)
         return NULL;
     *zeroed = fresh.zeroed;
+    purge_if_due(0); /* near a limit there is to be room before it is touched */
     size_t soon = mapping_size(fresh.expected ? size : written);
     if (fresh.clean)
         prefault(large->start, soon);
@@ -254,6 +269,7 @@ static size_t large_unmake(struct page *large)
     tally.blocks--;
     tally.bytes -= bytes;
     tally.mapped_bytes -= slab ? 0 : bytes;
+    note_mapped(slab ? 0 : -(ptrdiff_t)bytes);
     tally.frees++;
     meta_free(META_PAGE, large, sizeof *large);
     return slab ? 0 : bytes;
@@ -339,6 +355,7 @@ static void large_set_bytes(struct page *large, size_t bytes)
     newest_forget(large);
     tally.bytes += bytes - bytes_of(large);
     tally.mapped_bytes += large->slab ? 0 : bytes - bytes_of(large);
+    note_mapped(large->slab ? 0 : (ptrdiff_t)(bytes - bytes_of(large)));
     store_relaxed(&large->bytes, bytes);
 }
 
@@ -416,7 +433,7 @@ static bool mapping_resize_in_place(char *block, size_t size)
     struct page *large = mapping_take(block, &before);
     if (!large)
         return false;
-    bool done = after < before || os_resize(block, before, after) == 0;
+    bool done = after < before || (is_allowed(after - before) && os_resize(block, before, after) == 0);
     if (after < before)
         unmap_or_purge(block + after, before - after);
     mapping_put(large, block, done ? after : before);
@@ -443,6 +460,8 @@ bool large_resize(void *block, size_t size)
 static char *mapping_move(char *start, size_t before, size_t after)
 {
     void *target;
+    if (after > before && !is_allowed(after - before))
+        return NULL;
     int error = os_resize(start, before, after);
     if (error == 0)
         return start;

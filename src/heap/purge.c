@@ -267,9 +267,10 @@ void purge_excess(size_t freed)
     enum { SLICE = 4 << 20, NANOSECONDS = 500 * 1000 };
     if (load_relaxed(&purging) || exchange_acquire(&purging, 1)) /* pairs with the release below */
         return;
-    bool is_bounded = freed < SLICE;
+    size_t excess = retain_excess(), soon = max_size(max_size(SLICE, freed), retain_over_limit());
+    bool is_bounded = soon == SLICE;
     uint64_t until = is_bounded ? os_nanoseconds() + NANOSECONDS : UINT64_MAX;
-    size_t excess = retain_excess(), wanted = min_size(excess, max_size(SLICE, freed));
+    size_t wanted = min_size(excess, soon);
     size_t purged = span_purge_some(wanted, until);
     if (purged < wanted)
         purged += purge_holes(wanted - purged, until);

@@ -6,7 +6,7 @@
 #include "heap/retain.h"
 
 /* Purges what is beyond the budget, a part at a time: 4 MiB or half a millisecond of work, or as much as the caller has just
- * freed if that is more. One thread at a time does; others return at once. */
+ * freed, or as is beyond a limit, if that is more. One thread at a time does; others return at once. */
 void purge_excess(size_t freed) COLD;
 
 /* To be called at the end of every slow path that may have freed memory, so many bytes in one piece. */

@@ -1,5 +1,6 @@
 #include "heap/retain.h"
 
+#include "heap/limit.h"
 #include "heap/prefault.h"
 #include "system/os.h"
 
@@ -11,12 +12,13 @@ enum {
     LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
     WINDOW_SHORTEST = 500,      /* milliseconds */
     WINDOW_LONGEST = 8000,
-    MEMORY_PART = 8,            /* of the machine's memory, at most, may be dirty by a profile's word */
+    MEMORY_PART = 8,            /* of the machine's or its control group's memory, at most, may be dirty by a profile's word */
     LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. Such blocks differ in size, and what */
     LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
     LARGE_PART = 2,             /* up to that part of what is in use */
     PEAK_PART = 16,             /* of what was in hand lately may be resident beyond that; more only where it costs */
-    PEAK_PERMILLE = 50,         /* more than that part of one processor's time to touch it anew */
+    PEAK_PERMILLE = 50,         /* more than that part of one processor's time to touch it anew, */
+    PEAK_MILLISECONDS = 5000,   /* and as if that had been nothing for so long at the start */
     LATE_MILLISECONDS = 250,    /* what lay purged for longer is missed only if touching it anew takes more than */
     LATE_PERMILLE = 500,        /* that part of one processor's time, and what lies for so long goes; what was needed
                                    sooner, where little is in hand, */
@@ -80,7 +82,16 @@ static size_t peak_bound(void)
     return (peak > now ? peak - now : 0) + max_size(peak / PEAK_PART, LITTLE) + load_relaxed(&retain.beyond);
 }
 
-static size_t budget(void) { return FLOOR + min_size(keep_now() + extra_now(), peak_bound()); }
+/* Bytes that are handed out, and that may be dirty beside these within the limit. */
+static size_t handed_out(void) { return load_relaxed(&retain.used) + limit_mapped(); }
+
+static size_t limit_left(void)
+{
+    size_t most = limit_most();
+    return most - min_size(handed_out(), most);
+}
+
+static size_t budget(void) { return min_size(FLOOR + min_size(keep_now() + extra_now(), peak_bound()), limit_left()); }
 
 static void judge(void)
 {
@@ -94,10 +105,14 @@ static void judge(void)
     bool waits = dirty > FLOOR + STEP && (load_relaxed(&retain.keep) | load_relaxed(&retain.extra)) > 0;
     if (waits != load_relaxed(&retain_waits))
         store_relaxed(&retain_waits, waits);
+    if (limit_wants_look(handed_out() + dirty))
+        store_relaxed(&retain_due, true);
     size_t step = max_size(STEP, load_relaxed(&retain.used) / STEP_PART);
-    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step)
+    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step || dirty > limit_left() + STEP)
         store_relaxed(&retain_due, true);
 }
+
+size_t retain_used(void) { return load_relaxed(&retain.used); }
 
 void retain_runs(size_t used, size_t dirty)
 {
@@ -165,13 +180,13 @@ void retain_regret(size_t bytes, uint32_t purged_at)
     size_t extra = bytes >= LARGE ? bytes * LARGE_TIMES : 0;
     fetch_add_relaxed(&retain.extra, extra);
     if (load_relaxed(&retain.at_peak) &&
-        !is_bearable(&retain.paid_peak_until, PEAK_PERMILLE, now, BEARABLE_MILLISECONDS, bytes))
+        !is_bearable(&retain.paid_peak_until, PEAK_PERMILLE, now, PEAK_MILLISECONDS, bytes))
         fetch_add_relaxed(&retain.beyond, bytes + extra);
 }
 
 void retain_begin(size_t bytes)
 {
-    size_t most = min_size(bytes, os_memory_size() / MEMORY_PART);
+    size_t most = bytes > 0 ? min_size(bytes, limit_memory() / MEMORY_PART) : 0;
     store_relaxed(&retain.keep, most);
     store_relaxed(&retain.unbound, most);
 }
@@ -192,7 +207,7 @@ void retain_tick(uint64_t now)
 {
     uint64_t begin = load_relaxed(&retain.window_begin);
     size_t low = load_relaxed(&retain.low_water), extra = extra_now();
-    size_t peak = recent_peak(), keep = min_size(load_relaxed(&retain.keep), peak);
+    size_t peak = recent_peak(), keep = load_relaxed(&retain.keep);
     size_t spare = low > FLOOR ? low - FLOOR : 0;
     uint64_t window = min_size(max_size(bearable_after(spare), WINDOW_SHORTEST), WINDOW_LONGEST);
     /* The swap elects one thread. */
@@ -202,15 +217,23 @@ void retain_tick(uint64_t now)
     size_t of_extra = min_size(extra, spare), beyond = load_relaxed(&retain.beyond);
     store_relaxed(&retain.beyond, beyond - min_size(beyond, spare));
     store_relaxed(&retain.extra, extra - of_extra);
-    keep -= min_size(keep, spare - of_extra);
+    if (spare > of_extra)
+        keep = min_size(keep, peak) - min_size(min_size(keep, peak), spare - of_extra);
     store_relaxed(&retain.keep, keep);
     store_relaxed(&retain.unbound, min_size(load_relaxed(&retain.unbound), keep));
     store_relaxed(&retain.lasting, max_size(load_relaxed(&retain.lasting), keep));
     store_relaxed(&retain.low_water, dirty_bytes());
     store_relaxed(&retain.settled, 0); /* what could not be purged is tried again */
+    limit_look(now, handed_out() + dirty_bytes());
     store_relaxed(&retain.peak, peak - (peak - min_size(load_relaxed(&retain.top), peak)) / 2);
     store_relaxed(&retain.top, in_hand());
     judge();
+}
+
+size_t retain_over_limit(void)
+{
+    size_t dirty = dirty_bytes();
+    return dirty - min_size(dirty, limit_left());
 }
 
 void retain_go_on(void)
@@ -221,8 +244,11 @@ void retain_go_on(void)
 
 size_t retain_excess(void)
 {
-    size_t dirty = dirty_bytes(), may = budget();
+    size_t dirty = dirty_bytes(), resident = handed_out() + dirty;
     store_relaxed(&retain_due, false);
+    if (limit_wants_look(resident))
+        limit_look(os_milliseconds(), resident);
+    size_t may = budget();
     store_relaxed(&retain.bounded, load_relaxed(&retain.keep) > keep_bound());
     store_relaxed(&retain.at_peak, keep_now() + extra_now() > peak_bound());
     return dirty > may ? dirty - may : 0;

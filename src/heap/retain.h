@@ -34,6 +34,9 @@ extern _Atomic(bool) retain_due;
 /* Some memory is dirty that is to go when it has lain for long enough: somebody is to look at the clock. */
 extern _Atomic(bool) retain_waits;
 
+/* Bytes of runs in use, as of the last retain_runs. */
+size_t retain_used(void);
+
 /* Bytes of runs in use, and of free ones that are dirty. Under the lock. */
 void retain_runs(size_t used, size_t dirty);
 
@@ -63,6 +66,9 @@ void retain_tick(uint64_t now);
 
 /* Bytes of dirty memory that are to go now, in all. */
 size_t retain_excess(void);
+
+/* Bytes of dirty memory that are beyond a limit (limit.h): they are to go at once. */
+size_t retain_over_limit(void);
 
 /* A purge has ended, and left some of what is to go for the next slow path. */
 void retain_go_on(void);

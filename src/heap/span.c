@@ -1,6 +1,7 @@
 #include "heap/span.h"
 
 #include "heap/ground.h"
+#include "heap/limit.h"
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "heap/prefault.h"
@@ -450,7 +451,7 @@ static bool lacks_untouched(void)
 /* Puts an untouched superslab in a huge page, of which `units` are needed. False if that is not to be. */
 static COLD bool slab_dense(struct superslab *slab, size_t units)
 {
-    if (os_page_size() != HUGE_OF || !huge_is_worth_it(units) ||
+    if (os_page_size() != HUGE_OF || load_relaxed(&limit_is_near) || !huge_is_worth_it(units) ||
         (load_relaxed(&slab->backing) != BACKING_HUGE && !slab_back(slab, BACKING_HUGE)))
         return false;
     /* As soon as any of it is touched. What had been purged is still marked so: it is regretted when it is used. */
@@ -525,13 +526,17 @@ void *span_obtain(struct run *run, size_t units, size_t align_units, bool dense,
         if (!meta_acquire(META_PAGE, descriptor_size))
             return NULL;
         void *descriptor = meta_alloc(META_PAGE, descriptor_size);
-        if (descriptor) {
+        bool is_allowed = limit_allows(load_relaxed(&heap.used_units) << UNIT_SHIFT, units << UNIT_SHIFT);
+        if (descriptor && is_allowed) {
             *run = dense ? span_alloc_dense(units) : span_alloc(units, align_units);
             if (run->slab)
                 return descriptor;
-            meta_free(META_PAGE, descriptor, descriptor_size);
         }
+        if (descriptor)
+            meta_free(META_PAGE, descriptor, descriptor_size);
         lock_release();
+        if (!is_allowed)
+            return NULL;
         bool has_grown = descriptor && span_grow(units, align_units);
         if (!has_grown && !(descriptor && dense))
             return NULL;
@@ -557,6 +562,8 @@ bool span_extend(struct run *extended, size_t units, size_t new_units)
     struct run run = *extended;
     HAK_ASSERT(lock_is_held() && new_units > units);
     size_t have = run_slabs(run, units), want = run_slabs(run, new_units);
+    if (!limit_allows(load_relaxed(&heap.used_units) << UNIT_SHIFT, (new_units - units) << UNIT_SHIFT))
+        return false;
     for (size_t i = have - 1; i < want; i++) {
         uint32_t number = run.slab->number + (uint32_t)i;
         uint32_t mask = run_mask(run, new_units, i) & ~(i < have ? run_mask(run, units, i) : 0);

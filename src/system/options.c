@@ -10,7 +10,7 @@ uint64_t option_values[OPTION_COUNT] = {
 #undef X
 };
 
-enum option_kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT, KINDS };
+enum option_kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, LEARN, REPORT, KINDS };
 
 static const struct option_info {
     const char *name;
@@ -117,6 +117,27 @@ static bool parse_share(struct piece piece, uint64_t *out)
     return true;
 }
 
+/* "2G", "512m", "1048576", or "80%". */
+static bool parse_size(struct piece piece, uint64_t *out)
+{
+    static const char units[] = "kmgt";
+    struct piece number = {piece.start, piece.length - (piece.length > 0)};
+    char last = piece.length > 0 ? word_lower(piece.start[piece.length - 1]) : 0;
+    if (last == '%') {
+        bool done = parse_count(number, out) && *out > 0 && *out <= 100;
+        *out |= OPTION_PERCENT;
+        return done;
+    }
+    unsigned shift = 0;
+    for (unsigned i = 0; units[i]; i++)
+        if (last == units[i])
+            shift = 10 * (i + 1);
+    if (!parse_count(shift > 0 ? number : piece, out) || *out >= OPTION_PERCENT >> shift)
+        return false;
+    *out <<= shift;
+    return true;
+}
+
 /* Five numbers of up to `max`; fewer leave the others 0. */
 static bool parse_list(struct piece piece, uint64_t max, uint64_t *out)
 {
@@ -157,6 +178,7 @@ static bool parse_value(struct piece piece, const struct option_info *info, uint
     switch (info->kind) {
     case COUNT: return parse_count(piece, out) && *out >= info->min && *out <= info->max;
     case SHARE: return parse_share(piece, out) && *out >= info->min && *out <= info->max;
+    case SIZE: return parse_size(piece, out);
     case LIST: return parse_list(piece, info->max, out);
     case PATH: return parse_path(piece, out);
     default: return parse_word(piece, info->kind, out);
@@ -174,6 +196,7 @@ static COLD void set_option(struct piece name, struct piece value)
             [FLAG] = "0 or 1",
             [COUNT] = "a whole number in the option's range",
             [SHARE] = "a number such as 0.65 in the option's range",
+            [SIZE] = "bytes, as 2G or 512M, or a percentage, as 80%",
             [PATH] = "the name of a file or directory, of up to 255 letters",
             [LIST] = "up to five whole numbers in the option's range",
             [LEARN] = "on, off, freeze or shadow",

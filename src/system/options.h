@@ -15,6 +15,9 @@ enum option_id {
 extern uint64_t option_values[OPTION_COUNT];
 INLINE uint64_t option(enum option_id id) { return option_values[id]; }
 
+/* Set in a SIZE that is a percentage. */
+#define OPTION_PERCENT ((uint64_t)1 << 63)
+
 /* Of a LIST, item 0 .. 4. */
 INLINE uint64_t option_item(enum option_id id, unsigned index) { return option_values[id] >> index * 12 & 0xFFF; }
 /* The text of the one PATH; option() gives its length. */

@@ -235,6 +235,8 @@ static enum os_sandbox sandbox_now(void)
     return (enum os_sandbox)now;
 }
 
+bool os_may_look(void) { return sandbox_now() >= OS_SANDBOX_OLD; }
+
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 /* Asked for once, at the start: later a filter of the program's own may forbid the call. */

@@ -29,6 +29,9 @@ extern _Atomic(uint8_t) os_sandbox; /* relaxed: the calls that it is about order
 __attribute__((unused)) INLINE void os_sandbox_shut(void) { store_relaxed(&os_sandbox, OS_SANDBOX_SHUT); }
 void os_sandbox_watch(void);
 
+/* Whether files of /proc and /sys may be read: no filter can have come that the loader was not under, too. */
+bool os_may_look(void);
+
 /* Any system call: its result, or minus an errno value. */
 long os_call(long number, long a, long b, long c, long d, long e, long f);
 

@@ -2,6 +2,8 @@
  * again.
  *
  *   blocks SIZE  as many blocks of SIZE as there are, three times over; prints the three counts
+ *   resident SIZE  the same once, all written to; prints the most bytes that were resident
+ *   phases       60 MiB in blocks from 8 KiB to 8 MiB, and then in one; six times
  *   mixed        as many bytes in blocks of many sizes as there are, three times over; prints the three sums
  *   kinds        fills memory with blocks of 1 KB, then 70 KB, 1 MiB, 50 MiB, 70 KB, 1 KB; prints the six sums
  *   shrink       takes all there is beside a few blocks, which then must let themselves be made smaller
@@ -14,6 +16,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct link {
@@ -182,6 +185,44 @@ static void print_churn(void)
     dprintf(STDOUT_FILENO, "%zu %zu\n", churn.operations, churn.failures);
 }
 
+/* All goes and comes again once: what is free then counts, too, as long as it is resident. */
+static void print_resident(void)
+{
+    struct link *chain = NULL;
+    size_t count;
+    for (unsigned round = 0; round < 2; round++) {
+        fill(size_fixed, &chain, &count);
+        for (struct link *link = chain; link != NULL; link = link->next) {
+            memset(link + 1, 1, link->size - sizeof *link);
+        }
+        empty(&chain);
+    }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("%zu\n", (size_t)usage.ru_maxrss * 1024);
+}
+
+/* What is kept of one phase is in the way of the next, whose blocks are of another kind. */
+static void phases(void)
+{
+    enum { ROUNDS = 6, ALL = 60 * MIB, PAUSE_MICROSECONDS = 50000 };
+    static void *blocks[64];
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        size_t count = 0;
+        for (size_t bytes = 0, size = 8 * KIB; bytes < ALL; bytes += size, size = size < 8 * MIB ? 2 * size : size) {
+            memset(blocks[count++] = malloc(size), 1, size);
+        }
+        while (count > 0) {
+            free(blocks[--count]);
+        }
+        usleep(PAUSE_MICROSECONDS);
+        void *block = malloc(ALL);
+        memset(block, 3, ALL);
+        free(block);
+        usleep(PAUSE_MICROSECONDS);
+    }
+}
+
 int main(int argc, char **argv)
 {
     must(argc >= 2, "usage: limited_program WHAT [SIZE]");
@@ -192,6 +233,10 @@ int main(int argc, char **argv)
         shrink();
     } else if (strcmp(argv[1], "page") == 0) {
         grow_into_page();
+    } else if (strcmp(argv[1], "resident") == 0) {
+        print_resident();
+    } else if (strcmp(argv[1], "phases") == 0) {
+        phases();
     } else if (strcmp(argv[1], "churn") == 0) {
         print_churn();
     } else {

@@ -3,6 +3,7 @@
 #include "churn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,12 +11,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 enum { SECONDS = 60 };
+
+enum { OWN = -1 }; /* instead of a resource of the system's: HAKMEM_LIMIT_HARD */
 
 struct limited {
     int resource;
@@ -28,10 +32,22 @@ static void limited_body(void *argument)
 {
     const struct limited *limited = argument;
     struct rlimit limit = {limited->limit, limited->limit};
-    must(syscall(SYS_prlimit64, 0, limited->resource, &limit, NULL) == 0, "prlimit: %s", strerror(errno));
+    char bytes[32];
+    if (limited->resource == OWN) {
+        snprintf(bytes, sizeof bytes, "%zuk", limited->limit / KIB);
+        setenv("HAKMEM_LIMIT", bytes, 1);
+        setenv("HAKMEM_LIMIT_HARD", "1", 1);
+    } else {
+        must(syscall(SYS_prlimit64, 0, limited->resource, &limit, NULL) == 0, "prlimit: %s", strerror(errno));
+    }
     char *const arguments[] = {(char *)LIMITED_PROGRAM, (char *)limited->what, (char *)limited->size, NULL};
     execv(arguments[0], arguments);
     _exit(127);
+}
+
+static const char *resource_name(int resource)
+{
+    return resource == OWN ? "its own" : resource == RLIMIT_AS ? "address space" : "data";
 }
 
 /* Runs limited_program under a limit and reads up to five numbers that it prints. */
@@ -42,7 +58,7 @@ static void limited_run(const struct limited *limited, size_t *numbers, size_t c
     child_run(limited_body, (void *)limited, SECONDS, &result);
     snprintf(what, sizeof what, "limited_program %s %s under a limit of %zu MiB of %s", limited->what,
              limited->size != NULL ? limited->size : "", limited->limit / MIB,
-             limited->resource == RLIMIT_AS ? "address space" : "data");
+             resource_name(limited->resource));
     must_end_well(&result, what);
     char *at = result.out;
     for (size_t i = 0; i < count; i++) {
@@ -64,13 +80,15 @@ static void test_blocks_under_address_space_limits(void **state)
                 {RLIMIT_AS, 128, 110},
                 {RLIMIT_AS, 512, 436},
                 {RLIMIT_DATA, 64, 54},
-                {RLIMIT_DATA, 512, 436}};
+                {RLIMIT_DATA, 512, 436},
+                {OWN, 64, 54},
+                {OWN, 512, 500}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct limited limited = {rows[i].resource, rows[i].limit * MIB, "blocks", "1048576"};
         size_t counts[3];
         limited_run(&limited, counts, 3);
         must(counts[0] >= rows[i].least, "limit of %zu MiB of %s: expected at least %zu blocks of 1 MiB, got %zu",
-             rows[i].limit, rows[i].resource == RLIMIT_AS ? "address space" : "data", rows[i].least, counts[0]);
+             rows[i].limit, resource_name(rows[i].resource), rows[i].least, counts[0]);
     }
 }
 
@@ -82,6 +100,8 @@ static void test_cycles_bring_full_capacity_back(void **state)
         {RLIMIT_AS, 400 * MIB, "blocks", "70000"},    {RLIMIT_AS, 400 * MIB, "blocks", "1000"},
         {RLIMIT_AS, 400 * MIB, "mixed", NULL},        {RLIMIT_AS, 400 * MIB, "blocks", "1048576"},
         {RLIMIT_AS, 400 * MIB, "blocks", "50000000"}, {RLIMIT_DATA, 200 * MIB, "mixed", NULL},
+        {OWN, 200 * MIB, "mixed", NULL},              {OWN, 200 * MIB, "blocks", "1000"},
+        {OWN, 200 * MIB, "blocks", "1048576"},        {OWN, 200 * MIB, "blocks", "50000000"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         size_t got[3];
@@ -111,10 +131,9 @@ static void test_small_blocks_use_what_there_is(void **state)
 }
 
 /* What one kind of block took must serve every other kind: 1 KB, 70 KB, 1 MiB, 50 MiB, 70 KB, 1 KB. */
-static void test_one_kind_after_another(void **state)
+static void one_kind_after_another(int resource)
 {
-    (void)state;
-    struct limited limited = {RLIMIT_AS, 400 * MIB, "kinds", NULL};
+    struct limited limited = {resource, 400 * MIB, "kinds", NULL};
     size_t mib[6];
     limited_run(&limited, mib, COUNT_OF(mib));
     for (size_t i = 0; i < COUNT_OF(mib); i++) {
@@ -124,6 +143,89 @@ static void test_one_kind_after_another(void **state)
     must(mib[3] >= 300, "50 MiB blocks after 1 MiB blocks: %zu MiB, expected at least 300", mib[3]);
     must(mib[4] * 100 >= mib[1] * 95, "70 KB blocks after 50 MiB blocks: %zu MiB, the first time %zu", mib[4], mib[1]);
     must(mib[5] * 100 >= mib[0] * 95, "1 KB blocks after 70 KB blocks: %zu MiB, the first time %zu", mib[5], mib[0]);
+}
+
+static void test_one_kind_after_another(void **state)
+{
+    (void)state;
+    one_kind_after_another(RLIMIT_AS);
+    one_kind_after_another(OWN);
+}
+
+/* No more than the limit is resident, but for the program itself and the allocator's tables. */
+static void test_own_limit_bounds_what_is_resident(void **state)
+{
+    enum { LIMIT = 128 * MIB, OTHERS = 12 * MIB };
+    static const char *const sizes[] = {"100", "5000", "300000", "40000000"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        struct limited limited = {OWN, LIMIT, "resident", sizes[i]};
+        size_t peak;
+        limited_run(&limited, &peak, 1);
+        must(peak > LIMIT / 2 && peak <= LIMIT + OTHERS, "blocks of %s bytes: %zu MiB were resident", sizes[i], peak / MIB);
+    }
+}
+
+/* ---- Control groups ---------------------------------------------------------------------------------------------- */
+
+static char g_group[512]; /* the folder of a group of ours */
+
+static bool group_write(const char *name, const char *text)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", g_group, name);
+    int file = open(path, O_WRONLY);
+    bool done = file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text);
+    close(file);
+    return done;
+}
+
+/* Makes one below the process's, whose limit can be set. */
+static bool group_make(const char *limit)
+{
+    char line[400];
+    FILE *list = fopen("/proc/self/cgroup", "r");
+    bool found = false;
+    while (list && !found && fgets(line, sizeof line, list)) {
+        char *path = strrchr(line, ':');
+        line[strcspn(line, "\n")] = 0;
+        bool first = strstr(line, ":memory:") != NULL;
+        found = first || strncmp(line, "0::", 3) == 0;
+        snprintf(g_group, sizeof g_group, "/sys/fs/cgroup%s%s/hakmem-test-%d", first ? "/memory" : "",
+                 strcmp(path + 1, "/") == 0 ? "" : path + 1, (int)getpid());
+    }
+    if (list)
+        fclose(list);
+    if (!found || mkdir(g_group, 0700) != 0)
+        return false;
+    if (group_write("memory.limit_in_bytes", limit) || group_write("memory.max", limit))
+        return true;
+    rmdir(g_group);
+    return false;
+}
+
+static void grouped_body(void *unused)
+{
+    (void)unused;
+    char *const arguments[] = {(char *)LIMITED_PROGRAM, (char *)"phases", NULL};
+    must(group_write("cgroup.procs", "0"), "cannot enter the group");
+    execv(arguments[0], arguments);
+    _exit(127);
+}
+
+/* Needs 60 MiB; what stayed of one phase and the next were more than 96 together, and the kernel killed it. */
+static void test_lives_in_a_control_group(void **state)
+{
+    (void)state;
+    if (!group_make("100663296")) {
+        skip_because("no control group with a limit can be made here");
+        skip();
+    }
+    struct child_result result;
+    child_run(grouped_body, NULL, SECONDS, &result);
+    for (unsigned looks = 0; looks < 100 && rmdir(g_group) != 0; looks++)
+        usleep(10000);
+    must_end_well(&result, "phases of 60 MiB in a control group of 96 MiB");
 }
 
 /* limited_program looks by itself. */
@@ -299,6 +401,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_workload_at_the_limit),
         cmocka_unit_test(test_no_mappings_left),
         cmocka_unit_test(test_locked_memory),
+        cmocka_unit_test(test_lives_in_a_control_group),
+        cmocka_unit_test(test_own_limit_bounds_what_is_resident),
     };
     return RUN_TESTS(tests);
 }

@@ -28,7 +28,7 @@ static const char *const g_warnings[] = {
 #undef W
 };
 
-enum kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT };
+enum kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, LEARN, REPORT };
 
 static const struct option {
     const char *variable, *name;
@@ -145,6 +145,8 @@ static void test_every_option(void **state)
                 value = flags[k];
             else if (g_options[i].kind == SHARE)
                 value = g_options[i].max > 100 ? "1.25" : "0.5";
+            else if (g_options[i].kind == SIZE)
+                value = "80%";
             else if (g_options[i].kind == PATH)
                 value = ""; /* what profiles do, policy_test.c tests */
             else if (strcmp(g_options[i].name, "mid_dyn1") == 0)

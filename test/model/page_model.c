@@ -183,6 +183,7 @@ uint32_t retain_now(void) { return 0; }
 size_t retain_excess(void) { return 0; }
 void retain_purged(size_t looked_at, size_t left) { (void)looked_at, (void)left; }
 void retain_go_on(void) {}
+size_t retain_over_limit(void) { return 0; }
 
 _Atomic(uint8_t) prefault_verdict = PREFAULT_PAYS;
 

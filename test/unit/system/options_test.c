@@ -8,7 +8,7 @@
 
 #include "system/options.h"
 
-enum option_kind { FLAG, COUNT, SHARE, PATH, LIST, LEARN, REPORT };
+enum option_kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, LEARN, REPORT };
 
 static const struct entry {
     const char *name;
@@ -165,6 +165,11 @@ static void test_other_kinds(void **state)
         {LEARN, "off", LEARN_OFF}, {LEARN, "0", LEARN_OFF}, {LEARN, "1", LEARN_ON}, {LEARN, "On", LEARN_ON},
         {LEARN, "freeze", LEARN_FREEZE}, {LEARN, "SHADOW", LEARN_SHADOW}, {LEARN, "json", UINT64_MAX}, {LEARN, "2", UINT64_MAX},
         {REPORT, "no", REPORT_OFF}, {REPORT, "yes", REPORT_ON}, {REPORT, "json", REPORT_JSON}, {REPORT, "shadow", UINT64_MAX},
+        {SIZE, "0", 0}, {SIZE, "4096", 4096}, {SIZE, "2k", 2048}, {SIZE, "512M", 512u << 20}, {SIZE, "3G", 3ull << 30},
+        {SIZE, "1T", 1ull << 40}, {SIZE, "80%", OPTION_PERCENT | 80}, {SIZE, "100%", OPTION_PERCENT | 100},
+        {SIZE, "0%", UINT64_MAX}, {SIZE, "101%", UINT64_MAX}, {SIZE, "%", UINT64_MAX}, {SIZE, "", UINT64_MAX},
+        {SIZE, "G", UINT64_MAX}, {SIZE, "2GB", UINT64_MAX}, {SIZE, "-1", UINT64_MAX}, {SIZE, "1.5G", UINT64_MAX},
+        {SIZE, "9223372036854775808", UINT64_MAX}, {SIZE, "8388608T", UINT64_MAX}, {SIZE, "2 G", UINT64_MAX},
         {SHARE, "", UINT64_MAX}, {SHARE, ".", UINT64_MAX}, {SHARE, "x", UINT64_MAX}, {SHARE, "0.123", UINT64_MAX},
         {SHARE, "1.", UINT64_MAX}, {SHARE, "-1", UINT64_MAX}, {SHARE, "2.01", UINT64_MAX},
         {SHARE, "99999999999999999999", UINT64_MAX}, {LIST, "", UINT64_MAX}, {LIST, "1/2/3/4/5/6", UINT64_MAX},

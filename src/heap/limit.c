@@ -1,0 +1,100 @@
+#include "heap/limit.h"
+
+#include "system/cgroup.h"
+#include "system/options.h"
+#include "system/os.h"
+
+enum {
+    RESERVE_PART = 8,          /* of a limit: so much room is little, and left to the others in a group */
+    OTHERS_PART = 8,           /* of what others had goes in a second */
+    LOOK_FIRST = 16 << 20,     /* bytes in use, below which control groups are not asked */
+    LOOK_PART = 4,             /* of the room: when so much has been used of it, they are asked again, */
+    LOOK_MILLISECONDS = 1000   /* and after so long */
+};
+
+_Atomic(size_t) limit_look_at = LOOK_FIRST;
+_Atomic(bool) limit_is_near;
+
+static _Atomic(size_t) own_limit = SIZE_MAX; /* HAKMEM_LIMIT, in bytes. Written at the start */
+static _Atomic(size_t) allowed = SIZE_MAX;      /* relaxed, as the others: a matter of policy */
+static _Atomic(size_t) mapped_bytes;         /* [lock to write] */
+static _Atomic(uint32_t) looking;            /* elects one thread: 1 while it reads files */
+static size_t of_others;                        /* bytes; whoever looks has it, and the next */
+static uint64_t limit_looked_at;                   /* milliseconds; whoever looks has it */
+
+COLD size_t limit_memory(void)
+{
+    size_t machine = os_memory_size(), limit = SIZE_MAX;
+    if (load_relaxed(&looking) == 0 && exchange_acquire(&looking, 1) == 0) { /* pairs with the release below */
+        limit = cgroup_memory().limit;
+        store_release(&looking, 0);
+    }
+    return limit < SIZE_MAX && (machine == 0 || limit < machine) ? limit : machine;
+}
+
+COLD void limit_start(void)
+{
+    uint64_t value = option(OPTION_LIMIT);
+    if (value == 0)
+        return;
+    size_t bytes = value & OPTION_PERCENT ? limit_memory() / 100 * (value & ~OPTION_PERCENT) : value;
+    if (bytes > 0) {
+        store_relaxed(&own_limit, bytes);
+        store_relaxed(&allowed, bytes);
+        store_relaxed(&limit_look_at, min_size(LOOK_FIRST, bytes / 2));
+    }
+}
+
+size_t limit_most(void) { return load_relaxed(&allowed); }
+
+/* Of the process's own limit. */
+static size_t own_room(size_t resident)
+{
+    size_t limit = load_relaxed(&own_limit);
+    return limit == SIZE_MAX ? SIZE_MAX : limit - min_size(limit, resident);
+}
+
+/* Bytes that may be handed out and dirty by the group's limit. What others in the group have (other processes, the program's
+ * own mappings, the kernel) is what the system counts beside `resident`. It may be more, because the program has not touched
+ * all that was handed out: so the most that was seen holds for a while. */
+static COLD size_t group_bound(struct cgroup_memory group, size_t resident, bool is_time)
+{
+    size_t other = group.used - min_size(group.used, resident);
+    of_others = max_size(other, is_time ? of_others - of_others / OTHERS_PART : of_others);
+    size_t all = group.room + group.used, reserved = all / RESERVE_PART + of_others;
+    return group.room == SIZE_MAX ? SIZE_MAX : all - min_size(all, reserved);
+}
+
+static COLD void bound_find(size_t resident, bool is_time)
+{
+    struct cgroup_memory group = cgroup_memory();
+    size_t own = own_room(resident), room = min_size(group.room, own);
+    size_t limit = own <= group.room ? load_relaxed(&own_limit) : group.room + group.used;
+    bool is_limited = room < SIZE_MAX;
+    store_relaxed(&allowed, min_size(load_relaxed(&own_limit), group_bound(group, resident, is_time)));
+    store_relaxed(&limit_is_near, is_limited && room <= limit / RESERVE_PART);
+    store_relaxed(&limit_look_at, is_limited ? resident + max_size(room, LOOK_FIRST) / LOOK_PART : SIZE_MAX);
+}
+
+COLD void limit_look(uint64_t now, size_t resident)
+{
+    if (resident < LOOK_FIRST && load_relaxed(&own_limit) == SIZE_MAX)
+        return;
+    if (load_relaxed(&looking) || exchange_acquire(&looking, 1)) /* pairs with the release below */
+        return;
+    bool is_time = now - limit_looked_at >= LOOK_MILLISECONDS;
+    if (is_time || limit_wants_look(resident))
+        bound_find(resident, is_time);
+    limit_looked_at = is_time ? now : limit_looked_at;
+    store_release(&looking, 0);
+}
+
+size_t limit_mapped(void) { return load_relaxed(&mapped_bytes); }
+
+void limit_note_mapped(ptrdiff_t bytes) { counter_add(&mapped_bytes, (size_t)bytes); }
+
+bool limit_allows(size_t used, size_t more)
+{
+    size_t limit = load_relaxed(&own_limit), have = used + load_relaxed(&mapped_bytes);
+    return LIKELY(limit == SIZE_MAX || !option(OPTION_LIMIT_HARD)) || (have <= limit && more <= limit - have);
+}

@@ -1,0 +1,36 @@
+/* limit.h - how much memory there may be: what HAKMEM_LIMIT says, and what control groups leave.
+ *
+ * Near a limit nothing free stays resident, no huge pages are asked for, and threads' caches are called in. Behind
+ * HAKMEM_LIMIT_HARD nothing more is handed out. What counts are runs in use, mappings of very large blocks, and what is
+ * dirty; the allocator's own tables do not. For control groups it is what the system counts, of all processes in them. */
+#ifndef HAK_LIMIT_H
+#define HAK_LIMIT_H
+
+#include "base/atomic.h"
+#include "base/base.h"
+
+/* At the start, when the options are known. */
+void limit_start(void);
+
+/* Bytes that the machine has, or that the least of the process's control groups may have; 0: not known. Reads files. */
+size_t limit_memory(void);
+
+/* Bytes that may be handed out and dirty, as of the last look; SIZE_MAX: any. */
+size_t limit_most(void);
+
+/* To be called now and then, and when limit_is_new says so, with what is handed out and dirty; not under the lock. */
+void limit_look(uint64_t now, size_t resident);
+extern _Atomic(size_t) limit_look_at; /* so much in use and dirty makes another look worth it */
+INLINE bool limit_wants_look(size_t resident) { return UNLIKELY(resident >= load_relaxed(&limit_look_at)); }
+
+/* Whether there is little room; as of the last look. */
+extern _Atomic(bool) limit_is_near;
+
+/* Bytes of mappings of very large blocks come (> 0) or go. Under the lock. And how many there are. */
+void limit_note_mapped(ptrdiff_t bytes);
+size_t limit_mapped(void);
+
+/* Whether so many more bytes may be handed out, of runs while `used` are in use, or of mappings. */
+bool limit_allows(size_t used, size_t more);
+
+#endif
