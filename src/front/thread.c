@@ -1,5 +1,6 @@
 #include "cache/thread.h"
 
+#include "heap/check.h"
 #include "insight/explain.h"
 #include "heap/large.h"
 #include "policy/learn.h"
@@ -81,6 +82,7 @@ static void process_start(void)
     if (!load_relaxed(&thread_has_options) && environ) {
         store_relaxed(&thread_has_options, true);
         options_read(environ);
+        check_start();
         policy_start();
         profile_load();
         learn_start();
@@ -122,6 +124,10 @@ static __attribute__((constructor(101))) void process_constructor(void)
     else if (pthread_atfork)
         pthread_atfork(NULL, NULL, fork_child);
     exit_key_made = pthread_key_create && pthread_setspecific && pthread_key_create(&exit_key, thread_exit) == 0;
+    if (check_is_hardened()) { /* from now on all blocks that are given out have marks */
+        ring_collect();
+        page_seal_unchecked();
+    }
     struct cache *cache = cache_self;
     if (cache == &cache_none)
         return;
@@ -132,6 +138,8 @@ static __attribute__((constructor(101))) void process_constructor(void)
     }
     if (exit_key_made)
         pthread_setspecific(exit_key, cache);
+    if (check_is_hardened())
+        cache_harden(cache);
     cache_veil(cache);
 }
 
@@ -151,8 +159,8 @@ static COLD void reports_print(void)
         site_report(fd);
 }
 
-/* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings goes back to its
- * pages, which notice what was freed twice, while there still is a now. */
+/* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings, or held back, goes
+ * back to its pages, which notice what was freed twice or written to after that, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
@@ -161,6 +169,8 @@ static __attribute__((destructor)) void process_destructor(void)
     remote_flush();
     thread_close_parked();
     ring_collect();
+    if (check_mode == CHECK_EXACT)
+        check_all("exit");
 }
 
 /* ---- A thread's cache -------------------------------------------------------------------------------------------- */
@@ -243,6 +253,7 @@ static struct cache *cache_get(void)
         cache->attached = false;
         cache->counters = (struct ring_counters){0};
         store_relaxed(&cache->groups, NULL);
+        cache->hold = NULL;
         cache_open(cache, ++cache_count);
         cache->next = load_relaxed(&caches);
         store_release(&caches, cache); /* pairs with thread_caches */
@@ -355,6 +366,8 @@ COLD void thread_repair(void)
     bool alone = was_alone();
     store_relaxed(thread_fork_word, 1);
     lock_after_fork();
+    if (self)
+        cache_stir(self);
     /* A lock that this very thread holds means that a signal handler forked in the middle of a slow path: then what it
      * guards is this thread's to finish. */
     if (alone || !lock_acquire())

@@ -1,6 +1,7 @@
 #include "heap/large.h"
 
 #include "heap/fill.h"
+#include "heap/guard.h"
 #include "system/lock.h"
 #include "heap/map.h"
 #include "heap/meta.h"
@@ -21,12 +22,22 @@ static struct page *large_at(const void *block)
 
 static struct run large_run(const struct page *large)
 {
+    unsigned before = large->guarded ? large->ahead : 0;
     return (struct run){.slab = large->slab,
-                        .unit = (uint32_t)((uintptr_t)large->start >> UNIT_SHIFT) % SUPERSLAB_UNITS};
+                        .unit = (uint32_t)((uintptr_t)large->start >> UNIT_SHIFT) % SUPERSLAB_UNITS - before};
 }
 
 /* Relaxed: the lock orders it; but a late reader of a page's bitmap may still look at it (page.h). */
 static size_t bytes_of(const struct page *large) { return load_relaxed(&large->bytes); }
+
+/* Of a run, with its guards. */
+static size_t large_units(const struct page *large)
+{
+    return large->guarded ? load_relaxed(&large->weight) : bytes_of(large) >> UNIT_SHIFT;
+}
+
+/* The guard at the end of a mapping of its own. */
+static size_t tail_size(const struct page *large) { return large->guarded ? os_page_size() : 0; }
 
 static size_t mapping_size(size_t size) { return align_up(size, os_page_size()); }
 
@@ -73,6 +84,7 @@ struct fresh {
     bool zeroed;     /* reads as zero */
     bool clean;      /* none of it is resident */
     bool expected;   /* all of it is going to be used, and is to be made resident */
+    bool is_shut;    /* nothing of it may be touched yet */
     struct run huge; /* opens a huge page, if there is any */
 };
 
@@ -82,6 +94,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->start = start;
     large->slab = slab;
     large->class_id = 0;
+    large->guarded = false;
     large->zeroed = fresh.clean && !fresh.expected;
     store_relaxed(&large->bytes, bytes);
     store_relaxed(&large->late, NULL);
@@ -94,9 +107,58 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     tally.mallocs++;
 }
 
+/* A run with guards before and behind the block; the caller shuts them. */
+static COLD bool run_make_guarded(struct page *large, size_t size, size_t align, struct fresh *fresh)
+{
+    size_t before = align <= UNIT_SIZE, bytes = mapping_size(size), units = before + units_for(bytes + os_page_size());
+    bool expected = is_going_to_be_filled(bytes);
+    struct run run;
+    bool is_clean, is_shut = before > 0 && guard_take(units, &run, &is_clean);
+    if (!is_shut) {
+        run = span_alloc(units, units_for(align));
+        if (!run.slab)
+            return false;
+        is_clean = run.clean == units;
+    }
+    *fresh = (struct fresh){.zeroed = is_clean, .clean = is_clean, .expected = expected && is_clean, .is_shut = is_shut};
+    large_enter(large, run_start(run) + (before << UNIT_SHIFT), run.slab, bytes, *fresh);
+    large->guarded = true;
+    large->ahead = (uint16_t)before;
+    store_relaxed(&large->weight, (uint32_t)units);
+    return true;
+}
+
+/* Under the lock or not: nobody else has the block. */
+static COLD void large_shut(const struct page *large)
+{
+    char *end = large->start + bytes_of(large);
+    if (!large->slab) {
+        guard_shut(end, tail_size(large));
+        return;
+    }
+    char *first = run_start(large_run(large));
+    guard_shut(first, (size_t)(large->start - first));
+    guard_shut(end, (size_t)(first + (large_units(large) << UNIT_SHIFT) - end));
+}
+
+/* Lets the program touch a new block, and nothing else; false if the system refuses that. */
+static COLD bool large_open(const struct page *large, bool is_shut)
+{
+    if (is_shut)
+        return guard_open(large->start, bytes_of(large));
+    guard_prepare(large->start);
+    large_shut(large);
+    return true;
+}
+
 static bool run_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
 {
     size_t units = units_for(size);
+    if (guard_reserve_large()) {
+        if (run_make_guarded(large, size, align, fresh))
+            return true;
+        guard_release_large(true);
+    }
     unsigned kind = fill_kind_of_run(units << UNIT_SHIFT);
     bool expected = is_going_to_be_filled(units << UNIT_SHIFT), dense = expected && align <= UNIT_SIZE;
     struct run run = dense ? span_alloc_dense(units) : span_alloc(units, units_for(align));
@@ -118,11 +180,15 @@ static bool mapping_make(struct page *large, size_t size, size_t align, struct f
 {
     void *start;
     size_t bytes = mapping_size(size);
-    if (!map_obtain(bytes, align, UNIT_SIZE, NULL, &start))
+    bool guarded = guard_reserve_large();
+    if (!map_obtain(bytes + (guarded ? os_page_size() : 0), align, UNIT_SIZE, NULL, &start)) {
+        guard_release_large(guarded);
         return false;
+    }
     bool expected = is_going_to_be_filled(bytes);
     *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = expected};
     large_enter(large, start, NULL, bytes, *fresh);
+    large->guarded = guarded;
     return true;
 }
 
@@ -142,6 +208,10 @@ static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
     lock_release();
     if (!made)
         return NULL;
+    if (UNLIKELY(large->guarded) && !large_open(large, fresh.is_shut)) {
+        large_free(large->start);
+        return NULL;
+    }
     *zeroed = fresh.zeroed;
     if (fresh.huge.slab)
         span_try_huge(fresh.huge);
@@ -161,6 +231,7 @@ void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
         return block;
     /* More than the machine has is not to be had by that; 0 means that it is not known. */
     size_t memory = os_memory_size();
+    guard_let_go();
     if ((memory == 0 || size <= memory) && span_unmap_free())
         block = large_try(size, align, written, zeroed);
     return block;
@@ -175,10 +246,19 @@ static void unmap_or_purge(char *start, size_t size)
         os_purge(start, size);
 }
 
-/* Takes the block out of the page map. Returns the bytes of a mapping, which the caller has to unmap without the lock;
- * 0 for a run, which is free already. Under the lock. */
-static size_t large_unmake(struct page *large)
+/* What is left of a block that is in no map any more, for the caller to do without the lock: a mapping to unmap, or a
+ * run with guards to hold back; nothing of other runs. */
+struct remains {
+    size_t mapped; /* bytes */
+    size_t units, bytes;
+    bool is_filled;
+    struct run run;
+};
+
+/* Takes the block out of the page map. Under the lock. */
+static struct remains large_unmake(struct page *large)
 {
+    struct remains remains = {.mapped = 0};
     struct superslab *slab = large->slab;
     char *block = large->start;
     size_t bytes = bytes_of(large);
@@ -186,16 +266,24 @@ static size_t large_unmake(struct page *large)
         fill_note(fill_kind_of_run(bytes), fill_look(block, bytes));
     newest_forget(large);
     map_set_large(block, NULL);
-    if (slab)
+    if (slab && UNLIKELY(large->guarded)) {
+        remains.run = large_run(large);
+        remains.units = large_units(large);
+        remains.bytes = bytes;
+        remains.is_filled = fill_is_known(fill_kind_of_run(bytes));
+    } else if (slab) {
         span_free(large_run(large), bytes >> UNIT_SHIFT, bytes >> UNIT_SHIFT);
-    else
+    } else {
         map_give_up(block, UNIT_SIZE);
+        guard_release_large(large->guarded);
+        remains.mapped = bytes + tail_size(large);
+    }
     tally.blocks--;
     tally.bytes -= bytes;
     tally.mapped_bytes -= slab ? 0 : bytes;
     tally.frees++;
     meta_free(META_PAGE, large, sizeof *large);
-    return slab ? 0 : bytes;
+    return remains;
 }
 
 /* [lock] Blocks that signal handlers have freed which interrupted the lock's holder, linked by `late`; the last one's
@@ -234,10 +322,14 @@ static bool free_or_put_off(void *block)
     if (!lock_acquire())
         return put_off_add(block);
     struct page *large = large_at(block);
-    size_t mapped = large ? large_unmake(large) : 0;
+    struct remains remains = {.mapped = 0};
+    if (large)
+        remains = large_unmake(large);
     lock_release();
-    if (mapped > 0)
-        unmap_or_purge(block, mapped);
+    if (remains.mapped > 0)
+        unmap_or_purge(block, remains.mapped);
+    if (UNLIKELY(remains.units > 0))
+        guard_hold(remains.run, remains.units, block, remains.bytes, remains.is_filled);
     return large != NULL;
 }
 
@@ -262,6 +354,12 @@ size_t large_size(const void *block)
     return large ? bytes_of(large) : 0;
 }
 
+COLD bool large_is_guarded(const void *block)
+{
+    struct page *large = large_at(block);
+    return large && large->guarded;
+}
+
 /* ---- Resizing ---------------------------------------------------------------------------------------------------- */
 
 /* Under the lock. */
@@ -271,6 +369,27 @@ static void large_set_bytes(struct page *large, size_t bytes)
     tally.bytes += bytes - bytes_of(large);
     tally.mapped_bytes += large->slab ? 0 : bytes - bytes_of(large);
     store_relaxed(&large->bytes, bytes);
+}
+
+/* The same within guards, which move. Under the lock, since nobody may take what the run grows by meanwhile. */
+static COLD bool guarded_resize(struct page *large, size_t size, size_t *clean)
+{
+    size_t bytes = mapping_size(size), units = large_units(large);
+    size_t new_units = large->ahead + units_for(bytes + os_page_size());
+    /* A much smaller one is better made anew than kept with what it does not need. */
+    if (new_units < units || (new_units > units && !span_extend(large_run(large), units, new_units, clean)))
+        return false;
+    large->zeroed = large->zeroed && bytes <= bytes_of(large); /* what the guard has become may be resident */
+    if (new_units > units)
+        store_relaxed(&large->weight, (uint32_t)new_units);
+    char *end = large->start + bytes_of(large);
+    if (bytes > bytes_of(large) && !guard_open(end, bytes - bytes_of(large))) {
+        large_shut(large);
+        return false;
+    }
+    large_set_bytes(large, bytes);
+    large_shut(large);
+    return true;
 }
 
 /* *clean: the units that it grew by and that were clean. */
@@ -301,13 +420,17 @@ bool large_resize(void *block, size_t size)
     struct page *large = large_at(block);
     if (large && large->slab) {
         before = bytes_of(large);
-        done = size <= RUN_MAX_SIZE && run_resize(large, size, &clean);
+        done = size <= RUN_MAX_SIZE &&
+               (UNLIKELY(large->guarded) ? guarded_resize(large, size, &clean) : run_resize(large, size, &clean));
         expected = done && clean > 0 && fill_is_expected(fill_kind_of_run(bytes_of(large)));
         large->zeroed = large->zeroed && !expected;
     } else if (large) {
-        done = os_resize(block, bytes_of(large), mapping_size(size)) == 0;
+        size_t tail = tail_size(large);
+        guard_open(large->start + bytes_of(large), tail); /* else it is two mappings, which cannot be resized at once */
+        done = os_resize(block, bytes_of(large) + tail, mapping_size(size) + tail) == 0;
         if (done)
             large_set_bytes(large, mapping_size(size));
+        guard_shut(large->start + bytes_of(large), tail);
     }
     lock_release();
     if (expected)
@@ -326,12 +449,13 @@ static void *mapping_move(struct page *large, size_t bytes)
 {
     char *start = large->start;
     void *target;
-    int error = os_resize(start, bytes_of(large), bytes);
+    size_t tail = tail_size(large);
+    int error = os_resize(start, bytes_of(large) + tail, bytes + tail);
     if (error == 0)
         large_set_bytes(large, bytes);
-    if (error != ENOMEM || !map_obtain(bytes, UNIT_SIZE, UNIT_SIZE, NULL, &target))
+    if (error != ENOMEM || !map_obtain(bytes + tail, UNIT_SIZE, UNIT_SIZE, NULL, &target))
         return error == 0 ? start : NULL;
-    if (os_move(start, bytes_of(large), bytes, target)) {
+    if (os_move(start, bytes_of(large) + tail, bytes + tail, target)) {
         map_give_up(target, UNIT_SIZE);
         return NULL;
     }
@@ -349,8 +473,11 @@ COLD void *large_move(void *block, size_t size)
     if (!lock_acquire())
         return NULL;
     struct page *large = large_at(block);
-    if (large && !large->slab && size > RUN_MAX_SIZE)
+    if (large && !large->slab && size > RUN_MAX_SIZE) {
+        guard_open(large->start + bytes_of(large), tail_size(large));
         moved = mapping_move(large, mapping_size(size));
+        guard_shut(large->start + bytes_of(large), tail_size(large));
+    }
     lock_release();
     return moved;
 }
@@ -360,6 +487,7 @@ COLD void large_after_fork(void)
 {
     newest = NULL;
     store_relaxed(&put_off, NULL); /* relaxed: the only thread */
+    guard_after_fork();
 }
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #include "heap/page.h"
 
 #include "heap/fill.h"
+#include "heap/guard.h"
 #include "system/lock.h"
 #include "heap/map.h"
 #include "heap/meta.h"
@@ -182,7 +183,8 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     page->class_id = (uint8_t)class_id;
     store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
-    page->checked = option(OPTION_CHECK);
+    page->checked = check_is_on() && group == 0;
+    page->guarded = false;
     page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
     page->ready = (uint16_t)(run.clean > 0 ? 0 : info->units * (UNIT_SIZE / os_page_size()));
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
@@ -212,18 +214,25 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense, s
     struct page *page = meta_alloc(META_PAGE, descriptor_size(class_id));
     struct run run = {.slab = NULL};
     if (page) {
-        run = dense ? span_alloc_dense(info->units) : span_alloc(info->units, 1);
+        bool guarded = !dense && guard_reserve_page();
+        run = dense ? span_alloc_dense(info->units) : span_alloc(info->units + guarded, 1);
         if (run.slab) {
             page_init(page, class_id, group, ahead, run);
+            page->guarded = guarded;
             retain_vacate((ptrdiff_t)info->blocks * info->size);
             map_set(page->start, info->units, page_entry_class(page), page);
         } else {
+            guard_release_page(guarded);
             meta_free(META_PAGE, page, descriptor_size(class_id));
         }
     }
     lock_release();
     if (!run.slab)
         return NULL;
+    if (UNLIKELY(page->guarded)) {
+        guard_prepare(page->start);
+        guard_shut(page->start + info->units * UNIT_SIZE, UNIT_SIZE);
+    }
     if (run.opens_huge)
         span_try_huge(run);
     if (page->checked && !page->zeroed)
@@ -234,8 +243,18 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense, s
 enum destroyed {
     DESTROYED,
     IN_USE, /* under the lock not every block was free any more: somebody has taken free blocks to purge their memory */
-    KEPT    /* the lock is this thread's already; or the page is checked, and a write to its freed blocks is to be noticed */
+    KEPT    /* the lock is this thread's already; or the page is checked, and a write to its freed blocks is to be noticed,
+               however late */
 };
+
+/* Opens the unit behind a page that goes. How many units that are; 0 if the system refuses, then the unit is lost. */
+static COLD size_t page_unguard_now(const struct page *page)
+{
+    guard_release_page(true);
+    return guard_open(page->start + class_info[page->class_id].units * UNIT_SIZE, UNIT_SIZE);
+}
+
+static size_t page_unguard(const struct page *page) { return UNLIKELY(page->guarded) ? page_unguard_now(page) : 0; }
 
 /* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */
 static enum destroyed page_destroy(struct page *page)
@@ -243,7 +262,7 @@ static enum destroyed page_destroy(struct page *page)
     unsigned class_id = page->class_id;
     const struct class_info *info = &class_info[class_id];
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
-    if (page->checked || !lock_acquire())
+    if ((page->checked && !check_is_hardened()) || !lock_acquire())
         return KEPT;
     bool full = bitmap_is_full(page->free, info);
     if (full) {
@@ -251,9 +270,10 @@ static enum destroyed page_destroy(struct page *page)
         note_loose(page, -UINT16_MAX);
         retain_vacate(-(ptrdiff_t)info->blocks * info->size);
         map_set(page->start, info->units, CLASS_RESERVED, NULL);
+        size_t behind = page_unguard(page);
         /* What a fresh page never handed out is as clean as it was. */
-        span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units,
-                  page->zeroed ? units_for(used) : info->units);
+        span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units + behind,
+                  page->zeroed ? units_for(used) : info->units + behind);
         meta_free(META_PAGE, page, descriptor_size(class_id));
     }
     lock_release();
@@ -448,6 +468,25 @@ static COLD void taking_unpurge(struct page *page, const struct taking *taking)
         retain_regret(stretch.before);
 }
 
+/* The addresses of what was taken, and what the page has to know of it. */
+static unsigned taking_end(struct page *page, const struct taking *taking, void **out)
+{
+    size_t size = class_size(page->class_id);
+    void **next = out + taking->count;
+    for (unsigned word = taking->first; word < taking->end; word++) {
+        char *base = block_at(page, word * 64);
+        for (uint64_t bits = taking->bits[word]; bits; bits &= bits - 1)
+            *--next = base + lowest_bit(bits) * size;
+    }
+    if (UNLIKELY(load_relaxed(&page->has_purged)))
+        taking_unpurge(page, taking);
+    note_loose(page, (int)virgin_advance(page, taking) - (int)taking->count);
+    if (UNLIKELY(!is_ready(page)))
+        page_prefault(page);
+    retain_vacate(-(ptrdiff_t)(taking->count * size));
+    return taking->count;
+}
+
 unsigned page_take(struct page *page, void **out, unsigned count)
 {
     struct taking taking;
@@ -456,22 +495,57 @@ unsigned page_take(struct page *page, void **out, unsigned count)
     /* The hint may be too high: of two threads, one lowered it and the other took no notice. */
     if (taking.count == 0 && low > 0)
         words_take(&taking, page, 0, count);
-    if (taking.count == 0)
-        return 0;
-    size_t size = class_size(page->class_id);
-    void **next = out + taking.count;
-    for (unsigned word = taking.first; word < taking.end; word++) {
-        char *base = block_at(page, word * 64);
-        for (uint64_t bits = taking.bits[word]; bits; bits &= bits - 1)
-            *--next = base + lowest_bit(bits) * size;
+    return taking.count > 0 ? taking_end(page, &taking, out) : 0;
+}
+
+/* Up to `count` of the bits, of about half of them: those that `random` has, too, or else the others. */
+static uint64_t bits_choose(uint64_t bits, unsigned count, uint64_t random)
+{
+    uint64_t mask = bits & random ? bits & random : bits, chosen = 0;
+    if (count_bits(mask) <= count)
+        return mask;
+    /* From a random place on, and round. */
+    for (unsigned turn = (unsigned)(random >> 58); count > 0; count--) {
+        uint64_t rest = mask & ~low_mask64(turn) ? mask & ~low_mask64(turn) : mask;
+        chosen |= rest & -rest;
+        mask &= ~(rest & -rest);
     }
-    if (UNLIKELY(load_relaxed(&page->has_purged)))
-        taking_unpurge(page, &taking);
-    note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
-    if (UNLIKELY(!is_ready(page)))
-        page_prefault(page);
-    retain_vacate(-(ptrdiff_t)(taking.count * size));
-    return taking.count;
+    return chosen;
+}
+
+/* Writes to blocks that were never handed out, from number `virgin` on: who is going to get them reads them first, and
+ * fresh memory that is read before it is written to costs two page faults. */
+static void blocks_touch(const struct page *page, void *const *blocks, unsigned count, uint32_t virgin)
+{
+    const char *fresh = block_at(page, virgin);
+    for (unsigned i = 0; i < count; i++)
+        if ((const char *)blocks[i] >= fresh)
+            *(volatile uint64_t *)blocks[i] = 0;
+}
+
+NOINLINE unsigned page_take_random(struct page *page, void **out, unsigned count, uint64_t random)
+{
+    uint32_t virgin = load_relaxed(&page->virgin);
+    unsigned words = class_info[page->class_id].words, taken = 0;
+    struct taking taking = {.first = 0, .end = words};
+    __builtin_memset(taking.bits, 0, words * sizeof taking.bits[0]);
+    unsigned start = (unsigned)((random >> 32) * words >> 32);
+    /* The second round takes what the first has left in the words. */
+    for (unsigned i = 0; i < 2 * words && taken < count; i++) {
+        unsigned word = (start + i) % words;
+        uint64_t seen = load_relaxed(&page->free[word]), mask = bits_choose(seen, count - taken, random);
+        random = random * 0xD1342543DE82EF95 + 1;
+        if (!mask)
+            continue;
+        mask &= fetch_and_acquire(&page->free[word], ~mask); /* pairs with the fetch_or in page_put */
+        taking.bits[word] |= mask;
+        taken += count_bits(mask);
+    }
+    taking.count = taken;
+    if (taken > 0)
+        taking_end(page, &taking, out);
+    blocks_touch(page, out, taken, virgin);
+    return taken;
 }
 
 void *page_take_zeroed(struct page *page)
@@ -488,6 +562,21 @@ void *page_take_zeroed(struct page *page)
     retain_vacate(-(ptrdiff_t)class_size(page->class_id));
     return block_at(page, index);
 }
+
+static COLD void page_seal(struct page *page, void *unused)
+{
+    (void)unused;
+    const struct class_info *info = &class_info[page->class_id];
+    if (page->checked || load_relaxed(&page->group) != 0)
+        return;
+    size_t count = info->blocks - page_used_blocks(page);
+    for (unsigned word = 0; word < info->words; word++)
+        store_relaxed(&page->free[word], 0);
+    store_relaxed(&page->virgin, info->blocks);
+    retain_vacate(-(ptrdiff_t)(count * info->size));
+}
+
+COLD void page_seal_unchecked(void) { page_each(page_seal, NULL); }
 
 /* ---- Freeing blocks ---------------------------------------------------------------------------------------------- */
 
@@ -642,6 +731,16 @@ unsigned page_used_blocks(const struct page *page)
     return used;
 }
 
+COLD void page_each(void (*visit)(struct page *, void *), void *argument)
+{
+    for (uint32_t n = 0; n < span_slab_count(); n++) {
+        if (!lock_acquire())
+            return;
+        slab_each_page(slab_at(n), visit, argument);
+        lock_release();
+    }
+}
+
 /* Bytes of blocks that were ever handed out, without what was purged since. */
 static size_t bytes_touched(const struct page *page)
 {
@@ -679,12 +778,7 @@ static void count_pages(struct page_totals *totals, unsigned size, void (*count)
 {
     for (unsigned i = 0; i < size; i++)
         totals[i] = (struct page_totals){0};
-    for (uint32_t n = 0; n < span_slab_count(); n++) {
-        if (!lock_acquire())
-            return;
-        slab_each_page(slab_at(n), count, totals);
-        lock_release();
-    }
+    page_each(count, totals);
 }
 
 void page_count(struct page_totals *totals) { count_pages(totals, CLASS_SLOTS, count_page); }

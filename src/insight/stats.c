@@ -2,6 +2,7 @@
 
 #include "insight/explain.h"
 #include "hakmem.h"
+#include "heap/guard.h"
 #include "heap/large.h"
 #include "system/lock.h"
 #include "heap/meta.h"
@@ -56,7 +57,9 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     }
     struct span_stats span = {0};
     struct large_stats large = {0};
+    uint64_t guards = 0;
     if (lock_acquire()) {
+        guards = guard_page_bytes();
         span_stats(&span);
         large_stats(&large);
         s->metadata = meta_bytes();
@@ -68,7 +71,8 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     s->huge = span.huge;
     s->huge_slow = span.huge_slow;
     s->prefaulted = prefault_bytes();
-    s->large = minus(span.used, paged) + large.mapped_bytes;
+    s->page_rest += guards;
+    s->large = minus(span.used, paged + guards) + large.mapped_bytes;
     s->large_blocks = large.blocks;
     s->malloc_large = large.mallocs;
     s->free_large = large.frees;

@@ -277,6 +277,11 @@ int os_map(size_t size, size_t align, void *hint, void **out)
 
 int os_unmap(void *address, size_t size) { return call_munmap(address, size); }
 
+COLD int os_protect(void *address, size_t size, bool usable)
+{
+    return call4(SYS_mprotect, (long)address, (long)size, usable ? PROT_READ | PROT_WRITE : PROT_NONE, 0);
+}
+
 /* Whether MADV_DONTNEED does what it says: emulators and sandboxes take it for advice that may be ignored (qemu-user
  * before 7.1). A filter of the program's own is looked at anew. */
 enum { PURGE_UNKNOWN, PURGE_IS_TRUE, PURGE_IS_FALSE };
@@ -482,6 +487,27 @@ uint64_t os_cpu_milliseconds(void)
 }
 
 /* ---- Processes and threads --------------------------------------------------------------------------------------- */
+
+/* The bits of `x` on their way into all others (the end of MurmurHash3, by A. Appleby, in the public domain). */
+static uint64_t stir(uint64_t x)
+{
+    x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD;
+    x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53;
+    return x ^ x >> 33;
+}
+
+COLD uint64_t os_random(void)
+{
+    static _Atomic(uint64_t) calls; /* relaxed: two at once get two numbers */
+    const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); /* 16 bytes, which libc makes its secrets of */
+    uint64_t from_kernel[2] = {0, 0};
+    if (given)
+        __builtin_memcpy(from_kernel, given, sizeof from_kernel);
+    uint64_t x = stir(from_kernel[0] ^ os_nanoseconds());
+    x = stir(x ^ from_kernel[1] ^ (uintptr_t)&x);
+    x = stir(x ^ (uintptr_t)__builtin_return_address(0) ^ fetch_add_relaxed(&calls, 1));
+    return x ? x : 1;
+}
 
 uint32_t os_process_id(void) { return (uint32_t)system_call(SYS_getpid, 0, 0, 0, 0, 0, 0); }
 uint32_t os_user_id(void) { return (uint32_t)system_call(SYS_geteuid, 0, 0, 0, 0, 0, 0); }

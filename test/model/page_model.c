@@ -8,6 +8,7 @@
 
 #include "system/error.h"
 #include "heap/fill.h"
+#include "heap/guard.h"
 #include "system/lock.h"
 #include "heap/map.h"
 #include "system/options.h"
@@ -124,6 +125,13 @@ void span_try_huge(struct run run) { (void)run; }
 void span_split(struct superslab *slab) { (void)slab; }
 size_t span_purge(size_t keep_bytes) { return (void)keep_bytes, 0; }
 size_t span_purge_some(size_t bytes) { return (void)bytes, 0; }
+
+/* Blocks have no marks and pages no guards: neither is a part of what pages do with each other. */
+uint8_t check_mode = CHECK_OFF;
+bool guard_reserve_page_now(void) { return false; }
+void guard_release_page(bool reserved) { (void)reserved; }
+bool guard_shut(char *start, size_t size) { return (void)start, (void)size, false; }
+bool guard_open(char *start, size_t size) { return (void)start, (void)size, false; }
 
 /* Retention decides nothing that is checked here, and its figures are relaxed throughout. */
 void retain_loosen(ptrdiff_t bytes) { (void)bytes; }
