@@ -101,15 +101,14 @@ static void test_misuses_at_exit_with_check(void **state)
     must_detect_all(misuses_at_exit, misuses_at_exit_count, "HAKMEM_CHECK=1");
 }
 
-/* What HAKMEM_CHECK=1 finds in blocks of pages, HAKMEM_HARDEN=1 does, too: at a free where a write was to a block that is
- * held back. */
 static void test_misuses_with_harden(void **state)
 {
     (void)state;
     must_detect_all(misuses_hardened, misuses_hardened_count, "HAKMEM_HARDEN=1");
 }
 
-/* What is found by default must be found with the checks as well; the text may be more precise then. */
+/* What is found by default must be found with the checks as well, and with HAKMEM_HARDEN=1 what HAKMEM_CHECK=1 finds; the text
+ * may be another one then. */
 static void must_not_lose(const struct misuse *misuses, size_t count, const char *check)
 {
     const char *const changes[] = {check, NULL};
