@@ -62,12 +62,13 @@ help:
 	@echo "make bench            measure hakmem and other allocators: ten minutes, and a report in $(BUILD)/bench"
 	@echo "make bench-full       every variant and program, longer and more often: hours"
 	@echo "make bench-check      is the working tree slower or larger than the commit AGAINST=$(AGAINST)?"
+	@echo "make scale            how costs grow with heap, threads and cores, on hakmem and on libc's malloc: minutes"
 	@echo "make world            40 programs and more of Debian's packages on hakmem and on glibc: half an hour"
 	@echo "make install          install below PREFIX=$(PREFIX), inside DESTDIR= if given"
 	@echo "make single-file      write the library as one C file, for programs that compile it in"
 	@echo "make clean            remove $(BUILD)"
 	@echo "variables: BUILD=$(BUILD) JOBS=$(JOBS) CC= CXX= CMAKE_ARGS='-DHAK_WERROR=ON ...' CTEST_ARGS='-R name ...'"
-	@echo "           ARGS='--only redis ...' for bench, bench-full, bench-check, world; ARGS=--help lists them"
+	@echo "           ARGS='--only redis ...' for bench, bench-full, bench-check, scale, world; ARGS=--help lists them"
 
 # ---- The bench lab (docs/measuring.md). ARGS passes options on: make bench ARGS='--only redis --rounds 9' ------------
 
@@ -89,6 +90,21 @@ bench-full: bench-programs
 
 bench-check: bench-programs
 	$(call lab,check) --against $(AGAINST) $(ARGS)
+
+# ---- How costs grow (docs/measuring.md). ARGS passes names and options on: make scale ARGS='runs --max 50G' -----------
+
+.PHONY: scale
+
+# On hakmem, then on libc's malloc. What is wrong with ARGS is said once.
+scale:
+	@tools/setup build
+	@$(call configure,$(RELEASE),Release,-DHAK_BENCH=ON)
+	@$(call compile,$(RELEASE))
+	@for library in $(RELEASE)/libhakmem.so ""; do \
+	    LD_PRELOAD=$$library $(RELEASE)/bench/hakmem-scale $(or $(ARGS),all) || status=$$?; \
+	    test "$$status" != 2 || exit 2; \
+	    echo; \
+	done; exit $${status:-0}
 
 # ---- The programs themselves (test/world). ARGS passes options on: make world ARGS='--quick' --------------------------
 

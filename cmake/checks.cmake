@@ -18,8 +18,11 @@ if(NOT HAK_SANITIZE)
         ENVIRONMENT HAKMEM_STATS=1 PASS_REGULAR_EXPRESSION "hakmem [0-9.]+")
 
     add_test(NAME product.command COMMAND python3 ${PROJECT_SOURCE_DIR}/test/product/command.py $<TARGET_FILE:hakmem-tool>)
+    add_executable(cycles ${PROJECT_SOURCE_DIR}/test/product/cycles.c)
+    target_compile_options(cycles PRIVATE -fno-builtin)
+    target_link_libraries(cycles PRIVATE hakmem_warnings)
     add_test(NAME product.learn COMMAND python3 ${PROJECT_SOURCE_DIR}/test/product/learn.py
-        $<TARGET_FILE:hakmem-tool> $<TARGET_FILE:hakmem-workloads>)
+        $<TARGET_FILE:hakmem-tool> $<TARGET_FILE:hakmem-workloads> $<TARGET_FILE:cycles>)
     add_test(NAME product.package COMMAND python3 ${PROJECT_SOURCE_DIR}/test/product/package.py
         ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR} $<CONFIG> ${CMAKE_C_COMPILER})
 endif()

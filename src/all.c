@@ -14,6 +14,7 @@
 #include "system/options.c"
 #include "heap/class.c"
 #include "system/lock.c"
+#include "heap/ground.c"
 #include "heap/map.c"
 #include "front/replace.c"
 #include "heap/meta.c"

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #define load_relaxed(p) atomic_load_explicit(p, memory_order_relaxed)
 #define load_acquire(p) atomic_load_explicit(p, memory_order_acquire)
@@ -31,6 +32,19 @@
 #define counter_add(p, v) store_relaxed(p, load_relaxed(p) + (v))
 /* Keeps the compiler, but not the processor, from moving memory accesses: order seen by a signal handler. */
 #define signal_fence() atomic_signal_fence(memory_order_seq_cst)
+
+/* Whether a number is below one that others may write, relaxed. Compilers load what is atomic into a register before they
+ * compare. */
+static inline __attribute__((always_inline)) bool is_below(size_t number, const _Atomic(size_t) *end)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    bool below;
+    __asm__("cmp %2, %1" : "=@ccb"(below) : "r"(number), "m"(*end));
+    return below;
+#else
+    return number < load_relaxed(end);
+#endif
+}
 
 /* Compare and swap of a pointer that only the calling thread uses: one instruction, as far as this thread's signal
  * handlers see: on x86 without the lock prefix. */

@@ -54,9 +54,10 @@ static bool lane_open(struct group_ring *ring, unsigned group)
 {
     if (ring->slot)
         return true;
-    if (!lock_acquire())
+    size_t size = (GROUP_SENTINELS + GROUP_ROOM) * sizeof(void *);
+    if (!meta_acquire(META_OTHER, size))
         return false;
-    void **array = meta_alloc(META_OTHER, (GROUP_SENTINELS + GROUP_ROOM) * sizeof(void *));
+    void **array = meta_alloc(META_OTHER, size);
     lock_release();
     if (!array)
         return false;

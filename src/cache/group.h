@@ -59,7 +59,9 @@ INLINE bool group_push(struct group_ring *ring, void *block)
     void **top = ring->top;
     if (UNLIKELY(top >= ring->limit || top[0] == block || top[-1] == block))
         return false;
-    *++ring->top = block;
+    top[1] = block;
+    signal_fence(); /* the child of a fork may have no more than the first of the two */
+    ring->top = top + 1;
     return true;
 }
 

@@ -18,9 +18,10 @@ COLD struct hold *hold_make(void)
     unsigned slots = 0;
     for (unsigned c = 0; c <= CLASS_LAST; c++)
         slots += slots_of(c);
-    if (!lock_acquire())
+    size_t size = sizeof(struct hold) + slots * sizeof(void *);
+    if (!meta_acquire(META_OTHER, size))
         return NULL;
-    struct hold *hold = meta_alloc(META_OTHER, sizeof *hold + slots * sizeof hold->slot[0]);
+    struct hold *hold = meta_alloc(META_OTHER, size);
     lock_release();
     if (!hold)
         return NULL;

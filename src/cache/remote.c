@@ -86,10 +86,14 @@ unsigned remote_take(unsigned class_id, void **out)
 static void flush_slots(unsigned class_id, uint32_t slots)
 {
     void *blocks[REMOTE_BATCH_MAX];
+    if (!slots)
+        return;
+    page_visit_begin();
     for (; slots; slots &= slots - 1) {
         unsigned count = slot_take(class_id, slots & -slots, blocks);
         page_return(blocks, count, "free");
     }
+    page_visit_end();
 }
 
 bool remote_flush_resting(void)
@@ -127,12 +131,16 @@ size_t remote_count(unsigned class_id)
 
 void remote_after_fork(void)
 {
-    store_relaxed(&bytes_held, 0);
+    size_t bytes = 0;
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
-        if (load_relaxed(&depots[c].claimed) == 0)
-            continue;
-        store_relaxed(&depots[c].full, 0);
-        store_relaxed(&depots[c].resting, 0);
-        store_relaxed(&depots[c].claimed, 0);
+        struct depot *depot = &depots[c];
+        uint32_t full = load_relaxed(&depot->full); /* relaxed, all of it: nobody else is there */
+        if (load_relaxed(&depot->claimed) != full)
+            store_relaxed(&depot->claimed, full);
+        if (load_relaxed(&depot->resting) & ~full)
+            store_relaxed(&depot->resting, full);
+        bytes += remote_count(c) * class_size(c);
     }
+    if (load_relaxed(&bytes_held) != bytes)
+        store_relaxed(&bytes_held, bytes);
 }

@@ -49,7 +49,8 @@ void remote_flush(void);
 /* Blocks of the class in the depot; inexact while threads run. */
 size_t remote_count(unsigned class_id);
 
-/* In the child of a fork: what is in the depot may be half of what another thread was writing, and is given up. */
+/* In the child of a fork, while nobody uses the depot: batches that vanished threads were writing or reading are given
+ * up. Those that are full stay. */
 void remote_after_fork(void);
 
 #endif

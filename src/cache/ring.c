@@ -28,6 +28,7 @@ enum {
     GROWTH_KNOWN = 8,           /* and of a class that is known for that */
     DEMAND = 32,                /* calls for which a class above CLASS_TABLE_MAX gets a ring, */
     DEMAND_THRIFT = 256,        /* and one above POLICY_MID_MIN under thrift */
+    SHARING_THREADS = 64,          /* threads, of which each one's page of each class would be much: they take turns at pages */
     TICKS = 64,                 /* slow calls between looks at the clock */
     PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
     PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring may hold; WATCHED_SLOTS at most */
@@ -122,7 +123,7 @@ static void array_free(void **slot, uint32_t capacity)
 static bool ring_resize(struct cache *cache, unsigned c, uint32_t capacity)
 {
     struct ring *ring = &cache->ring[c];
-    if (!lock_acquire())
+    if (!meta_acquire(META_OTHER, array_size(capacity)))
         return false;
     void **array = meta_alloc(META_OTHER, array_size(capacity));
     lock_release();
@@ -334,7 +335,7 @@ static COLD void cache_comply(struct cache *cache)
 /* Threads that never come here never count. */
 static COLD void tally_make(struct cache *cache)
 {
-    if (!learn_is_on() || !lock_acquire())
+    if (!learn_is_on() || !meta_acquire(META_OTHER, sizeof *cache->tally))
         return;
     cache->tally = meta_alloc(META_OTHER, sizeof *cache->tally);
     lock_release();
@@ -389,6 +390,7 @@ static COLD void cache_tick(struct cache *cache)
     else
         tally_make(cache);
     cache_comply(cache);
+    thread_close_vanished();
     if (now < cache->sweep_at)
         return;
     cache->sweep_at = now + IDLE_MILLISECONDS;
@@ -419,7 +421,7 @@ struct cache *cache_enter(void)
 
 void cache_leave(struct cache *cache)
 {
-    purge_if_due();
+    purge_if_due(0);
     signal_fence();
     cache->busy = false;
 }
@@ -447,7 +449,10 @@ static void *take_one(unsigned c)
 static COLD void *direct_malloc(unsigned c)
 {
     count_direct(&cache_none.counters.direct_mallocs);
-    return take_one(c);
+    page_visit_begin();
+    void *block = take_one(c);
+    page_visit_end();
+    return block;
 }
 
 /* ---- Refill ------------------------------------------------------------------------------------------------------ */
@@ -470,6 +475,8 @@ static bool find_page(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
     cache->page[c] = page_find(c, cache->id);
+    if (!cache->page[c] && thread_close_vanished()) /* there may be one now */
+        cache->page[c] = page_find(c, cache->id);
     ring->growth = (uint8_t)(ring->growth - (cache->page[c] && ring->growth > 0));
     return cache->page[c] != NULL;
 }
@@ -599,6 +606,8 @@ static bool ring_refill(struct cache *cache, unsigned c, size_t size)
         got = take_from_pages(cache, c, size, cache->ring[c].slot + 1, ring->refill);
         if (got == 0)
             return false;
+        if (UNLIKELY(thread_count() > SHARING_THREADS))
+            let_page_go(cache, c);
         counter_add(&cache->counters.refills_from_pages, 1);
         ring->refill = (uint16_t)max_size(1, min_size(ring->refill * 2u, refill_most(ring, c)));
     }
@@ -632,7 +641,7 @@ static COLD void cache_give_up(struct cache *cache, unsigned c)
     group_empty(load_relaxed(&cache->groups));
     if (cache->hold)
         hold_empty(cache->hold);
-    thread_close_parked();
+    thread_close_left();
     remote_flush();
 }
 
@@ -662,13 +671,16 @@ static void *malloc_past_ring(struct cache *cache, unsigned c)
 
 static void free_past_ring(struct cache *cache, unsigned c, void *block, const char *call)
 {
-    if (cache) {
-        counter_add(&cache->counters.direct_frees, 1);
-        demand_note(cache, c);
-        let_page_go(cache, c); /* from before, when there was a ring */
-    } else {
+    if (!cache) {
         count_direct(&cache_none.counters.direct_frees);
+        page_visit_begin();
+        page_return(&block, 1, call);
+        page_visit_end();
+        return;
     }
+    counter_add(&cache->counters.direct_frees, 1);
+    demand_note(cache, c);
+    let_page_go(cache, c); /* from before, when there was a ring */
     page_return(&block, 1, call);
 }
 
@@ -855,7 +867,7 @@ static NOINLINE void ring_free_hard(const struct page *page, void *block, unsign
         if (cache)
             cache_leave(cache);
         else
-            purge_if_due();
+            purge_if_due(0);
         return;
     }
     struct ring *ring = &cache->ring[c];
@@ -885,7 +897,7 @@ static NOINLINE void ring_free_held(void *block, unsigned c, const char *call)
     struct cache *cache = cache_enter();
     if (UNLIKELY(!cache)) {
         free_past_ring(NULL, c, block, call);
-        purge_if_due();
+        purge_if_due(0);
         return;
     }
     if (LIKELY(cache->hold))
@@ -941,12 +953,22 @@ COLD void cache_open(struct cache *cache, uint32_t id)
     cache->version = 0;
 }
 
-COLD void cache_forget(struct cache *cache)
+COLD void cache_mend(struct cache *cache)
 {
-    fetch_sub_relaxed(&reach_of_all, cache->reach);
     if (cache->hold)
         hold_forget(cache->hold);
-    cache_open(cache, cache->id);
+    size_t reach = 0;
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        cache->page[c] = NULL;
+        if (cache->top[c] == CLOSED)
+            ring_forget(cache, c);
+        reach += cache->ring[c].capacity * class_size(c);
+    }
+    fetch_add_relaxed(&reach_of_all, reach - cache->reach); /* modulo 2^64 */
+    cache->reach = reach;
+    if (load_relaxed(&cache->groups))
+        group_open(load_relaxed(&cache->groups), cache->id);
+    cache->tally = NULL;
 }
 
 COLD void cache_harden(struct cache *cache)

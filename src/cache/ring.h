@@ -87,10 +87,12 @@ struct cache {
     size_t reach;           /* bytes of blocks that the rings could hold */
     uint32_t id;            /* from 1 */
     uint32_t version;       /* of the policy that its rings comply with */
-    bool busy;              /* in a slow path: a signal handler that gets here must not enter another */
+    bool busy;              /* in a slow path, or in hand (thread.c): a signal handler that gets here must not enter
+                               another, and the child of a fork must not take it for whole */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
     uint32_t collected;     /* the value of collect_epoch when the cache was last emptied for it */
     bool attached;          /* [lock] a thread uses it */
+    uint32_t generation;    /* [lock] of the process in which a thread last had it (thread.c) */
     uint32_t thread_id;     /* [lock] that thread's; 0 where a destructor will tell of its end */
     struct cache *next;       /* [const] all caches, the newest first */
     struct cache *next_spare; /* [lock] caches without a thread */
@@ -142,8 +144,9 @@ void cache_close(struct cache *cache);
  * they are, everything else goes back; and gives it to that thread, whose first frees are watched as any thread's. */
 void cache_park(struct cache *cache);
 void cache_unpark(struct cache *cache);
-/* In the child of a fork: the cache of a thread that does not exist there. What it held is lost. */
-void cache_forget(struct cache *cache);
+/* In the child of a fork: the cache of a thread that does not exist there, and that was in a slow path. The rings that it
+ * had hidden, one or the other of which it was changing, are lost, and its pages are others'. */
+void cache_mend(struct cache *cache);
 
 /* From now on every call is counted: the rings of `cache` are veiled for good. */
 void cache_veil(struct cache *cache);

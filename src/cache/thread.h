@@ -4,12 +4,13 @@
  * Nothing has to be initialised before the first malloc; that may come from the loader, before any constructor has
  * run. No lock is held across fork and no prepare handler exists: the child finds out by itself that it is one (a
  * word of memory that reads as zero there) when it first gets to a slow path, and derives what threads that do not
- * exist in it left half done. */
+ * exist in it left half done. What these threads had in their caches, other threads of the child get. */
 #ifndef HAK_THREAD_H
 #define HAK_THREAD_H
 
 #include "base/atomic.h"
 #include "base/base.h"
+#include "system/os.h"
 
 struct cache;
 
@@ -36,7 +37,8 @@ INLINE void thread_start(void)
 void thread_repair(void);
 INLINE void thread_check_fork(void)
 {
-    if (UNLIKELY(load_relaxed(thread_fork_word) == 0)) /* only this thread exists: nothing to pair with */
+    os_forbid_calls(false); /* a signal handler that has interrupted the lock's holder gets here, too, and may make them */
+    if (UNLIKELY(load_acquire(thread_fork_word) == 0)) /* pairs with repair_end: what another thread has repaired is seen */
         thread_repair();
 }
 
@@ -50,6 +52,18 @@ INLINE void thread_close_parked(void)
     if (UNLIKELY(load_relaxed(&thread_parked) > 0))
         thread_close_parked_now();
 }
+
+/* In the child of a fork: empties the cache of one of the threads that do not exist there, because blocks are needed; false
+ * when there is none any more. One at a time, for there may be thousands. */
+bool thread_close_vanished_now(void);
+extern _Atomic(bool) thread_has_vanished; /* a hint: there may be one */
+INLINE bool thread_close_vanished(void)
+{
+    return UNLIKELY(load_relaxed(&thread_has_vanished)) && thread_close_vanished_now(); /* relaxed: soon is early enough */
+}
+
+/* Returns to their pages all blocks that threads have left in their caches. */
+void thread_close_left(void);
 
 /* All caches there ever were, the newest first. */
 struct cache *thread_caches(void);

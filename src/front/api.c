@@ -101,7 +101,7 @@ int hak_trim(size_t pad)
 {
     hak_collect();
     ring_collect_all();
-    thread_close_parked();
+    thread_close_left();
     remote_flush();
     return purge_all(pad) > 0;
 }

@@ -5,6 +5,7 @@
 #include "front/replace.h"
 
 #include "system/image.h"
+#include "heap/ground.h"
 #include "heap/map.h"
 
 #include <dlfcn.h>
@@ -14,8 +15,18 @@ struct replace_runtime replace_runtime;
 
 bool replace_owns(const void *block) { return map_page(block) != NULL; }
 
+#ifdef HAK_NO_OVERRIDE
+static bool has_sanitizer(void) { return false; }
+#else
+extern const char sanitizer_address __asm__("__asan_init") __attribute__((weak, visibility("default")));
+extern const char sanitizer_thread __asm__("__tsan_init") __attribute__((weak, visibility("default")));
+static bool has_sanitizer(void) { return &sanitizer_address || &sanitizer_thread; }
+#endif
+
 COLD void replace_open_views(void)
 {
+    if (UNLIKELY(has_sanitizer()))
+        ground_let_system_choose();
     if (replace_c() || replace_operators() || replace_aligned())
         replace_find_stubs();
     map_open_views(replace_c() ? VIEW_C : replace_operators() ? VIEW_CXX : VIEW_COUNT);
@@ -122,8 +133,6 @@ bool replace_realloc(void *block, size_t size, void **out)
 
 /* NULL where libc has none, and where no such runtime is loaded. */
 __attribute__((weak)) void *dlsym(void *handle, const char *name);
-extern const char sanitizer_address __asm__("__asan_init") __attribute__((weak, visibility("default")));
-extern const char sanitizer_thread __asm__("__tsan_init") __attribute__((weak, visibility("default")));
 
 static COLD void replace_find(void)
 {
@@ -142,7 +151,7 @@ static COLD void replace_find(void)
 
 void replace_start(void)
 {
-    if (UNLIKELY(&sanitizer_address || &sanitizer_thread) && dlsym && !replace_c())
+    if (UNLIKELY(has_sanitizer()) && dlsym && !replace_c())
         replace_find();
 }
 

@@ -101,7 +101,7 @@ INLINE bool replace_operators(void) { return false; }
 #endif
 
 /* Says which views see the heap (map.h): in their order, since who replaces the C functions replaces what the operators
- * are derived from. Under the lock, before the first block. */
+ * are derived from. Under the growth lock, before the first block. */
 void replace_open_views(void);
 
 /* A sanitizer's runtime that is a library of its own has to see every block, or takes the reuse of memory for a

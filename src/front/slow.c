@@ -61,7 +61,7 @@ static void *large_make(size_t size, size_t align, size_t written, bool *zeroed,
     void *block = large_malloc(max_size(size, 1), align, written, zeroed);
     if (UNLIKELY(!block) && size <= RUN_MAX_SIZE) { /* what is cached may be pages that a run could use */
         ring_collect();
-        thread_close_parked();
+        thread_close_left();
         remote_flush();
         block = large_malloc(max_size(size, 1), align, written, zeroed);
     }

@@ -1,5 +1,6 @@
 #include "heap/guard.h"
 
+#include "base/atomic.h"
 #include "system/lock.h"
 #include "system/os.h"
 
@@ -23,47 +24,60 @@ struct held_run {
 };
 
 static struct {
-    uint32_t pages, large;              /* [lock] guards there are */
-    uint32_t asked;                     /* [lock] how often a page had to do without */
+    _Atomic(uint32_t) pages, large;     /* [atomic] guards there are */
+    _Atomic(uint32_t) asked;            /* [atomic] how often a page had to do without */
     uint32_t first, count;              /* [lock] of `held`, which is a circle */
     size_t units, filled;               /* [lock] in all of these */
     struct held_run held[GUARD_HELD];   /* [lock] the oldest first */
 } guard SPARSE;
 
+/* Relaxed here and below: bounds, on which nothing else depends. */
+static COLD bool reserve(_Atomic(uint32_t) *count, uint32_t most)
+{
+    bool has = fetch_add_relaxed(count, 1) < most;
+    if (!has)
+        fetch_sub_relaxed(count, 1);
+    return has;
+}
+
 COLD bool guard_reserve_page_now(void)
 {
-    bool has = guard.pages < GUARD_PAGES || (guard.pages < GUARD_PAGES_MOST && ++guard.asked % GUARD_PAGES_STEP == 0);
-    guard.pages += has;
-    return has;
+    if (reserve(&guard.pages, GUARD_PAGES))
+        return true;
+    return (fetch_add_relaxed(&guard.asked, 1) + 1) % GUARD_PAGES_STEP == 0 && reserve(&guard.pages, GUARD_PAGES_MOST);
 }
 
-COLD void guard_release_page(bool reserved) { guard.pages -= reserved; }
-
-COLD size_t guard_page_bytes(void) { return (size_t)guard.pages << UNIT_SHIFT; }
-
-COLD bool guard_reserve_large_now(void)
+void guard_release_page(bool reserved)
 {
-    bool has = guard.large < GUARD_LARGE;
-    guard.large += has;
-    return has;
+    if (UNLIKELY(reserved))
+        fetch_sub_relaxed(&guard.pages, 1);
 }
 
-COLD void guard_release_large(bool reserved) { guard.large -= reserved; }
+COLD size_t guard_page_bytes(void) { return (size_t)load_relaxed(&guard.pages) << UNIT_SHIFT; }
+
+COLD bool guard_reserve_large_now(void) { return reserve(&guard.large, GUARD_LARGE); }
+
+void guard_release_large(bool reserved)
+{
+    if (UNLIKELY(reserved))
+        fetch_sub_relaxed(&guard.large, 1);
+}
 
 COLD bool guard_shut(char *start, size_t size) { return size == 0 || os_protect(start, size, false) == 0; }
 COLD bool guard_open(char *start, size_t size) { return size == 0 || os_protect(start, size, true) == 0; }
 
-/* Opens a run and gives it to the spans; what the system will not open is lost. Not under the lock. */
-static COLD void held_free(struct held_run held)
+COLD void guard_let_run_go(struct run run, size_t units, bool is_clean)
 {
-    bool is_open = guard_open(run_start(held.run), held.units << UNIT_SHIFT);
+    if (!guard_open(run_start(run), units << UNIT_SHIFT))
+        return;
     if (!lock_acquire())
         return;
-    if (is_open)
-        span_free(held.run, held.units, held.is_clean ? 0 : held.units);
-    guard_release_large(true);
+    span_free(run, units, is_clean ? 0 : units);
     lock_release();
+    guard_release_large(true);
 }
+
+static COLD void held_free(struct held_run held) { guard_let_run_go(held.run, held.units, held.is_clean); }
 
 /* Under the lock: the oldest, if there are more than are to be. */
 static COLD bool held_take(size_t most, size_t most_units, size_t most_filled, struct held_run *out)
@@ -129,24 +143,41 @@ NOINLINE void guard_hold(struct run run, size_t units, char *start, size_t bytes
         held_free(held);
 }
 
-bool guard_take(size_t units, struct run *out, bool *is_clean)
+/* Under the lock: the oldest of so many units that is old enough. */
+static bool held_find(size_t units, struct held_run *out)
 {
     for (uint32_t i = 0; i + GUARD_AGE < guard.count; i++) {
         struct held_run *held = &guard.held[(guard.first + i) % GUARD_HELD];
         if (held->units != units)
             continue;
-        *out = held->run;
-        *is_clean = held->is_clean;
+        *out = *held;
         guard.units -= held->units;
         guard.filled -= held->filled;
         for (; i > 0; i--) /* the older ones move up */
             guard.held[(guard.first + i) % GUARD_HELD] = guard.held[(guard.first + i - 1) % GUARD_HELD];
         guard.first = (guard.first + 1) % GUARD_HELD;
         guard.count--;
-        guard.large--;
         return true;
     }
     return false;
+}
+
+bool guard_take(size_t units, size_t before, size_t bytes, struct run *out, bool *is_clean)
+{
+    struct held_run held;
+    if (!lock_acquire())
+        return false;
+    bool found = held_find(units, &held);
+    lock_release();
+    if (!found)
+        return false;
+    if (!guard_open(run_start(held.run) + before, bytes)) {
+        held_free(held);
+        return false;
+    }
+    *out = held.run;
+    *is_clean = held.is_clean;
+    return true;
 }
 
 COLD void guard_let_go(void) { held_shorten(0, 0, 0); }

@@ -19,15 +19,21 @@
 #include "heap/span.h"
 #include "system/options.h"
 
-/* Whether a new page of blocks gets a guard. Under the lock; and what has been reserved is released. */
+/* Every function here that is not said to be called under the lock is called without it, since it makes system calls; but
+ * for the next ones, for which it makes no difference.
+ *
+ * Whether a new page of blocks gets a guard; what has been reserved is released. */
 bool guard_reserve_page_now(void);
 void guard_release_page(bool reserved);
 INLINE bool guard_reserve_page(void) { return check_is_hardened() && guard_reserve_page_now(); }
 
-/* Bytes of the guards behind pages. Under the lock. */
+/* Bytes of the guards behind pages. */
 size_t guard_page_bytes(void);
 
-/* Whether a new large block gets guards. Under the lock, as above. */
+/* More than this the guards of a run never take, as far as it has no alignment. */
+#define GUARD_ROOM (2 * UNIT_SIZE)
+
+/* Whether a new large block gets guards; as above. */
 bool guard_reserve_large_now(void);
 void guard_release_large(bool reserved);
 INLINE bool guard_reserve_large(void) { return check_is_hardened() && guard_reserve_large_now(); }
@@ -42,17 +48,22 @@ bool guard_shut(char *start, size_t size);
 bool guard_open(char *start, size_t size);
 
 /* A large block of `bytes` bytes, at `start`, has been freed, and is in no map any more: its run, with the guards, is
- * given to the spans when others have been freed. `is_filled`: all of it was used. Not under the lock. */
+ * given to the spans when others have been freed. `is_filled`: all of it was used. What was reserved for the block goes
+ * with the run. */
 void guard_hold(struct run run, size_t units, char *start, size_t bytes, bool is_filled);
 
-/* A run of so many units that has been held back for a while, and of which nothing may be touched yet. Its memory is
- * gone if it is clean, else that of the block before is zero. Under the lock. */
-bool guard_take(size_t units, struct run *out, bool *is_clean);
+/* A run of so many units that has been held back for a while, with what was reserved for it. Of it nothing may be touched but
+ * `bytes` bytes, which begin `before` bytes behind its start. Its memory is gone if it is clean, else that of the block
+ * before is zero. */
+bool guard_take(size_t units, size_t before, size_t bytes, struct run *out, bool *is_clean);
 
-/* Gives what is held back to the spans. Not under the lock. */
+/* Opens such a run and gives it to the spans; what the system will not open is lost. */
+void guard_let_run_go(struct run run, size_t units, bool is_clean);
+
+/* Gives what is held back to the spans. */
 void guard_let_go(void);
 
-/* In the child of a fork, under the lock. */
+/* In the child of a fork, under the lock, if a vanished thread had it. */
 void guard_after_fork(void);
 
 #endif

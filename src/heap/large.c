@@ -3,6 +3,7 @@
 #include "heap/fill.h"
 #include "heap/guard.h"
 #include "system/lock.h"
+#include "heap/ground.h"
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "system/os.h"
@@ -43,27 +44,45 @@ static size_t mapping_size(size_t size) { return align_up(size, os_page_size());
 
 /* ---- Of what sizes blocks are filled ----------------------------------------------------------------------------- */
 
-/* [lock] The newest block of a kind of which it is not known: by the time the next is made, it is in use. */
-static struct page *newest;
+/* [lock to write, relaxed] The newest block of a kind of which it is not known: by the time the next is made, it is in
+ * use. */
+static struct page *_Atomic newest;
 static unsigned looks_left; /* [lock] until it is given up */
 
-static void newest_forget(const struct page *large) { newest = newest == large ? NULL : newest; }
-
-/* A block whose memory was fresh and that is filled shows what others will be; one that is not may be so later, but
- * after some looks that counts as an answer. */
-static void newest_look(void)
+static void newest_forget(const struct page *large)
 {
-    bool is_filled = fill_look(newest->start, bytes_of(newest));
-    if (!is_filled && --looks_left > 0)
-        return;
-    fill_note(fill_kind_of_run(bytes_of(newest)), is_filled);
-    newest->zeroed = false;
-    newest = NULL;
+    if (load_relaxed(&newest) == large)
+        store_relaxed(&newest, NULL);
 }
 
+/* A block whose memory was fresh and that is filled shows what others will be; one that is not may be so later, but
+ * after some looks that counts as an answer. Looked at without the lock: should it be freed meanwhile, the answer is
+ * nobody's. */
+static COLD void newest_look(void)
+{
+    if (!lock_acquire())
+        return;
+    struct page *large = load_relaxed(&newest);
+    char *start = large ? large->start : NULL;
+    size_t bytes = large ? bytes_of(large) : 0;
+    lock_release();
+    bool is_filled = large && fill_look(start, bytes);
+    if (!large || !lock_acquire())
+        return;
+    bool is_answer = load_relaxed(&newest) == large && large->start == start && (is_filled || --looks_left == 0);
+    if (is_answer) {
+        large->zeroed = false;
+        store_relaxed(&newest, NULL);
+    }
+    lock_release();
+    if (is_answer)
+        fill_note(fill_kind_of_run(bytes), is_filled);
+}
+
+/* Not under the lock. */
 static bool is_going_to_be_filled(size_t bytes)
 {
-    if (newest)
+    if (load_relaxed(&newest))
         newest_look();
     return fill_is_expected(fill_kind_of_run(bytes));
 }
@@ -73,7 +92,7 @@ static void newest_note(struct page *large)
     enum { LOOKS = 4 };
     if (!large->zeroed || !fill_is_open(fill_kind_of_run(bytes_of(large))))
         return;
-    newest = large;
+    store_relaxed(&newest, large);
     looks_left = LOOKS;
 }
 
@@ -81,12 +100,26 @@ static void newest_note(struct page *large)
 
 /* What there is to know of a large block's memory when it is made. */
 struct fresh {
-    bool zeroed;     /* reads as zero */
-    bool clean;      /* none of it is resident */
-    bool expected;   /* all of it is going to be used, and is to be made resident */
-    bool is_shut;    /* nothing of it may be touched yet */
-    struct run huge; /* opens a huge page, if there is any */
+    bool zeroed;   /* reads as zero */
+    bool clean;    /* none of it is resident */
+    bool expected; /* all of it is going to be used, and is to be made resident */
 };
+
+/* Address space for a mapping, at a multiple of SUPERSLAB_SIZE, with which the system can move whole page tables, with room
+ * for its entry. */
+static bool mapping_obtain(size_t bytes, size_t align, void **out)
+{
+    if (os_map(bytes, max_size(align, SUPERSLAB_SIZE), NULL, out))
+        return false;
+    bool done = lock_growth_acquire();
+    if (done) {
+        done = map_cover_mapping(*out);
+        lock_growth_release();
+    }
+    if (!done)
+        os_unmap(*out, bytes);
+    return done;
+}
 
 /* Fills in a descriptor and enters it in the page map. Under the lock. */
 static void large_enter(struct page *large, char *start, struct superslab *slab, size_t bytes, struct fresh fresh)
@@ -107,28 +140,15 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     tally.mallocs++;
 }
 
-/* A run with guards before and behind the block; the caller shuts them. */
-static COLD bool run_make_guarded(struct page *large, size_t size, size_t align, struct fresh *fresh)
+/* The lock has been released, and the program is about to have the run, or what it was extended by. */
+static void run_settle(struct run run, size_t units)
 {
-    size_t before = align <= UNIT_SIZE, bytes = mapping_size(size), units = before + units_for(bytes + os_page_size());
-    bool expected = is_going_to_be_filled(bytes);
-    struct run run;
-    bool is_clean, is_shut = before > 0 && guard_take(units, &run, &is_clean);
-    if (!is_shut) {
-        run = span_alloc(units, units_for(align));
-        if (!run.slab)
-            return false;
-        is_clean = run.clean == units;
-    }
-    *fresh = (struct fresh){.zeroed = is_clean, .clean = is_clean, .expected = expected && is_clean, .is_shut = is_shut};
-    large_enter(large, run_start(run) + (before << UNIT_SHIFT), run.slab, bytes, *fresh);
-    large->guarded = true;
-    large->ahead = (uint16_t)before;
-    store_relaxed(&large->weight, (uint32_t)units);
-    return true;
+    span_settle(run, units);
+    if (run.missed)
+        retain_regret(run.missed, run.purged_at);
 }
 
-/* Under the lock or not: nobody else has the block. */
+/* Nobody else has the block. */
 static COLD void large_shut(const struct page *large)
 {
     char *end = large->start + bytes_of(large);
@@ -141,80 +161,111 @@ static COLD void large_shut(const struct page *large)
     guard_shut(end, (size_t)(first + (large_units(large) << UNIT_SHIFT) - end));
 }
 
-/* Lets the program touch a new block, and nothing else; false if the system refuses that. */
-static COLD bool large_open(const struct page *large, bool is_shut)
+/* A run that was held back, or one of the heap's, and a descriptor. The lock is held then; NULL, and it is not, when there is
+ * none, or no guard is to be had. */
+static COLD struct page *guarded_obtain(struct run *run, size_t units, size_t before, size_t align, size_t bytes,
+                                        bool *is_clean, bool *was_held)
 {
-    if (is_shut)
-        return guard_open(large->start, bytes_of(large));
+    struct page *large = NULL;
+    *was_held = before > 0 && guard_take(units, before << UNIT_SHIFT, bytes, run, is_clean);
+    if (*was_held) {
+        if (meta_acquire(META_PAGE, sizeof *large)) {
+            large = meta_alloc(META_PAGE, sizeof *large);
+            if (large)
+                return large;
+            lock_release();
+        }
+        guard_let_run_go(*run, units, *is_clean);
+    } else if (guard_reserve_large()) {
+        large = span_obtain(run, units, units_for(align), false, sizeof *large);
+        *is_clean = large && run->clean == units;
+        guard_release_large(!large);
+    }
+    return large;
+}
+
+/* A run with guards before and behind the block. */
+static COLD struct page *run_make_guarded(size_t size, size_t align, struct fresh *fresh)
+{
+    size_t before = align <= UNIT_SIZE, bytes = mapping_size(size), units = before + units_for(bytes + os_page_size());
+    bool expected = is_going_to_be_filled(bytes), is_clean, was_held;
+    struct run run;
+    struct page *large = guarded_obtain(&run, units, before, align, bytes, &is_clean, &was_held);
+    if (!large)
+        return NULL;
+    *fresh = (struct fresh){.zeroed = is_clean, .clean = is_clean, .expected = expected && is_clean};
+    large_enter(large, run_start(run) + (before << UNIT_SHIFT), run.slab, bytes, *fresh);
+    large->guarded = true;
+    large->ahead = (uint16_t)before;
+    store_relaxed(&large->weight, (uint32_t)units);
+    lock_release();
+    if (was_held) /* its guards are shut */
+        return large;
+    run_settle(run, units);
     guard_prepare(large->start);
     large_shut(large);
-    return true;
+    return large;
 }
 
-static bool run_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
+static struct page *run_make(size_t size, size_t align, struct fresh *fresh)
 {
-    size_t units = units_for(size);
-    if (guard_reserve_large()) {
-        if (run_make_guarded(large, size, align, fresh))
-            return true;
-        guard_release_large(true);
+    size_t units = units_for(size), bytes = units << UNIT_SHIFT;
+    if (check_is_hardened()) {
+        struct page *guarded = run_make_guarded(size, align, fresh);
+        if (guarded)
+            return guarded;
     }
-    unsigned kind = fill_kind_of_run(units << UNIT_SHIFT);
-    bool expected = is_going_to_be_filled(units << UNIT_SHIFT), dense = expected && align <= UNIT_SIZE;
-    struct run run = dense ? span_alloc_dense(units) : span_alloc(units, units_for(align));
-    if (!run.slab)
-        return false;
-    *fresh = (struct fresh){
-        .zeroed = run.zeroed,
-        .clean = run.clean == units,
-        .expected = expected && run.clean > 0,
-        .huge = run.opens_huge ? run : (struct run){.slab = NULL},
-    };
+    unsigned kind = fill_kind_of_run(bytes);
+    bool expected = is_going_to_be_filled(bytes);
+    struct run run;
+    struct page *large = span_obtain(&run, units, units_for(align), expected && align <= UNIT_SIZE, sizeof *large);
+    if (!large)
+        return NULL;
+    *fresh = (struct fresh){.zeroed = run.zeroed, .clean = run.clean == units, .expected = expected && run.clean > 0};
     if (fill_is_known(kind) && !expected && !fresh->clean)
         fill_postpone(kind);
-    large_enter(large, run_start(run), run.slab, units << UNIT_SHIFT, *fresh);
-    return true;
+    large_enter(large, run_start(run), run.slab, bytes, *fresh);
+    lock_release();
+    run_settle(run, units);
+    return large;
 }
 
-static bool mapping_make(struct page *large, size_t size, size_t align, struct fresh *fresh)
+/* The address space comes first, without any lock. */
+static struct page *mapping_make(size_t size, size_t align, struct fresh *fresh)
 {
     void *start;
     size_t bytes = mapping_size(size);
     bool guarded = guard_reserve_large();
-    if (!map_obtain(bytes + (guarded ? os_page_size() : 0), align, UNIT_SIZE, NULL, &start)) {
-        guard_release_large(guarded);
-        return false;
+    size_t tail = guarded ? os_page_size() : 0;
+    struct page *large = NULL;
+    if (mapping_obtain(bytes + tail, align, &start)) {
+        *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = is_going_to_be_filled(bytes)};
+        if (meta_acquire(META_PAGE, sizeof *large)) {
+            large = meta_alloc(META_PAGE, sizeof *large);
+            if (large) {
+                large_enter(large, start, NULL, bytes, *fresh);
+                large->guarded = guarded;
+            }
+            lock_release();
+        }
+        if (!large)
+            os_unmap(start, bytes + tail);
     }
-    bool expected = is_going_to_be_filled(bytes);
-    *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = expected};
-    large_enter(large, start, NULL, bytes, *fresh);
-    large->guarded = guarded;
-    return true;
+    if (UNLIKELY(guarded) && large)
+        large_shut(large);
+    guard_release_large(guarded && !large);
+    return large;
 }
 
 static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
 {
-    struct fresh fresh = {.zeroed = false};
-    if (!lock_acquire())
+    struct fresh fresh;
+    size_t run_most = RUN_MAX_SIZE - (check_is_hardened() ? GUARD_ROOM : 0);
+    bool as_run = size <= run_most && align <= RUN_MAX_SIZE;
+    struct page *large = as_run ? run_make(size, align, &fresh) : mapping_make(size, align, &fresh);
+    if (!large)
         return NULL;
-    bool made = false;
-    struct page *large = meta_alloc(META_PAGE, sizeof *large);
-    if (large) {
-        bool as_run = size <= RUN_MAX_SIZE && align <= RUN_MAX_SIZE;
-        made = as_run ? run_make(large, size, align, &fresh) : mapping_make(large, size, align, &fresh);
-        if (!made)
-            meta_free(META_PAGE, large, sizeof *large);
-    }
-    lock_release();
-    if (!made)
-        return NULL;
-    if (UNLIKELY(large->guarded) && !large_open(large, fresh.is_shut)) {
-        large_free(large->start);
-        return NULL;
-    }
     *zeroed = fresh.zeroed;
-    if (fresh.huge.slab)
-        span_try_huge(fresh.huge);
     size_t soon = mapping_size(fresh.expected ? size : written);
     if (fresh.clean)
         prefault(large->start, soon);
@@ -239,11 +290,40 @@ void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
 
 /* ---- Unmaking ---------------------------------------------------------------------------------------------------- */
 
-/* A mapping that the system will not unmap (it would need one mapping more than allowed) at least loses its memory. */
+/* From the end, in pieces that take a fraction of a millisecond each: other threads' calls that need the system wait for one
+ * piece at most. A mapping that the system will not unmap (it would need one mapping more than allowed) at least loses its
+ * memory. */
 static void unmap_or_purge(char *start, size_t size)
 {
-    if (os_unmap(start, size))
-        os_purge(start, size);
+    enum { SHORT = 100 * 1000, LONG = 4 * SHORT }; /* nanoseconds */
+    size_t piece = SUPERSLAB_SIZE;
+    while (size > 0) {
+        size_t now = min_size(piece, size);
+        uint64_t begin = size > piece ? os_nanoseconds() : 0;
+        size -= now;
+        if (os_unmap(start + size, now))
+            os_purge(start + size, now);
+        uint64_t took = size > 0 ? os_nanoseconds() - begin : 0;
+        if (took < SHORT)
+            piece *= 2;
+        else if (took > LONG)
+            piece = max_size(piece / 2, SUPERSLAB_SIZE);
+    }
+}
+
+/* Looks at a block that is about to go, if it shows anything. Not under the lock: the block is the caller's. */
+static void last_look(const struct page *large)
+{
+    size_t bytes = bytes_of(large), most = (size_t)1 << 47;
+    if (UNLIKELY(bytes - 1 >= most)) /* somebody else has freed it, too, and the descriptor is another's */
+        return;
+    unsigned kind = fill_kind_of_run(bytes);
+    if (LIKELY(!fill_wants_look(kind)) || !lock_acquire())
+        return;
+    bool shows = large->zeroed; /* somebody else may be looking, too */
+    lock_release();
+    if (shows)
+        fill_note(kind, fill_look(large->start, bytes));
 }
 
 /* What is left of a block that is in no map any more, for the caller to do without the lock: a mapping to unmap, or a
@@ -260,12 +340,9 @@ static struct remains large_unmake(struct page *large)
 {
     struct remains remains = {.mapped = 0};
     struct superslab *slab = large->slab;
-    char *block = large->start;
     size_t bytes = bytes_of(large);
-    if (large->zeroed && fill_wants_look(fill_kind_of_run(bytes)))
-        fill_note(fill_kind_of_run(bytes), fill_look(block, bytes));
     newest_forget(large);
-    map_set_large(block, NULL);
+    map_set_large(large->start, NULL);
     if (slab && UNLIKELY(large->guarded)) {
         remains.run = large_run(large);
         remains.units = large_units(large);
@@ -274,7 +351,6 @@ static struct remains large_unmake(struct page *large)
     } else if (slab) {
         span_free(large_run(large), bytes >> UNIT_SHIFT, bytes >> UNIT_SHIFT);
     } else {
-        map_give_up(block, UNIT_SIZE);
         guard_release_large(large->guarded);
         remains.mapped = bytes + tail_size(large);
     }
@@ -317,12 +393,17 @@ static COLD void *put_off_take(void)
     return large ? large->start : NULL;
 }
 
-static bool free_or_put_off(void *block)
+/* *bytes: of the block, if there was one. */
+static bool free_or_put_off(void *block, size_t *bytes)
 {
+    struct page *large = large_at(block);
+    if (large)
+        last_look(large);
     if (!lock_acquire())
         return put_off_add(block);
-    struct page *large = large_at(block);
     struct remains remains = {.mapped = 0};
+    large = large_at(block);
+    *bytes = large ? bytes_of(large) : 0;
     if (large)
         remains = large_unmake(large);
     lock_release();
@@ -335,16 +416,19 @@ static bool free_or_put_off(void *block)
 
 bool large_free(void *block)
 {
-    if (!free_or_put_off(block))
+    size_t bytes = 0;
+    if (!free_or_put_off(block, &bytes))
         return false;
     while (UNLIKELY(load_relaxed(&put_off) != NULL)) { /* relaxed: a hint */
+        size_t more = 0;
         void *late = put_off_take();
         if (!late)
             break;
-        free_or_put_off(late);
+        free_or_put_off(late, &more);
+        bytes += more;
     }
     retain_tick(os_milliseconds()); /* a program may use nothing but large blocks */
-    purge_if_due();
+    purge_if_due(bytes);
     return true;
 }
 
@@ -371,39 +455,17 @@ static void large_set_bytes(struct page *large, size_t bytes)
     store_relaxed(&large->bytes, bytes);
 }
 
-/* The same within guards, which move. Under the lock, since nobody may take what the run grows by meanwhile. */
-static COLD bool guarded_resize(struct page *large, size_t size, size_t *clean)
-{
-    size_t bytes = mapping_size(size), units = large_units(large);
-    size_t new_units = large->ahead + units_for(bytes + os_page_size());
-    /* A much smaller one is better made anew than kept with what it does not need. */
-    if (new_units < units || (new_units > units && !span_extend(large_run(large), units, new_units, clean)))
-        return false;
-    large->zeroed = large->zeroed && bytes <= bytes_of(large); /* what the guard has become may be resident */
-    if (new_units > units)
-        store_relaxed(&large->weight, (uint32_t)new_units);
-    char *end = large->start + bytes_of(large);
-    if (bytes > bytes_of(large) && !guard_open(end, bytes - bytes_of(large))) {
-        large_shut(large);
-        return false;
-    }
-    large_set_bytes(large, bytes);
-    large_shut(large);
-    return true;
-}
-
-/* *clean: the units that it grew by and that were clean. */
-static bool run_resize(struct page *large, size_t size, size_t *clean)
+/* `run` is the block's, and tells then what it grew by. Under the lock. */
+static bool run_resize(struct page *large, size_t size, struct run *run)
 {
     size_t units = bytes_of(large) >> UNIT_SHIFT, new_units = units_for(size);
-    struct run run = large_run(large);
-    if (new_units > units && !span_extend(run, units, new_units, clean))
+    if (new_units > units && !span_extend(run, units, new_units))
         return false;
-    if (new_units > units && *clean < new_units - units)
+    if (new_units > units && run->clean < new_units - units)
         large->zeroed = false;
     if (new_units < units) {
-        size_t end = run.unit + new_units;
-        struct run rear = {.slab = slab_at(run.slab->number + (uint32_t)(end / SUPERSLAB_UNITS)),
+        size_t end = run->unit + new_units;
+        struct run rear = {.slab = slab_at(run->slab->number + (uint32_t)(end / SUPERSLAB_UNITS)),
                            .unit = (uint32_t)(end % SUPERSLAB_UNITS)};
         span_free(rear, units - new_units, units - new_units);
     }
@@ -411,112 +473,191 @@ static bool run_resize(struct page *large, size_t size, size_t *clean)
     return true;
 }
 
-bool large_resize(void *block, size_t size)
+static bool run_resize_in_place(char *block, size_t size)
 {
     bool done = false, expected = false;
-    size_t before = 0, clean = 0;
-    if (!lock_acquire())
+    size_t before = 0;
+    struct run run = {.slab = NULL};
+    if (size > RUN_MAX_SIZE || !lock_acquire())
         return false;
     struct page *large = large_at(block);
     if (large && large->slab) {
         before = bytes_of(large);
-        done = size <= RUN_MAX_SIZE &&
-               (UNLIKELY(large->guarded) ? guarded_resize(large, size, &clean) : run_resize(large, size, &clean));
-        expected = done && clean > 0 && fill_is_expected(fill_kind_of_run(bytes_of(large)));
+        run = large_run(large);
+        done = run_resize(large, size, &run);
+        expected = done && run.clean > 0 && fill_is_expected(fill_kind_of_run(bytes_of(large)));
         large->zeroed = large->zeroed && !expected;
-    } else if (large) {
-        size_t tail = tail_size(large);
-        guard_open(large->start + bytes_of(large), tail); /* else it is two mappings, which cannot be resized at once */
-        done = os_resize(block, bytes_of(large) + tail, mapping_size(size) + tail) == 0;
-        if (done)
-            large_set_bytes(large, mapping_size(size));
-        guard_shut(large->start + bytes_of(large), tail);
     }
     lock_release();
+    if (done)
+        run_settle(run, units_for(size));
     if (expected)
-        prefault_rest((char *)block + before, mapping_size(size) - before);
-    purge_if_due();
+        prefault_rest(block + before, mapping_size(size) - before);
     return done;
 }
 
-/* Moves the pages of a mapping to a new place. Under the lock.
+/* Takes a block out of the page map while the system works on it; NULL when there is none. It is the caller's to resize, so
+ * nobody else may have anything to do with it. */
+static struct page *block_take(char *block, size_t *bytes)
+{
+    if (!lock_acquire())
+        return NULL;
+    struct page *large = large_at(block);
+    if (large) {
+        newest_forget(large);
+        map_set_large(block, NULL);
+        *bytes = bytes_of(large);
+    }
+    lock_release();
+    return large;
+}
+
+/* Ends block_take: the block lies at `start` now. */
+static void block_put(struct page *large, char *start, size_t bytes)
+{
+    while (!lock_acquire()) /* cannot be: block_take could */
+        continue;
+    large->start = start;
+    large_set_bytes(large, bytes);
+    map_set_large(start, large);
+    lock_release();
+}
+
+static bool mapping_resize_in_place(char *block, size_t size)
+{
+    size_t before, after = mapping_size(size);
+    struct page *large = block_take(block, &before);
+    if (!large)
+        return false;
+    size_t tail = tail_size(large);
+    guard_open(block + before, tail); /* else it is two mappings, which cannot be resized at once */
+    bool done = after < before || os_resize(block, before + tail, after + tail) == 0;
+    if (after < before)
+        unmap_or_purge(block + after + tail, before - after);
+    block_put(large, block, done ? after : before);
+    if (UNLIKELY(tail > 0))
+        large_shut(large);
+    return done;
+}
+
+/* Makes the run of a block with guards, which is the caller's alone, as long as so many bytes need; false when what follows
+ * is not free, or much would be left over: such a block is better made anew. */
+static bool guarded_extend(struct page *large, size_t bytes)
+{
+    size_t units = large_units(large), new_units = large->ahead + units_for(bytes + os_page_size());
+    struct run run = large_run(large);
+    if (new_units <= units)
+        return new_units == units;
+    if (!lock_acquire())
+        return false;
+    bool done = span_extend(&run, units, new_units);
+    if (done)
+        store_relaxed(&large->weight, (uint32_t)new_units);
+    lock_release();
+    if (done)
+        run_settle(run, new_units);
+    return done;
+}
+
+/* The same as run_resize_in_place within guards, which move. */
+static COLD bool guarded_resize_in_place(char *block, size_t size)
+{
+    size_t before, after = mapping_size(size);
+    struct page *large = size <= RUN_MAX_SIZE - GUARD_ROOM ? block_take(block, &before) : NULL;
+    if (!large)
+        return false;
+    bool done = guarded_extend(large, after) && (after <= before || guard_open(block + before, after - before));
+    if (done && after > before)
+        large->zeroed = false; /* what the guard has become may be resident */
+    block_put(large, block, done ? after : before);
+    large_shut(large);
+    return done;
+}
+
+bool large_resize(void *block, size_t size)
+{
+    const struct page *large = large_at(block);
+    if (!large)
+        return false;
+    size_t before = bytes_of(large);
+    bool done;
+    if (!large->slab)
+        done = mapping_resize_in_place(block, size);
+    else if (UNLIKELY(large->guarded))
+        done = guarded_resize_in_place(block, size);
+    else
+        done = run_resize_in_place(block, size);
+    purge_if_due(done && size < before ? before - size : 0);
+    return done;
+}
+
+/* Moves the pages of a mapping to a new place.
  *
  * Linux up to 6.16 unmaps the target before it looks whether the source can be moved, which it cannot where the
  * program has made two mappings of it (madvise, mprotect). What lies at the target after that may be another
  * thread's. So whether it is one is asked first, by a resize, for which there is no room or that is all that was
- * wanted; and if the move fails all the same, the target's addresses are lost. */
-static void *mapping_move(struct page *large, size_t bytes)
+ * wanted; and if the move fails all the same, the target's addresses are lost. Where it lies then. */
+static char *mapping_move(char *start, size_t before, size_t after)
 {
-    char *start = large->start;
     void *target;
-    size_t tail = tail_size(large);
-    int error = os_resize(start, bytes_of(large) + tail, bytes + tail);
+    int error = os_resize(start, before, after);
     if (error == 0)
-        large_set_bytes(large, bytes);
-    if (error != ENOMEM || !map_obtain(bytes + tail, UNIT_SIZE, UNIT_SIZE, NULL, &target))
-        return error == 0 ? start : NULL;
-    if (os_move(start, bytes_of(large) + tail, bytes + tail, target)) {
-        map_give_up(target, UNIT_SIZE);
+        return start;
+    if (error != ENOMEM || !mapping_obtain(after, UNIT_SIZE, &target))
         return NULL;
-    }
-    map_set_large(start, NULL);
-    map_give_up(start, UNIT_SIZE);
-    large->start = target;
-    large_set_bytes(large, bytes);
-    map_set_large(target, large);
-    return target;
+    return os_move(start, before, after, target) == 0 ? target : NULL;
 }
 
 COLD void *large_move(void *block, size_t size)
 {
-    void *moved = NULL;
-    if (!lock_acquire())
+    const struct page *seen = large_at(block);
+    size_t before, after = mapping_size(size);
+    if (!seen || seen->slab || size <= RUN_MAX_SIZE)
         return NULL;
-    struct page *large = large_at(block);
-    if (large && !large->slab && size > RUN_MAX_SIZE) {
-        guard_open(large->start + bytes_of(large), tail_size(large));
-        moved = mapping_move(large, mapping_size(size));
-        guard_shut(large->start + bytes_of(large), tail_size(large));
-    }
-    lock_release();
+    struct page *large = block_take(block, &before);
+    if (!large)
+        return NULL;
+    size_t tail = tail_size(large);
+    guard_open((char *)block + before, tail);
+    char *moved = mapping_move(block, before + tail, after + tail);
+    block_put(large, moved ? moved : block, moved ? after : before);
+    if (UNLIKELY(tail > 0))
+        large_shut(large);
     return moved;
 }
 
 /* What others had put off is lost to the child. */
 COLD void large_after_fork(void)
 {
-    newest = NULL;
+    store_relaxed(&newest, NULL);
     store_relaxed(&put_off, NULL); /* relaxed: the only thread */
     guard_after_fork();
 }
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
-static COLD bool is_inside_large(const char *address)
+/* The nearest large block that begins at or below an address; of runs, only as far as one may be long. */
+static COLD const struct page *large_below(const char *address)
 {
-    enum { FAR = 1 << 16 }; /* units to look back: 4 GiB */
     uintptr_t unit = (uintptr_t)address >> UNIT_SHIFT;
-    for (uintptr_t back = 0; back < FAR && back <= unit; back++) {
-        struct page *page = map_page((const char *)((unit - back) << UNIT_SHIFT));
-        if (page && page->class_id == 0)
-            return address < page->start + bytes_of(page);
+    for (uintptr_t back = 0; back <= units_for(RUN_MAX_SIZE) && back <= unit; back++) {
+        const struct page *page = map_page((const char *)((unit - back) << UNIT_SHIFT));
+        if (page)
+            return page->class_id == 0 ? page : NULL;
     }
-    return false;
+    return map_mapping_below(address);
 }
 
 static bool is_in_superslab(const char *address)
 {
-    for (uint32_t n = 0; n < span_slab_count(); n++) {
-        const char *base = slab_unit_start(slab_at(n), 0);
-        if (base && address >= base && address < base + SUPERSLAB_SIZE)
-            return true;
-    }
-    return false;
+    size_t number = (size_t)(address - slab_heap.start) >> SUPERSLAB_SHIFT;
+    return address >= slab_heap.start && number < span_slab_count() && slab_at((uint32_t)number)->is_mapped;
 }
 
-enum error_id large_explain(const void *address)
+COLD enum error_id large_explain(const void *address)
 {
-    if (is_inside_large(address))
+    const struct page *large = large_below(address);
+    if (large && (const char *)address < large->start + bytes_of(large))
         return ERROR_INTERIOR;
     return is_in_superslab(address) ? ERROR_NOT_LIVE : ERROR_FOREIGN;
 }

@@ -1,7 +1,7 @@
 /* large.h - blocks that are in no page: runs of units up to RUN_MAX_SIZE, above that mappings of their own.
  *
  * A large block's descriptor is a struct page of class 0. The page map leads to it from the block's first unit only,
- * at whose start the block begins. The address-space lock orders everything; a second free of the same block finds
+ * at whose start the block begins. The heap's lock orders everything; a second free of the same block finds
  * no descriptor. */
 #ifndef HAK_LARGE_H
 #define HAK_LARGE_H
@@ -21,7 +21,7 @@ bool large_free(void *block);
 size_t large_size(const void *block);
 bool large_is_guarded(const void *block);
 
-/* In the child of a fork, under the lock: forgets what a vanished thread may have been about to free. */
+/* In the child of a fork, under the lock, if a vanished thread had it: forgets what that may have been about to free. */
 void large_after_fork(void);
 
 /* Gives the large block `size` usable bytes where it lies; false when that cannot be done. */

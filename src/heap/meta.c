@@ -1,21 +1,18 @@
 #include "heap/meta.h"
 
+#include "heap/ground.h"
 #include "system/lock.h"
-#include "system/os.h"
 
 enum {
-    CHUNK_FIRST = 64 << 10,
-    CHUNK_MAX = 1 << 20,
     LINE = 64,
     FINE_MAX = 1024,
     FINE_LISTS = FINE_MAX / LINE,
     LISTS = FINE_LISTS + 32
 };
 
+/* [lock] */
 static struct {
-    char *next, *end;       /* the rest of the current chunk */
-    size_t chunk;           /* size of the next chunk */
-    size_t bytes;           /* all chunks */
+    size_t next, end;              /* offsets in the table: what was never given out. end: [growth lock to write, too] */
     void *free[META_KINDS][LISTS]; /* by rounded size; linked through the first word */
 } store;
 
@@ -33,20 +30,34 @@ static void **list_of(enum meta_kind kind, size_t rounded)
     return &store.free[kind][rounded <= FINE_MAX ? rounded / LINE - 1 : FINE_LISTS + lowest_bit(rounded)];
 }
 
+/* Room for `size` more bytes; false when memory is out. `end` is written under both locks. */
 static COLD bool meta_grow(size_t size)
 {
-    size_t chunk = max_size(store.chunk ? store.chunk : CHUNK_FIRST, align_up(size, CHUNK_FIRST));
-    void *start;
-    while (os_map(chunk, 1, NULL, &start)) {
-        if (chunk / 2 < size || chunk / 2 < CHUNK_FIRST)
-            return false;
-        chunk /= 2;
+    bool is_ours = lock_growth_is_held();
+    if (!is_ours && !lock_growth_acquire())
+        return false;
+    bool done = ground_start() && ground_extend(GROUND_META, store.end + size) && lock_acquire();
+    if (done) {
+        store.end = ground_extent(GROUND_META);
+        lock_release();
     }
-    store.next = start;
-    store.end = store.next + chunk;
-    store.bytes += chunk;
-    store.chunk = min_size(chunk * 2, CHUNK_MAX);
-    return true;
+    if (!is_ours)
+        lock_growth_release();
+    return done;
+}
+
+bool meta_acquire(enum meta_kind kind, size_t size)
+{
+    size_t rounded = meta_round(size);
+    bool is_out = false;
+    for (;;) {
+        if (!lock_acquire())
+            return false;
+        if (*list_of(kind, rounded) || store.end - store.next >= rounded || is_out)
+            return true;
+        lock_release();
+        is_out = !meta_grow(rounded);
+    }
 }
 
 void *meta_alloc(enum meta_kind kind, size_t size)
@@ -59,9 +70,9 @@ void *meta_alloc(enum meta_kind kind, size_t size)
         *list = *(void **)block;
         return block;
     }
-    if ((size_t)(store.end - store.next) < rounded && !meta_grow(rounded))
+    if (store.end - store.next < rounded)
         return NULL;
-    void *block = store.next;
+    void *block = ground_table(GROUND_META) + store.next;
     store.next += rounded;
     return block;
 }
@@ -74,11 +85,9 @@ void meta_free(enum meta_kind kind, void *block, size_t size)
     *list = block;
 }
 
-size_t meta_bytes(void) { return store.bytes; }
-
+/* What is between was a vanished thread's to give out. */
 void meta_after_fork(void)
 {
-    store.next = store.end = NULL;
     for (unsigned kind = 0; kind < META_KINDS; kind++)
         for (unsigned i = 0; i < LISTS; i++)
             store.free[kind][i] = NULL;

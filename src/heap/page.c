@@ -75,6 +75,7 @@ bool page_memory_is_purged(const struct page *page, size_t offset)
 void page_memory_note_purged(struct page *page, size_t begin, size_t end)
 {
     store_relaxed(&page->has_purged, true);
+    store_relaxed(&page->slab->purged_at, retain_now());
     for (; begin < end; begin += os_page_size())
         atomic_fetch_or_explicit(&page_purged(page)[begin >> UNIT_SHIFT], memory_bit(begin), memory_order_relaxed);
 }
@@ -133,6 +134,14 @@ static bool is_ready(const struct page *page)
            virgin_bytes(page) <= page->ready * os_page_size();
 }
 
+void page_note_loose(struct superslab *slab)
+{
+    if (LIKELY(load_relaxed(&slab->is_loose)))
+        return;
+    store_relaxed(&slab->is_loose, true); /* relaxed: a hint; of two threads both may add it */
+    slabset_add(SET_LOOSE, slab->number);
+}
+
 /* Blocks of the page that were freed since holes were last looked for, `change` more or, at most, fewer. Threads may
  * do that at the same time and lose sight of some: retain_purged makes that good. */
 static void note_loose(struct page *page, int change)
@@ -142,6 +151,7 @@ static void note_loose(struct page *page, int change)
     if (now == freed)
         return;
     store_relaxed(&page->freed, (uint16_t)now);
+    page_note_loose(page->slab);
     retain_loosen((ptrdiff_t)(now - freed) * (ptrdiff_t)load_relaxed(&page->weight));
 }
 
@@ -173,6 +183,59 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
     return page;
 }
 
+/* ---- Counts ------------------------------------------------------------------------------------------------------ */
+
+/* Of each class: its pages, and free blocks in their bitmaps, as pieces of sums that are added up by whoever asks; a thread
+ * has one piece, which it shares with a sixteenth of the others. Relaxed: nothing depends on them. */
+enum { COUNT_PIECES = 16 };
+static _Atomic(size_t) page_counts[CLASS_SLOTS]; /* [lock to write] */
+static SPARSE struct {
+    _Atomic(size_t) free_blocks[CLASS_SLOTS];
+} CACHE_ALIGNED free_counts[COUNT_PIECES];
+
+/* `blocks` more are free, or fewer: modulo 2^64. Threads are told apart by where their stacks lie. */
+static void count_free(unsigned class_id, size_t blocks)
+{
+    enum { STACK_SHIFT = 16, HASH_SHIFT = 28 };
+    uint32_t stack = (uint32_t)((uintptr_t)__builtin_frame_address(0) >> STACK_SHIFT);
+    unsigned piece = (uint32_t)(stack * UINT32_C(2654435769)) >> HASH_SHIFT; /* Knuth's multiplicative hash */
+    fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[class_id], blocks);
+}
+
+static void count_pages_of(unsigned class_id, size_t pages)
+{
+    counter_add(&page_counts[class_id], pages);
+    count_free(class_id, pages * class_info[class_id].blocks);
+}
+
+/* ---- Visitors ---------------------------------------------------------------------------------------------------- */
+
+static _Atomic(uint32_t) visits; /* relaxed: the child of a fork reads it, which sees how far each thread has come */
+static __thread uint32_t own_visits __attribute__((tls_model("initial-exec")));
+
+void page_visit_begin(void)
+{
+    own_visits++;
+    fetch_add_relaxed(&visits, 1);
+    signal_fence(); /* who sees any of what follows sees the visit, as a signal handler would: pairs with page_forget_visitors */
+}
+
+void page_visit_end(void)
+{
+    signal_fence(); /* as in page_visit_begin */
+    fetch_sub_relaxed(&visits, 1);
+    own_visits--;
+}
+
+bool page_is_visited(void) { return own_visits > 0; }
+
+COLD bool page_forget_visitors(void)
+{
+    bool any = load_relaxed(&visits) > own_visits;
+    store_relaxed(&visits, own_visits);
+    return any;
+}
+
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
 static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
@@ -183,6 +246,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     page->class_id = (uint8_t)class_id;
     store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
+    page->missed = run.missed > 0;
     page->checked = check_is_on() && group == 0;
     page->guarded = false;
     page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
@@ -206,35 +270,30 @@ static size_t descriptor_size(unsigned class_id)
            class_info[class_id].units * sizeof(uint16_t);
 }
 
+/* Where its units end, and its guard lies, if it has one. */
+static char *page_end(const struct page *page) { return page->start + class_info[page->class_id].units * UNIT_SIZE; }
+
 static struct page *page_create(unsigned class_id, unsigned group, bool dense, size_t ahead)
 {
-    if (!lock_acquire())
-        return NULL;
     const struct class_info *info = &class_info[class_id];
-    struct page *page = meta_alloc(META_PAGE, descriptor_size(class_id));
-    struct run run = {.slab = NULL};
-    if (page) {
-        bool guarded = !dense && guard_reserve_page();
-        run = dense ? span_alloc_dense(info->units) : span_alloc(info->units + guarded, 1);
-        if (run.slab) {
-            page_init(page, class_id, group, ahead, run);
-            page->guarded = guarded;
-            retain_vacate((ptrdiff_t)info->blocks * info->size);
-            map_set(page->start, info->units, page_entry_class(page), page);
-        } else {
-            guard_release_page(guarded);
-            meta_free(META_PAGE, page, descriptor_size(class_id));
-        }
-    }
-    lock_release();
-    if (!run.slab)
+    bool guarded = !dense && guard_reserve_page();
+    struct run run;
+    struct page *page = span_obtain(&run, info->units + guarded, 1, dense, descriptor_size(class_id));
+    if (!page) {
+        guard_release_page(guarded);
         return NULL;
-    if (UNLIKELY(page->guarded)) {
-        guard_prepare(page->start);
-        guard_shut(page->start + info->units * UNIT_SIZE, UNIT_SIZE);
     }
-    if (run.opens_huge)
-        span_try_huge(run);
+    page_init(page, class_id, group, ahead, run);
+    page->guarded = guarded;
+    retain_vacate((ptrdiff_t)info->blocks * info->size);
+    count_pages_of(class_id, 1);
+    map_set(page->start, info->units, page_entry_class(page), page);
+    lock_release();
+    span_settle(run, info->units + guarded);
+    if (UNLIKELY(guarded)) {
+        guard_prepare(page->start);
+        guard_shut(page_end(page), UNIT_SIZE);
+    }
     if (page->checked && !page->zeroed)
         __builtin_memset(page->start, 0, info->units * UNIT_SIZE); /* a free block of a checked page is all zero */
     return page;
@@ -247,37 +306,46 @@ enum destroyed {
                however late */
 };
 
-/* Opens the unit behind a page that goes. How many units that are; 0 if the system refuses, then the unit is lost. */
-static COLD size_t page_unguard_now(const struct page *page)
-{
-    guard_release_page(true);
-    return guard_open(page->start + class_info[page->class_id].units * UNIT_SIZE, UNIT_SIZE);
-}
+/* Opens the unit behind a page that may go, or shuts it again if the page stays. The system may refuse the former: then the
+ * unit is lost when the page goes. Not under the lock. */
+static COLD bool page_unguard(const struct page *page) { return guard_open(page_end(page), UNIT_SIZE); }
+static COLD void page_guard_again(const struct page *page) { guard_shut(page_end(page), UNIT_SIZE); }
 
-static size_t page_unguard(const struct page *page) { return UNLIKELY(page->guarded) ? page_unguard_now(page) : 0; }
+/* Under the lock, if every block is free still: the page is no more, and `behind` units behind it are the heap's, too. */
+static bool page_try_destroy(struct page *page, size_t behind)
+{
+    unsigned class_id = page->class_id;
+    const struct class_info *info = &class_info[class_id];
+    if (!bitmap_is_full(page->free, info))
+        return false;
+    size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
+    note_loose(page, -UINT16_MAX);
+    retain_vacate(-(ptrdiff_t)info->blocks * info->size);
+    count_pages_of(class_id, (size_t)-1);
+    map_set(page->start, info->units, 0, NULL);
+    /* What a fresh page never handed out is as clean as it was. */
+    span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units + behind,
+              page->zeroed ? units_for(used) : info->units + behind);
+    meta_free(META_PAGE, page, descriptor_size(class_id));
+    return true;
+}
 
 /* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */
 static enum destroyed page_destroy(struct page *page)
 {
-    unsigned class_id = page->class_id;
-    const struct class_info *info = &class_info[class_id];
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
-    if ((page->checked && !check_is_hardened()) || !lock_acquire())
+    if (page->checked && !check_is_hardened())
         return KEPT;
-    bool full = bitmap_is_full(page->free, info);
-    if (full) {
-        size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
-        note_loose(page, -UINT16_MAX);
-        retain_vacate(-(ptrdiff_t)info->blocks * info->size);
-        map_set(page->start, info->units, CLASS_RESERVED, NULL);
-        size_t behind = page_unguard(page);
-        /* What a fresh page never handed out is as clean as it was. */
-        span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units + behind,
-                  page->zeroed ? units_for(used) : info->units + behind);
-        meta_free(META_PAGE, page, descriptor_size(class_id));
+    bool guarded = page->guarded, is_open = UNLIKELY(guarded) && page_unguard(page), destroyed = false;
+    bool tried = lock_acquire();
+    if (tried) {
+        destroyed = page_try_destroy(page, is_open);
+        lock_release();
     }
-    lock_release();
-    return full ? DESTROYED : IN_USE;
+    if (UNLIKELY(guarded) && !destroyed)
+        page_guard_again(page);
+    guard_release_page(is_open && destroyed);
+    return destroyed ? DESTROYED : tried ? IN_USE : KEPT;
 }
 
 /* If all blocks of the page listed at this unit are free, it goes back to the spans. */
@@ -465,11 +533,21 @@ static COLD void taking_unpurge(struct page *page, const struct taking *taking)
             block_unpurge(&stretch, word * 64 + lowest_bit(bits));
     stretch_end(&stretch, 0);
     if (stretch.before > 0)
-        retain_regret(stretch.before);
+        retain_regret(stretch.before, load_relaxed(&page->slab->purged_at));
+}
+
+/* In a page that was made of purged memory: the pages of memory that are touched for the first time, from block `virgin` on,
+ * are missed. What was never handed out was never touched. */
+static COLD void fresh_regret(const struct page *page, uint32_t virgin)
+{
+    size_t size = class_size(page->class_id), memory_page = os_page_size();
+    size_t before = align_up(virgin * size, memory_page), now = align_up(load_relaxed(&page->virgin) * size, memory_page);
+    if (now > before)
+        retain_regret(now - before, load_relaxed(&page->slab->purged_at));
 }
 
 /* The addresses of what was taken, and what the page has to know of it. */
-static unsigned taking_end(struct page *page, const struct taking *taking, void **out)
+INLINE unsigned taking_end(struct page *page, const struct taking *taking, void **out)
 {
     size_t size = class_size(page->class_id);
     void **next = out + taking->count;
@@ -480,10 +558,14 @@ static unsigned taking_end(struct page *page, const struct taking *taking, void 
     }
     if (UNLIKELY(load_relaxed(&page->has_purged)))
         taking_unpurge(page, taking);
+    uint32_t virgin = load_relaxed(&page->virgin);
     note_loose(page, (int)virgin_advance(page, taking) - (int)taking->count);
+    if (UNLIKELY(page->missed))
+        fresh_regret(page, virgin);
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)(taking->count * size));
+    count_free(page->class_id, -(size_t)taking->count);
     return taking->count;
 }
 
@@ -557,9 +639,12 @@ void *page_take_zeroed(struct page *page)
     if (!(fetch_and_acquire(&page->free[index / 64], ~bit) & bit)) /* pairs with the fetch_or in page_put */
         return NULL;
     store_relaxed(&page->virgin, (uint16_t)(index + 1));
+    if (UNLIKELY(page->missed))
+        fresh_regret(page, index);
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)class_size(page->class_id));
+    count_free(page->class_id, (size_t)-1);
     return block_at(page, index);
 }
 
@@ -574,6 +659,7 @@ static COLD void page_seal(struct page *page, void *unused)
         store_relaxed(&page->free[word], 0);
     store_relaxed(&page->virgin, info->blocks);
     retain_vacate(-(ptrdiff_t)(count * info->size));
+    count_free(page->class_id, -count);
 }
 
 COLD void page_seal_unchecked(void) { page_each(page_seal, NULL); }
@@ -622,6 +708,7 @@ static void page_put_freed(const struct returning *item, const char *call)
     unsigned count = count_bits(item->mask);
     note_loose(item->page, (int)count);
     retain_vacate((ptrdiff_t)(count * class_size(item->page->class_id)));
+    count_free(item->page->class_id, count);
     page_put(item->page, item->word, item->mask, call);
 }
 
@@ -709,9 +796,11 @@ void page_return(void *const *blocks, unsigned count, const char *call)
 
 struct page *page_at(struct superslab *slab, uint32_t unit)
 {
+    if (!slab->is_mapped)
+        return NULL;
     char *start = slab_unit_start(slab, unit);
     struct page *page = map_page(start);
-    return start && class_is_paged(map_class(start)) && page && page->start == start ? page : NULL;
+    return class_is_paged(map_class(start)) && page && page->start == start ? page : NULL;
 }
 
 static void slab_each_page(struct superslab *slab, void (*visit)(struct page *, void *), void *argument)
@@ -757,32 +846,33 @@ void page_settle(struct page *page)
     store_relaxed(&page->weight, (uint32_t)(size + stays / used));
 }
 
-static void add_page(struct page_totals *totals, const struct page *page)
+void page_count(struct page_totals *totals)
 {
+    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
+        totals[c] = (struct page_totals){.pages = load_relaxed(&page_counts[c])};
+        for (unsigned i = 0; i < COUNT_PIECES; i++)
+            totals[c].free_blocks += load_relaxed(&free_counts[i].free_blocks[c]);
+        /* The pieces are not of one moment, and in the child of a fork a block or two may be missing. */
+        size_t most = totals[c].pages * class_info[c].blocks;
+        if (totals[c].free_blocks > most)
+            totals[c].free_blocks = (ptrdiff_t)totals[c].free_blocks < 0 ? 0 : most;
+    }
+}
+
+static void add_grouped_page(struct page *page, void *all)
+{
+    struct page_totals *totals = (struct page_totals *)all + load_relaxed(&page->group);
     totals->pages++;
     totals->free_blocks += class_info[page->class_id].blocks - page_used_blocks(page);
     totals->touched += bytes_touched(page);
 }
 
-static void count_page(struct page *page, void *totals)
+void page_count_groups(struct page_totals *totals)
 {
-    add_page((struct page_totals *)totals + page->class_id, page);
-}
-
-static void count_grouped_page(struct page *page, void *totals)
-{
-    add_page((struct page_totals *)totals + load_relaxed(&page->group), page);
-}
-
-static void count_pages(struct page_totals *totals, unsigned size, void (*count)(struct page *, void *))
-{
-    for (unsigned i = 0; i < size; i++)
+    for (unsigned i = 0; i < GROUP_COUNT; i++)
         totals[i] = (struct page_totals){0};
-    page_each(count, totals);
+    page_each(add_grouped_page, totals);
 }
-
-void page_count(struct page_totals *totals) { count_pages(totals, CLASS_SLOTS, count_page); }
-void page_count_groups(struct page_totals *totals) { count_pages(totals, GROUP_COUNT, count_grouped_page); }
 
 size_t page_bytes_kept(const void *block, unsigned class_id)
 {
@@ -824,42 +914,105 @@ static bool units_entered(const struct page *page)
     return true;
 }
 
-static void page_adopt(struct page *page, void *argument)
+/* Nobody holds the page any more. What is known of its memory is given up: nothing depends on how far the holder had
+ * come with it. */
+static COLD void page_adopt(struct page *page)
 {
-    uint32_t self = *(uint32_t *)argument;
-    /* A vanished thread was entering the page in the map, or removing it: nobody has a block of it. */
-    if (!units_entered(page)) {
-        map_set(page->start, class_info[page->class_id].units, CLASS_RESERVED, NULL);
-        return;
-    }
-    bool held = load_relaxed(&page->state) == PAGE_OWNED && load_relaxed(&page->holder) == self;
-    if (held)
-        return;
-    /* What a vanished thread took and wrote to may be marked as free and never touched: the copies are not of one
-     * moment. */
     page->zeroed = false;
-    page->ahead = 0; /* nor is what is said to be purged */
+    page->ahead = 0;
     store_relaxed(&page->virgin, class_info[page->class_id].blocks);
-    if (bitmap_is_empty(page->free, &class_info[page->class_id]))
+    if (page_is_drained(page))
         store_seq(&page->state, PAGE_FULL);
     else
-        page_list(page);
+        page_enlist(page);
 }
 
-COLD void page_after_fork(uint32_t self)
+/* Whether who is gone held the page, or holds it briefly as the child's own thread does not. */
+static bool is_abandoned(const struct page *page, const struct page_cut *cut)
+{
+    uint32_t holder = load_relaxed(&page->holder);
+    for (unsigned i = 0; i < cut->count; i++)
+        if (cut->vanished[i] == holder)
+            return true;
+    return holder == PAGE_HELD_BRIEFLY && !cut->midway;
+}
+
+/* A page is in one of three states, or was on its way from one to the other. Of pages that are as they should be nothing
+ * is written. */
+static void page_mend(struct page *page, const struct page_cut *cut)
+{
+    struct superslab *slab = page->slab;
+    uint8_t state = load_seq(&page->state);
+    if (state == PAGE_OWNED) {
+        if (is_abandoned(page, cut))
+            page_adopt(page);
+    } else if (cut->midway) {
+        return; /* it may be this thread that is on the way */
+    } else if (state == PAGE_LISTED) {
+        unsigned set = listing_set(page->class_id, load_relaxed(&page->group));
+        if (!(load_seq(&slab->listed) >> page_unit(page) & 1) || slabset_next(set, slab->number) != slab->number)
+            page_enlist(page);
+    } else if (!page_is_drained(page) && cas_seq(&page->state, &state, PAGE_LISTED)) { /* pairs with page_put */
+        page_enlist(page);
+    }
+}
+
+/* Drops what a vanished thread had begun to enter in the map, or to remove from it: nobody has a block of that. */
+static COLD void entries_mend(struct superslab *slab)
+{
+    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        char *start = slab_unit_start(slab, unit);
+        unsigned entry = map_class(start);
+        if (!(slab->used >> unit & 1) && !class_is_paged(entry))
+            continue; /* a unit has an entry only while it is used */
+        struct page *page = map_page(start);
+        if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
+            map_set(start, 1, 0, NULL);
+    }
+    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
+        struct page *page = page_at(slab, unit);
+        if (page && !units_entered(page))
+            map_set(page->start, class_info[page->class_id].units, 0, NULL);
+    }
+}
+
+static void count_page(struct page *page, void *unused)
+{
+    (void)unused;
+    counter_add(&page_counts[page->class_id], 1);
+    count_free(page->class_id, class_info[page->class_id].blocks - page_used_blocks(page));
+}
+
+/* Whoever vanished may have changed a bitmap or the map, and not yet counted that. */
+static COLD void counts_derive(void)
+{
+    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
+        store_relaxed(&page_counts[c], 0);
+        for (unsigned i = 0; i < COUNT_PIECES; i++)
+            store_relaxed(&free_counts[i].free_blocks[c], 0);
+    }
+    for (uint32_t n = 0; n < span_slab_count(); n++)
+        if (slab_at(n)->is_mapped)
+            slab_each_page(slab_at(n), count_page, NULL);
+}
+
+COLD void page_after_fork(const struct page_cut *cut)
 {
     for (uint32_t n = 0; n < span_slab_count(); n++) {
         struct superslab *slab = slab_at(n);
-        for (uint32_t unit = 0; slab_unit_start(slab, 0) && unit < SUPERSLAB_UNITS; unit++) {
-            char *start = slab_unit_start(slab, unit);
-            unsigned entry = map_class(start);
-            struct page *page = map_page(start);
-            if ((class_is_paged(entry) || page) && !entry_is_sound(slab, unit, page, entry))
-                map_set(start, 1, CLASS_RESERVED, NULL);
+        if (!slab->is_mapped)
+            continue;
+        if (cut->torn)
+            entries_mend(slab);
+        for (uint32_t unit = 0, units; unit < SUPERSLAB_UNITS; unit += units) {
+            struct page *page = class_is_paged(map_class(slab_unit_start(slab, unit))) ? page_at(slab, unit) : NULL;
+            units = page ? class_info[page->class_id].units : 1;
+            if (page)
+                page_mend(page, cut);
         }
-        store_seq(&slab->listed, 0);
-        slab_each_page(slab, page_adopt, &self);
     }
+    if (cut->torn)
+        counts_derive();
 }
 
 bool page_is_valid(const struct page *page)

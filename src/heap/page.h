@@ -1,10 +1,10 @@
 /* page.h - pages: runs of units that hold blocks of one size class, and the bitmap that says which blocks are free.
  *
- * A descriptor lies out of line, so that a free block's memory is never touched, and what a program writes past the end
- * of a block hits other blocks first. (It can reach descriptors and tables: nothing guards them.) A set bit is a free
- * block: nobody has it, and whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes
- * a block free, no ownership is involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment
- * by whoever purges the memory of free blocks.
+ * A descriptor lies out of line, far away (ground.h), so that a free block's memory is never touched, and what a program
+ * writes past the end of a block hits other blocks, but no descriptor. A set bit is a free block: nobody has it, and
+ * whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes a block free, no ownership is
+ * involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment by whoever purges the memory of
+ * free blocks.
  *
  * States, and who may change them:
  *
@@ -53,6 +53,7 @@ struct page {
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
+    bool missed;               /* [holder] its memory had been purged: what is touched of it for the first time is regretted */
     bool guarded;              /* [const ..] a unit that nobody may touch lies behind it (guard.h). Of a large block: around it */
     _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle). Of a guarded large
                                   block: units of its run, with the guards */
@@ -122,12 +123,12 @@ bool page_has_live(const struct page *page, const void *block, enum error_id *er
 struct page_totals {
     size_t pages;       /* pages of the class */
     size_t free_blocks; /* in their bitmaps */
-    size_t touched;     /* bytes of blocks that were ever handed out, and not purged since */
+    size_t touched;     /* of groups: bytes of blocks that were ever handed out, and not purged since */
 };
-/* Counts the pages of every class into totals[CLASS_SLOTS]; running threads are not stopped. */
+/* What is counted of every class, into totals[CLASS_SLOTS]; running threads are not stopped. In no time. */
 void page_count(struct page_totals *totals);
 
-/* Counts the pages of every group into totals[GROUP_COUNT]. */
+/* Counts the pages of every group into totals[GROUP_COUNT]: looks at all pages that there are. */
 void page_count_groups(struct page_totals *totals);
 
 /* Calls `visit` for every page of blocks, under the lock for a superslab at a time. */
@@ -141,6 +142,9 @@ size_t page_bytes_kept(const void *block, unsigned class_id);
 
 /* The page of blocks that begins at the unit, or NULL. Under the lock, so that it is not unmade. */
 struct page *page_at(struct superslab *slab, uint32_t unit);
+
+/* Holes are to be looked for in the superslab's pages. Any thread. */
+void page_note_loose(struct superslab *slab);
 
 /* Bytes that are loose in the page (retain.h): by the blocks that were freed since page_settle. */
 size_t page_loose(const struct page *page);
@@ -160,9 +164,27 @@ void page_put_back(struct page *page, unsigned word, uint64_t mask);
 bool page_memory_is_purged(const struct page *page, size_t offset);
 void page_memory_note_purged(struct page *page, size_t begin, size_t end);
 
-/* In the child of a fork, under the lock: `self` is the only thread's cache. Pages that vanished threads held are
- * listed; entries of the page map that disagree with the used masks are dropped. */
-void page_after_fork(uint32_t self);
+/* ---- Fork (thread.c) --------------------------------------------------------------------------------------------- */
+
+/* Around operations on pages of which no busy cache tells: the child of a fork is to know of threads that were in the
+ * middle of one. */
+void page_visit_begin(void);
+void page_visit_end(void);
+/* Whether the calling thread is. */
+bool page_is_visited(void);
+/* In the child: whether others were. They are so no longer. */
+bool page_forget_visitors(void);
+
+/* What is known of the threads that do not exist in the child. */
+struct page_cut {
+    const uint32_t *vanished; /* holders that were in the middle of an operation; what other caches hold stays theirs */
+    unsigned count;           /* of these */
+    bool midway;              /* the calling thread may be in the middle of one itself, or others of the child may */
+    bool torn;                /* somebody was in the middle of changing what the lock guards */
+};
+/* In the child, under the lock: lists pages that those held, or were listing; if it is torn, entries of the page map that
+ * disagree with the used masks are dropped. Writes to what differs only. */
+void page_after_fork(const struct page_cut *cut);
 
 /* Every invariant of a page. Others may free into it meanwhile, but nobody may take from it. */
 bool page_is_valid(const struct page *page);

@@ -11,6 +11,7 @@ struct hole {
     struct page *page;
     uint32_t unit;        /* where the page begins: its superslab's number times SUPERSLAB_UNITS, plus the unit in it */
     uint32_t bytes;       /* of pages of memory that were not purged yet */
+    bool needs_advice;    /* before: the rest of the superslab is to be in small pages */
     uint16_t first, last; /* numbers of the blocks that the hole is made of */
 };
 _Static_assert(PAGE_MAX_BLOCKS <= UINT16_MAX, "a block's number fits a hole");
@@ -119,7 +120,7 @@ static COLD bool holes_fill(struct holes *holes, struct superslab *slab, uint32_
         holes->hole[holes->count++] = hole;
     }
     if (holes->count > before)
-        span_split(slab);
+        holes->hole[before].needs_advice = span_split(slab);
     else if (hole.page)
         page_settle(hole.page);
     lock_release();
@@ -143,6 +144,9 @@ static void holes_settle(const struct holes *holes)
 static COLD size_t holes_purge(struct holes *holes)
 {
     size_t bytes = 0;
+    for (const struct hole *hole = holes->hole; hole < holes->hole + holes->count; hole++)
+        if (hole->needs_advice)
+            span_advise(slab_at(hole->unit / SUPERSLAB_UNITS));
     uint32_t purged = os_purge_all(holes->memory, holes->count);
     for (unsigned i = 0; i < holes->count; i++) {
         const struct hole *hole = &holes->hole[i];
@@ -167,68 +171,145 @@ static bool look_is_worth(const struct page *page, unsigned freed)
     return freed >= page_used_blocks(page) / PART;
 }
 
-struct sweep {
-    size_t purged;    /* bytes */
-    size_t looked_at; /* bytes of loose blocks in pages that were looked at, */
-    size_t left;      /* and in those that were not worth it */
+/* How far the sweep over superslabs with loose blocks has come, from the highest down; and what was left at the last look
+ * at each, because it was not worth it. Whoever purges has these. */
+static struct sweep {
+    uint32_t below;
+    size_t left; /* bytes, in all superslabs: the sum of superslab.left */
+} sweep = {.below = SLAB_NONE};
+
+/* What one call does. */
+struct work {
+    size_t wanted;      /* bytes; SIZE_MAX: all there is, and wherever anything was freed */
+    uint64_t until;     /* nanoseconds */
+    size_t purged;      /* bytes */
+    size_t looked_at;   /* bytes of loose blocks in pages that were looked at */
+    struct holes holes; /* in hand */
 };
 
-/* The units of a superslab whose pages are to be looked at; `all`: wherever anything was freed. */
-static COLD uint32_t slab_choose(struct superslab *slab, bool all, struct sweep *sweep)
+static bool is_done(const struct work *work)
 {
-    uint32_t chosen = 0;
+    return work->purged + work->holes.bytes >= work->wanted || os_nanoseconds() >= work->until;
+}
+
+/* Whether the page at the unit is to be looked at; else what is loose in it is left. */
+static bool unit_choose(struct work *work, struct superslab *slab, uint32_t unit, size_t *left)
+{
+    struct page *page = page_at(slab, unit);
+    unsigned freed = page ? load_relaxed(&page->freed) : 0u;
+    size_t loose = page ? page_loose(page) : 0;
+    if (freed > 0 && (work->wanted == SIZE_MAX || look_is_worth(page, freed))) {
+        store_relaxed(&page->freed, 0);
+        work->looked_at += loose;
+        return true;
+    }
+    *left += loose;
+    return false;
+}
+
+/* The next unit from `from` on whose page is to be looked at; SUPERSLAB_UNITS if there is none. */
+static COLD uint32_t unit_next(struct work *work, struct superslab *slab, uint32_t from, size_t *left)
+{
+    uint32_t unit = from;
     if (!lock_acquire())
-        return 0;
-    for (uint32_t unit = 0; unit < SUPERSLAB_UNITS; unit++) {
-        struct page *page = page_at(slab, unit);
-        unsigned freed = page ? load_relaxed(&page->freed) : 0u;
-        size_t loose = page ? page_loose(page) : 0;
-        if (freed > 0 && (all || look_is_worth(page, freed))) {
-            store_relaxed(&page->freed, 0);
-            sweep->looked_at += loose;
-            chosen |= (uint32_t)1 << unit;
-        } else {
-            sweep->left += loose;
+        return SUPERSLAB_UNITS;
+    while (unit < SUPERSLAB_UNITS && !unit_choose(work, slab, unit, left))
+        unit++;
+    lock_release();
+    return unit;
+}
+
+/* Looks through a superslab's pages; false when it was not at the end before the work was done. */
+static COLD bool slab_sweep(struct work *work, struct superslab *slab)
+{
+    size_t left = 0;
+    store_relaxed(&slab->is_loose, false); /* before the looks: what is freed after these marks it anew */
+    slabset_remove(SET_LOOSE, slab->number);
+    for (uint32_t unit = 0; (unit = unit_next(work, slab, unit, &left)) < SUPERSLAB_UNITS; unit++) {
+        for (uint32_t from = 0; holes_fill(&work->holes, slab, unit, &from);)
+            work->purged += holes_purge(&work->holes);
+        if (is_done(work)) {
+            page_note_loose(slab);
+            return false;
         }
     }
-    lock_release();
-    return chosen;
+    sweep.left += left - slab->left;
+    slab->left = (uint32_t)left;
+    return true;
 }
 
-/* Purges holes until `bytes` have gone; highest addresses first, since blocks are taken lowest first. */
-static COLD size_t purge_holes(size_t bytes)
+/* Purges holes; highest addresses first, since blocks are taken lowest first. */
+static COLD size_t purge_holes(size_t wanted, uint64_t until)
 {
-    struct sweep sweep = {.purged = 0};
-    struct holes holes;
-    holes.count = 0;
-    holes.bytes = 0;
-    for (uint32_t n = span_slab_count(); n-- > 0 && sweep.purged + holes.bytes < bytes;)
-        for (uint32_t chosen = slab_choose(slab_at(n), bytes == SIZE_MAX, &sweep); chosen; chosen &= chosen - 1)
-            for (uint32_t from = 0; holes_fill(&holes, slab_at(n), lowest_bit(chosen), &from);)
-                sweep.purged += holes_purge(&holes);
-    sweep.purged += holes_purge(&holes);
-    retain_purged(sweep.looked_at, sweep.purged < bytes ? sweep.left : LEFT_UNKNOWN);
-    return sweep.purged;
+    struct work work = {.wanted = wanted, .until = until};
+    page_visit_begin();
+    bool from_top = sweep.below == SLAB_NONE, is_all = false;
+    while (!is_all && !is_done(&work)) {
+        uint32_t n = slabset_previous(SET_LOOSE, sweep.below);
+        if (n != SLAB_NONE) {
+            sweep.below = slab_sweep(&work, slab_at(n)) ? n : n + 1;
+        } else { /* once around */
+            is_all = from_top;
+            from_top = true;
+            sweep.below = SLAB_NONE;
+        }
+    }
+    work.purged += holes_purge(&work.holes);
+    page_visit_end();
+    retain_purged(work.looked_at, is_all ? sweep.left : LEFT_UNKNOWN);
+    return work.purged;
 }
 
-static _Atomic(bool) purging; /* elects one thread */
+static _Atomic(uint32_t) purging; /* elects one thread: 1 while it is at work */
 
-void purge_excess(void)
+void purge_excess(size_t freed)
 {
-    if (load_relaxed(&purging) || exchange_acquire(&purging, true)) /* pairs with the release below */
+    enum { SLICE = 4 << 20, NANOSECONDS = 500 * 1000 };
+    if (load_relaxed(&purging) || exchange_acquire(&purging, 1)) /* pairs with the release below */
         return;
-    size_t excess = retain_excess();
-    size_t runs = span_purge_some(excess);
-    if (runs < excess)
-        purge_holes(excess - runs);
+    bool is_bounded = freed < SLICE;
+    uint64_t until = is_bounded ? os_nanoseconds() + NANOSECONDS : UINT64_MAX;
+    size_t excess = retain_excess(), wanted = min_size(excess, max_size(SLICE, freed));
+    size_t purged = span_purge_some(wanted, until);
+    if (purged < wanted)
+        purged += purge_holes(wanted - purged, until);
     else
         retain_purged(0, LEFT_UNKNOWN);
-    store_release(&purging, false);
+    if (purged > 0 && purged < excess)
+        store_relaxed(&retain_due, true); /* the next slow path goes on */
+    store_release(&purging, 0);
+}
+
+/* Marks what has anything free in it, whether that was worth a look so far or not. */
+static COLD void all_loosen(void)
+{
+    for (uint32_t n = 0; n < span_slab_count(); n++)
+        if (slab_at(n)->left > 0)
+            page_note_loose(slab_at(n));
+}
+
+/* Waits until nobody else is at work; false if that takes long, as in a signal handler that interrupted whoever is. */
+static COLD bool purging_wait(void)
+{
+    enum { LOOKS = 100 };
+    for (unsigned looks = 0; looks < LOOKS; looks++) {
+        if (exchange_acquire(&purging, 1) == 0) /* pairs with the release in purge_all and purge_excess */
+            return true;
+        os_wait(&purging, 1, 1);
+    }
+    return false;
 }
 
 size_t purge_all(size_t keep_bytes)
 {
-    return purge_holes(SIZE_MAX) + span_purge(keep_bytes);
+    size_t purged = 0;
+    if (purging_wait()) {
+        all_loosen();
+        sweep.below = SLAB_NONE;
+        purged = purge_holes(SIZE_MAX, UINT64_MAX);
+        store_release(&purging, 0);
+    }
+    return purged + span_purge(keep_bytes);
 }
 
-void purge_after_fork(void) { store_relaxed(&purging, false); }
+void purge_after_fork(void) { store_relaxed(&purging, 0); }

@@ -5,14 +5,15 @@
 
 #include "heap/retain.h"
 
-/* Purges what is beyond the budget. One thread at a time does; others return at once. */
-void purge_excess(void) COLD;
+/* Purges what is beyond the budget, a part at a time: 4 MiB or half a millisecond of work, or as much as the caller has just
+ * freed if that is more. One thread at a time does; others return at once. */
+void purge_excess(size_t freed) COLD;
 
-/* To be called at the end of every slow path that may have freed memory. */
-INLINE void purge_if_due(void)
+/* To be called at the end of every slow path that may have freed memory, so many bytes in one piece. */
+INLINE void purge_if_due(size_t freed)
 {
     if (UNLIKELY(load_relaxed(&retain_due))) /* relaxed: a hint */
-        purge_excess();
+        purge_excess(freed);
 }
 
 /* Purges everything but `keep_bytes` of free runs. Returns the bytes that may have gone (memory that was not resident

@@ -1,5 +1,6 @@
 #include "heap/retain.h"
 
+#include "heap/prefault.h"
 #include "system/os.h"
 
 enum {
@@ -15,9 +16,11 @@ enum {
     LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
     LARGE_PART = 2,             /* up to that part of what is in use */
     REGRET_PART = 8,            /* regret of that part of what is in use makes windows longer */
-    REGRET_MILLISECONDS = 10000, /* later than that after a purge, it was right */
-    BEARABLE = 4 << 10,         /* bytes a millisecond that may be purged and needed again without consequence: 1 % of one */
-    BEARABLE_MILLISECONDS = 10000 /* processor's time at 10 us for a page of memory. What was not used adds up for so long */
+    LATE_MILLISECONDS = 250,    /* what lay purged for longer is missed only if touching it anew takes more than */
+    LATE_PERMILLE = 500,        /* that part of one processor's time; what was needed sooner, where little is in hand, */
+    BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of both, time that was not used adds up for */
+    BEARABLE_MILLISECONDS = 10000, /* so long */
+    TOUCH_NANOSECONDS = 10000   /* the first touch of a page of memory, where it is not known */
 };
 
 _Atomic(bool) retain_due;
@@ -33,9 +36,9 @@ static struct {
     _Atomic(size_t) low_water;        /* least dirty bytes in this window */
     _Atomic(uint64_t) window_begin, window; /* milliseconds */
     _Atomic(size_t) regretted;        /* bytes, in this window */
-    _Atomic(uint64_t) purged_at;      /* milliseconds; 0: never */
     _Atomic(bool) bounded;            /* the last purge took more than it would have if more were in use */
-    _Atomic(uint64_t) paid_until;     /* microseconds: to here, regret has used up what is bearable; 0: there was none */
+    _Atomic(uint64_t) paid_until, paid_late_until; /* microseconds: to here, regret has used up what is bearable; 0: there
+                                                      was none */
 } retain = {.window = WINDOW_SHORTEST};
 
 /* What this thread has not shared yet. */
@@ -105,25 +108,30 @@ void retain_share(void)
     judge();
 }
 
-/* Whether the program can bear it that so many bytes were purged and needed again, for it happens so seldom. */
-static bool is_bearable(uint64_t milliseconds, size_t bytes)
+/* Whether the program can bear it that so many bytes were purged and needed again, for it happens so seldom that it takes
+ * no more than such a part of one processor's time. `idle`: milliseconds for which they had been purged. */
+static bool is_bearable(_Atomic(uint64_t) *account, unsigned permille, uint64_t milliseconds, uint32_t idle, size_t bytes)
 {
-    uint64_t now = milliseconds * 1000, paid_until = load_relaxed(&retain.paid_until);
+    uint64_t known = prefault_touch_time(), touch = known ? known : TOUCH_NANOSECONDS;
+    uint64_t microseconds = bytes * touch / os_page_size() / permille; /* nanoseconds * 1000 / 1000 */
+    uint64_t now = milliseconds * 1000, paid_until = load_relaxed(account);
     uint64_t first = now - min_size(now, BEARABLE_MILLISECONDS * 1000);
-    uint64_t begin = paid_until == 0 ? now : max_size(paid_until, first);
-    uint64_t end = begin + bytes * 1000 / BEARABLE;
-    store_relaxed(&retain.paid_until, end <= now ? end : begin);
+    uint64_t begin = paid_until == 0 ? now - (uint64_t)idle * 1000 : max_size(paid_until, first), end = begin + microseconds;
+    store_relaxed(account, end <= now ? end : begin);
     return end <= now;
 }
 
-void retain_regret(size_t bytes)
+uint32_t retain_now(void) { return (uint32_t)os_milliseconds(); }
+
+void retain_regret(size_t bytes, uint32_t purged_at)
 {
-    uint64_t purged_at = load_relaxed(&retain.purged_at), now = os_milliseconds();
-    if (purged_at == 0 || now - purged_at > REGRET_MILLISECONDS)
+    uint64_t now = os_milliseconds();
+    uint32_t idle = (uint32_t)now - purged_at;
+    if (idle > LATE_MILLISECONDS && is_bearable(&retain.paid_late_until, LATE_PERMILLE, now, idle, bytes))
         return;
     fetch_add_relaxed(&retain.regretted, bytes);
     bool bounded = load_relaxed(&retain.bounded);
-    if (bounded && is_bearable(now, bytes))
+    if (bounded && is_bearable(&retain.paid_until, BEARABLE_PERMILLE, now, idle, bytes))
         return;
     fetch_add_relaxed(&retain.keep, bytes);
     fetch_add_relaxed(&retain.unbound, bounded ? bytes : 0);
@@ -188,5 +196,4 @@ void retain_purged(size_t looked_at, size_t left)
     else /* what threads lost sight of, because they count blocks of a page without a lock, is made good */
         store_relaxed(&retain.loose, (ptrdiff_t)left);
     store_relaxed(&retain.settled, dirty_bytes());
-    store_relaxed(&retain.purged_at, max_size(os_milliseconds(), 1));
 }

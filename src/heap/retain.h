@@ -11,7 +11,11 @@
  *   it counts only up to what the program has in hand, so that little stays when most is freed; more only as far as what
  *   goes then is needed again so often that it costs time.
  *
- * Windows get longer while there is much regret, so that a program with slow cycles keeps its memory over a cycle.
+ * Memory that lay purged for a quarter of a second and longer was rightly so: others could have it meanwhile, and what
+ * touching it anew costs is little in such a time. Only where it is half of one processor's time, by the page fault's
+ * measured cost, is it regretted.
+ *
+ * Windows get longer while there is much regret, so that what is kept for costly cycles stays over a slow one.
  *
  * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
  * from their return to the page until they are taken again, or until the page is looked at and what can be purged in
@@ -40,8 +44,10 @@ void retain_vacate(ptrdiff_t bytes);
 /* At a thread's end: shares what it has counted. */
 void retain_share(void);
 
-/* Memory that had been purged, so many bytes in one piece, is needed again. */
-void retain_regret(size_t bytes);
+/* Memory that had been purged, so many bytes in one piece, is needed again. `purged_at`: retain_now of when it was
+ * purged. */
+void retain_regret(size_t bytes, uint32_t purged_at);
+uint32_t retain_now(void); /* milliseconds, modulo 2^32 */
 
 /* At the start: the budget that a run before this one ended with. Nobody else runs yet. */
 void retain_begin(size_t bytes);

@@ -1,73 +1,227 @@
 #include "heap/slabset.h"
 
-SPARSE struct slab_group *_Atomic slab_groups[GROUPS_MAX];
-static _Atomic(uint32_t) group_count; /* groups are entered in order; bounds the search */
+#include "heap/ground.h"
+#include "system/lock.h"
 
-#define SUMMARY_WORDS (GROUPS_MAX / 64)
-/* By word first: a small heap uses one row, not one page for each set. */
-static SPARSE _Atomic(uint64_t) summary[SUMMARY_WORDS][SET_COUNT];
+#define WORD_BITS 64u
 
-void slab_group_add(uint32_t index, struct slab_group *group)
+struct slab_heap slab_heap;
+
+/* Levels of words: the groups' members; a row of words for each 64 groups; for each 64 rows; for each 64 of these. */
+enum { MEMBERS, ROWS, HIGH, TOP, LEVELS };
+#define HIGH_WORDS 160u /* 160 * 512 GiB: more than there is room for in 47 bits */
+#define TOP_WORDS ((HIGH_WORDS + WORD_BITS - 1) / WORD_BITS)
+
+typedef _Atomic(uint64_t) summary_row[SET_COLUMNS];
+static summary_row *row_table; /* in a table of its own; by word first: a small heap uses one row, not one page for each set */
+static SPARSE summary_row high_table[HIGH_WORDS];
+static SPARSE summary_row top_table[TOP_WORDS];
+static _Atomic(uint32_t) group_count; /* groups that exist, and so have members */
+
+bool slab_cover(uint32_t slabs)
 {
-    for (uint32_t i = 0; i < GROUP_SLABS; i++)
-        group->slabs[i].number = index * GROUP_SLABS + i;
-    store_release(&slab_groups[index], group); /* pairs with slab_at */
-    store_release(&group_count, index + 1);    /* pairs with slabset_next */
+    HAK_ASSERT(lock_growth_is_held());
+    uint32_t groups = (slabs + GROUP_SLABS - 1) / GROUP_SLABS, row_count = (groups + WORD_BITS - 1) / WORD_BITS;
+    if (!ground_extend(GROUND_GROUPS, groups * sizeof *slab_heap.groups) ||
+        !ground_extend(GROUND_ROWS, row_count * sizeof *row_table) || row_count > HIGH_WORDS * WORD_BITS)
+        return false;
+    if (!row_table) {
+        slab_heap.start = ground_heap();
+        slab_heap.groups = (struct slab_group *)ground_table(GROUND_GROUPS);
+        row_table = (summary_row *)ground_table(GROUND_ROWS);
+    }
+    if (groups > load_relaxed(&group_count))
+        store_release(&group_count, groups); /* pairs with word_exists */
+    return true;
 }
 
-static struct slab_group *group_at(uint32_t index) { return load_acquire(&slab_groups[index]); /* as slab_at */ }
+/* ---- Words ------------------------------------------------------------------------------------------------------- */
 
-/* The word and the summary are two steps, in opposite order: adding sets the word and then the summary, removing
- * clears the summary and then looks at the word once more. Sequentially consistent, so one of the two sees the
- * other. */
-
-static void summary_set(unsigned set, uint32_t group)
+static _Atomic(uint64_t) *word_at(unsigned level, unsigned set, uint32_t index)
 {
-    _Atomic(uint64_t) *word = &summary[group / 64][set];
-    uint64_t bit = (uint64_t)1 << group % 64;
-    if (!(load_seq(word) & bit)) /* pairs with the fetch_and in slabset_remove */
-        fetch_or_seq(word, bit);
+    switch (level) {
+    case MEMBERS: return &slab_heap.groups[index].members[set];
+    case ROWS: return &row_table[index][set];
+    case HIGH: return &high_table[index][set];
+    default: return &top_table[index][set];
+    }
 }
+
+static uint32_t word_count(unsigned level)
+{
+    uint32_t words = load_acquire(&group_count); /* pairs with slab_cover */
+    for (unsigned i = 0; i < level; i++)
+        words = (words + WORD_BITS - 1) / WORD_BITS;
+    return words;
+}
+
+/* A word and the bit for it in the level above are two steps, in opposite order: adding sets the word and then the bit
+ * above, removing clears the bit above and then looks at the word once more. Sequentially consistent, so one of the two
+ * sees the other; between any two levels alike. */
+
+static void bit_set(unsigned level, unsigned set, uint32_t index)
+{
+    for (; level < LEVELS; level++, index /= WORD_BITS) {
+        _Atomic(uint64_t) *word = word_at(level, set, index / WORD_BITS);
+        uint64_t bit = (uint64_t)1 << index % WORD_BITS;
+        if (!(load_seq(word) & bit)) /* pairs with the fetch_and in bit_clear */
+            fetch_or_seq(word, bit);
+    }
+}
+
+static void bit_clear(unsigned level, unsigned set, uint32_t index)
+{
+    for (; level < LEVELS; level++, index /= WORD_BITS) {
+        _Atomic(uint64_t) *word = word_at(level, set, index / WORD_BITS);
+        uint64_t bit = (uint64_t)1 << index % WORD_BITS;
+        bool is_last = !(fetch_and_seq(word, ~bit) & ~bit);
+        /* Of the level below: pairs with the fetch_or in bit_set. */
+        if (level > MEMBERS && load_seq(word_at(level - 1, set, index)) != 0) {
+            bit_set(level, set, index);
+            return;
+        }
+        if (!is_last)
+            return;
+    }
+}
+
+/* The lowest bit from `from` on in a level; SLAB_NONE: none. */
+static uint32_t bit_next(unsigned level, unsigned set, uint32_t from)
+{
+    uint32_t index = from / WORD_BITS;
+    uint64_t mask = ~low_mask64(from % WORD_BITS);
+    while (index < word_count(level)) {
+        uint64_t bits = load_seq(word_at(level, set, index)) & mask;
+        if (bits)
+            return index * WORD_BITS + lowest_bit(bits);
+        mask = ~(uint64_t)0;
+        index = level == TOP ? index + 1 : bit_next(level + 1, set, index + 1);
+    }
+    return SLAB_NONE;
+}
+
+/* The highest bit below `below`. */
+static uint32_t bit_previous(unsigned level, unsigned set, uint32_t below)
+{
+    while (below > 0) {
+        uint32_t index = (below - 1) / WORD_BITS;
+        uint64_t bits = load_seq(word_at(level, set, index)) & low_mask64((below - 1) % WORD_BITS + 1);
+        if (bits)
+            return index * WORD_BITS + highest_bit(bits);
+        if (level == TOP) {
+            below = index * WORD_BITS;
+            continue;
+        }
+        uint32_t before = bit_previous(level + 1, set, index);
+        below = before == SLAB_NONE ? 0 : (before + 1) * WORD_BITS;
+    }
+    return SLAB_NONE;
+}
+
+/* ---- Sets -------------------------------------------------------------------------------------------------------- */
 
 void slabset_add(unsigned set, uint32_t number)
 {
-    uint32_t group = number / GROUP_SLABS;
-    fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS); /* pairs with slabset_next */
-    summary_set(set, group);
+    fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS); /* pairs with bit_clear */
+    bit_set(ROWS, set, number / GROUP_SLABS);
 }
 
-void slabset_remove(unsigned set, uint32_t number)
-{
-    uint32_t group = number / GROUP_SLABS;
-    _Atomic(uint64_t) *members = &group_at(group)->members[set];
-    uint64_t bit = (uint64_t)1 << number % GROUP_SLABS;
-    if (fetch_and_seq(members, ~bit) & ~bit)
-        return;
-    fetch_and_seq(&summary[group / 64][set], ~((uint64_t)1 << group % 64));
-    if (load_seq(members) != 0) /* pairs with the fetch_or in slabset_add */
-        summary_set(set, group);
-}
+void slabset_remove(unsigned set, uint32_t number) { bit_clear(MEMBERS, set, number); }
 
 bool slabset_has(unsigned set, uint32_t number)
 {
-    return load_seq(&group_at(number / GROUP_SLABS)->members[set]) >> number % GROUP_SLABS & 1;
+    return load_seq(word_at(MEMBERS, set, number / GROUP_SLABS)) >> number % GROUP_SLABS & 1;
 }
 
-uint32_t slabset_next(unsigned set, uint32_t from)
+uint32_t slabset_next(unsigned set, uint32_t from) { return bit_next(MEMBERS, set, from); }
+
+uint32_t slabset_previous(unsigned set, uint32_t below)
 {
-    uint32_t first_group = from / GROUP_SLABS;
-    uint32_t rows = (load_acquire(&group_count) + 63) / 64; /* pairs with slab_group_add */
-    uint64_t group_mask = ~low_mask64(first_group % 64);
-    for (uint32_t row = first_group / 64; row < rows; row++) {
-        for (uint64_t groups = load_seq(&summary[row][set]) & group_mask; groups; groups &= groups - 1) {
-            uint32_t group = row * 64 + lowest_bit(groups);
-            uint64_t members = load_seq(&group_at(group)->members[set]);
-            if (group == first_group)
-                members &= ~low_mask64(from % GROUP_SLABS);
-            if (members)
-                return group * GROUP_SLABS + lowest_bit(members);
+    return bit_previous(MEMBERS, set, (uint32_t)min_size(below, (size_t)word_count(MEMBERS) * GROUP_SLABS));
+}
+
+/* ---- Stretches --------------------------------------------------------------------------------------------------- */
+
+typedef unsigned __int128 two_words;
+
+/* Bit for each superslab of a group, and of the next, that is entirely free. Relaxed: exact under the lock. */
+static two_words free_slabs(uint32_t group)
+{
+    enum { WHOLE = SET_LONGEST_RUN + SUPERSLAB_UNITS };
+    two_words bits = load_relaxed(word_at(MEMBERS, WHOLE, group));
+    if (group + 1 < load_relaxed(&group_count))
+        bits |= (two_words)load_relaxed(word_at(MEMBERS, WHOLE, group + 1)) << GROUP_SLABS;
+    return bits;
+}
+
+/* Where stretches of `count` begin. */
+static uint64_t stretch_starts(two_words free, uint32_t count)
+{
+    for (uint32_t have = 1; have < count;) {
+        uint32_t step = (uint32_t)min_size(have, count - have);
+        free &= free >> step;
+        have += step;
+    }
+    return (uint64_t)free;
+}
+
+static uint32_t longest_stretch(uint32_t group)
+{
+    two_words free = free_slabs(group);
+    uint32_t length = 0;
+    for (; (uint64_t)free && length < STRETCH_MAX; free &= free >> 1)
+        length++;
+    return length;
+}
+
+/* Nothing is below a stretch's bit, and nobody else is at it. */
+static void group_unfile(uint32_t group, uint32_t length)
+{
+    unsigned set = SET_STRETCH + length;
+    uint32_t index = group;
+    for (unsigned level = ROWS; level < LEVELS; level++, index /= WORD_BITS) {
+        _Atomic(uint64_t) *word = word_at(level, set, index / WORD_BITS);
+        store_relaxed(word, load_relaxed(word) & ~((uint64_t)1 << index % WORD_BITS));
+        if (load_relaxed(word) != 0)
+            return;
+    }
+}
+
+/* A group is in one of the sets: where it was is where it is found. */
+static void group_refile(uint32_t group)
+{
+    uint32_t now = longest_stretch(group);
+    for (uint32_t length = 1; length <= STRETCH_MAX; length++) {
+        bool is_in = load_relaxed(word_at(ROWS, SET_STRETCH + length, group / WORD_BITS)) >> group % WORD_BITS & 1;
+        if (is_in && length != now)
+            group_unfile(group, length);
+    }
+    if (now > 0)
+        bit_set(ROWS, SET_STRETCH + now, group);
+}
+
+void slab_stretch_note(uint32_t number)
+{
+    HAK_ASSERT(lock_is_held());
+    uint32_t group = number / GROUP_SLABS;
+    group_refile(group);
+    if (group > 0 && number % GROUP_SLABS < STRETCH_MAX)
+        group_refile(group - 1);
+}
+
+uint32_t slab_stretch_find(uint32_t count, uint32_t align)
+{
+    enum { LOOKS = 8 }; /* at groups with a stretch that is long enough; all of them begin at the wrong numbers, seldom */
+    HAK_ASSERT(lock_is_held() && count <= STRETCH_MAX && align <= STRETCH_MAX);
+    uint64_t aligned = ~(uint64_t)0 / low_mask64(align); /* every align-th bit */
+    for (uint32_t length = count; length <= STRETCH_MAX; length++) {
+        uint32_t group = bit_next(ROWS, SET_STRETCH + length, 0);
+        for (unsigned looks = 0; group != SLAB_NONE && looks < LOOKS; looks++) {
+            uint64_t starts = stretch_starts(free_slabs(group), count) & aligned;
+            if (starts)
+                return group * GROUP_SLABS + lowest_bit(starts);
+            group = align == 1 ? SLAB_NONE : bit_next(ROWS, SET_STRETCH + length, group + 1);
         }
-        group_mask = ~(uint64_t)0;
     }
     return SLAB_NONE;
 }

@@ -1,16 +1,22 @@
 #include "heap/span.h"
 
-#include "system/lock.h"
+#include "heap/ground.h"
 #include "heap/map.h"
 #include "heap/meta.h"
-#include "system/os.h"
 #include "heap/prefault.h"
 #include "heap/retain.h"
+#include "system/lock.h"
+#include "system/os.h"
+
+#include <errno.h>
 
 enum {
     GROW_FIRST = 2, /* superslabs of the first mapping; then an eighth of the heap, up to GROW_MAX */
     GROW_MAX = 32,
+    SKIPS = 24,     /* places that are tried, each twice as far away, when something of others lies in the heap's way */
+    REFUSED_MILLISECONDS = 50, /* after which the system is asked again for as much as it refused */
     DENSE_SLABS = 8, /* in use, before a huge page is small in comparison */
+    DIRTY_LOOKS = 16, /* at superslabs with dirty memory, for a run of it */
     HUGE_OF = 4096,  /* bytes of a page of memory of which that many make a huge page of the size of a superslab: */
     HUGE_PAGES = 512,
     SAID_MAX = 8192  /* superslabs with a backing of their own: each may cost the process a mapping, of 65,530 */
@@ -18,20 +24,23 @@ enum {
 
 static struct {
     _Atomic(uint32_t) slab_count; /* [lock to write] numbers given out */
-    size_t mapped_slabs;          /* [lock] */
-    size_t used_units;            /* [lock] */
-    size_t dirty_units;           /* [lock] */
+    _Atomic(size_t) mapped_slabs; /* [lock to write] */
+    _Atomic(size_t) used_units;   /* [lock to write] */
+    _Atomic(size_t) dirty_units;  /* [lock to write] */
     size_t said_slabs;            /* [lock] superslabs whose backing is not BACKING_UNSAID */
-    size_t huge_slabs;            /* [lock] and is BACKING_HUGE */
+    _Atomic(size_t) huge_slabs;   /* [lock to write] and is BACKING_HUGE */
     _Atomic(uint32_t) slow;       /* [atomic] huge pages that took the system long, */
     _Atomic(uint32_t) slow_row;   /* [atomic] of these in a row; 0 after one that did not */
     _Atomic(bool) one_was_fast;   /* [atomic] a huge page did not take long */
     size_t dense_spared;          /* [lock] units of dense memory for which no huge page is to be asked, for now */
     struct superslab *open;       /* [lock] the one that dense memory is taken from; NULL: none */
-    char *hint;                   /* [lock] where the next mapping would be a neighbour of the last */
+    _Atomic(bool) huge_refused;   /* [atomic] the system has no huge pages, or not for us */
+    _Atomic(size_t) refused;      /* [growth lock] superslabs that the system refused, at this time: */
+    uint64_t refused_at;          /* [growth lock] milliseconds */
+    uint32_t coming_first, coming; /* [lock] superslabs that are being entered */
 } heap;
 
-uint32_t span_slab_count(void) { return load_acquire(&heap.slab_count); /* pairs with slab_enter */ }
+uint32_t span_slab_count(void) { return load_acquire(&heap.slab_count); /* pairs with slabs_enter */ }
 
 /* ---- Masks of units ---------------------------------------------------------------------------------------------- */
 
@@ -67,31 +76,54 @@ static uint32_t aligned_units(size_t align)
 
 /* ---- Changing the truth and what is derived from it -------------------------------------------------------------- */
 
-static unsigned slab_set(const struct superslab *slab) { return SET_LONGEST_RUN + longest_run(~slab->used); }
+static bool slab_is_untouched(const struct superslab *slab) { return (slab->used | slab->dirty) == 0; }
 
-static void slab_refile(struct superslab *slab, unsigned old_set)
+/* The sets that a superslab belongs to; 0: none. */
+struct filing {
+    unsigned longest, dirty;
+};
+
+static struct filing slab_filing(const struct superslab *slab)
 {
-    unsigned set = slab_set(slab);
-    if (set == old_set)
+    unsigned longest = longest_run(~slab->used);
+    unsigned of_dirty = slab->used == 0 ? SET_DIRTY_WHOLE : SET_DIRTY;
+    unsigned of_clean = slab->used == 0 ? SET_UNTOUCHED : 0;
+    return (struct filing){.longest = longest ? SET_LONGEST_RUN + longest : 0,
+                           .dirty = slab->dirty ? of_dirty : of_clean};
+}
+
+static void slab_move(const struct superslab *slab, unsigned from, unsigned to)
+{
+    if (from == to)
         return;
-    if (old_set > SET_LONGEST_RUN)
-        slabset_remove(old_set, slab->number);
-    if (set > SET_LONGEST_RUN)
-        slabset_add(set, slab->number);
+    if (from)
+        slabset_remove(from, slab->number);
+    if (to)
+        slabset_add(to, slab->number);
+}
+
+static void slab_refile(const struct superslab *slab, struct filing before, struct filing now)
+{
+    enum { WHOLE = SET_LONGEST_RUN + SUPERSLAB_UNITS };
+    slab_move(slab, before.longest, now.longest);
+    slab_move(slab, before.dirty, now.dirty);
+    if ((before.longest == WHOLE) != (now.longest == WHOLE))
+        slab_stretch_note(slab->number);
 }
 
 /* Marks units as used. How many of them were clean. */
 static size_t slab_take(struct superslab *slab, uint32_t mask)
 {
-    HAK_ASSERT((slab->used & mask) == 0);
-    unsigned old_set = slab_set(slab);
+    HAK_ASSERT((slab->used & mask) == 0 && slab->is_mapped);
+    struct filing before = slab_filing(slab);
     uint32_t dirty = slab->dirty & mask;
     slab->used |= mask;
+    signal_fence(); /* the child of a fork sees how far a thread has come: span_after_fork relies on this order */
     slab->dirty &= ~mask;
     slab->purged &= ~mask;
-    heap.used_units += count_bits(mask);
-    heap.dirty_units -= count_bits(dirty);
-    slab_refile(slab, old_set);
+    counter_add(&heap.used_units, count_bits(mask));
+    counter_add(&heap.dirty_units, -(size_t)count_bits(dirty));
+    slab_refile(slab, before, slab_filing(slab));
     return count_bits(mask & ~dirty);
 }
 
@@ -99,13 +131,14 @@ static size_t slab_take(struct superslab *slab, uint32_t mask)
 static void slab_put(struct superslab *slab, uint32_t mask, uint32_t dirty, uint32_t purged)
 {
     HAK_ASSERT((slab->used & mask) == mask && (dirty & ~mask) == 0);
-    unsigned old_set = slab_set(slab);
+    struct filing before = slab_filing(slab);
     slab->dirty |= dirty;
     slab->purged |= purged;
+    signal_fence(); /* as in slab_take */
     slab->used &= ~mask;
-    heap.used_units -= count_bits(mask);
-    heap.dirty_units += count_bits(dirty);
-    slab_refile(slab, old_set);
+    counter_add(&heap.used_units, -(size_t)count_bits(mask));
+    counter_add(&heap.dirty_units, count_bits(dirty));
+    slab_refile(slab, before, slab_filing(slab));
 }
 
 /* The mask of a run's units in its `i`th superslab. */
@@ -122,8 +155,6 @@ static size_t run_slabs(struct run run, size_t units)
     return (run.unit + units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
 }
 
-static bool slab_is_untouched(const struct superslab *slab) { return (slab->used | slab->dirty) == 0; }
-
 /* Whether its free memory is about to be used. */
 static bool is_spared(const struct superslab *slab) { return slab == heap.open && slab->used != 0; }
 
@@ -131,52 +162,62 @@ static bool is_spared(const struct superslab *slab) { return slab == heap.open &
 static void heap_publish(void)
 {
     unsigned spared = heap.open && is_spared(heap.open) ? count_bits(heap.open->dirty) : 0;
-    retain_runs(heap.used_units << UNIT_SHIFT, (heap.dirty_units - spared) << UNIT_SHIFT);
+    retain_runs(load_relaxed(&heap.used_units) << UNIT_SHIFT, (load_relaxed(&heap.dirty_units) - spared) << UNIT_SHIFT);
 }
 
 /* ---- Huge pages -------------------------------------------------------------------------------------------------- */
 
-/* False when the system refuses. */
+/* Notes what is to stand behind a superslab, which span_advise asks for; false when that is not to be. */
 static COLD bool slab_back(struct superslab *slab, enum backing backing)
 {
-    bool is_new = slab->backing == BACKING_UNSAID;
-    if ((is_new && heap.said_slabs == SAID_MAX) ||
-        os_prefer_huge(slab_unit_start(slab, 0), SUPERSLAB_SIZE, backing == BACKING_HUGE))
+    enum backing before = load_relaxed(&slab->backing); /* relaxed here and below: who looks without the lock is told late */
+    bool is_new = before == BACKING_UNSAID;
+    if (load_relaxed(&heap.huge_refused) || (is_new && heap.said_slabs == SAID_MAX))
         return false;
     heap.said_slabs += is_new;
-    heap.huge_slabs += backing == BACKING_HUGE;
-    heap.huge_slabs -= slab->backing == BACKING_HUGE;
-    slab->backing = (uint8_t)backing;
+    counter_add(&heap.huge_slabs, (size_t)(backing == BACKING_HUGE) - (size_t)(before == BACKING_HUGE));
+    store_relaxed(&slab->backing, (uint8_t)backing);
     return true;
 }
 
 /* Its memory is gone. */
 static COLD void slab_unsay(struct superslab *slab)
 {
+    enum backing before = load_relaxed(&slab->backing);
     heap.open = heap.open == slab ? NULL : heap.open;
-    heap.said_slabs -= slab->backing != BACKING_UNSAID;
-    heap.huge_slabs -= slab->backing == BACKING_HUGE;
-    slab->backing = BACKING_UNSAID;
+    heap.said_slabs -= before != BACKING_UNSAID;
+    counter_add(&heap.huge_slabs, -(size_t)(before == BACKING_HUGE));
+    store_relaxed(&slab->backing, BACKING_UNSAID);
 }
 
-void span_split(struct superslab *slab)
+bool span_split(struct superslab *slab)
 {
-    if (slab->backing != BACKING_HUGE)
-        return;
+    if (load_relaxed(&slab->backing) != BACKING_HUGE)
+        return false;
     if (heap.open == slab)
         heap.open = NULL;
-    slab_back(slab, BACKING_SMALL);
+    return slab_back(slab, BACKING_SMALL);
+}
+
+COLD void span_advise(const struct superslab *slab)
+{
+    bool is_huge = load_relaxed(&slab->backing) == BACKING_HUGE;
+    int error = os_prefer_huge(slab_unit_start(slab, 0), SUPERSLAB_SIZE, is_huge);
+    if (error && is_huge && error != ENOMEM)
+        store_relaxed(&heap.huge_refused, true);
 }
 
 /* ---- Taking runs ------------------------------------------------------------------------------------------------- */
 
 /* Units that the program is to have. How many of them were clean. */
-static size_t slab_use(struct superslab *slab, uint32_t mask)
+static size_t slab_use(struct run *run, struct superslab *slab, uint32_t mask)
 {
-    if (UNLIKELY(slab->backing == BACKING_HUGE && slab_is_untouched(slab)))
-        span_split(slab);
-    if (slab->purged & mask)
-        retain_regret((size_t)count_bits(slab->purged & mask) << UNIT_SHIFT);
+    if (UNLIKELY(load_relaxed(&slab->backing) == BACKING_HUGE && slab_is_untouched(slab)))
+        run->needs_advice |= span_split(slab);
+    if (slab->purged & mask) {
+        run->missed += (size_t)count_bits(slab->purged & mask) << UNIT_SHIFT;
+        run->purged_at = load_relaxed(&slab->purged_at);
+    }
     return slab_take(slab, mask);
 }
 
@@ -184,7 +225,7 @@ static struct run run_take(struct run run, size_t units)
 {
     run.clean = 0;
     for (size_t i = 0; i < run_slabs(run, units); i++)
-        run.clean += slab_use(slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
+        run.clean += slab_use(&run, slab_at(run.slab->number + (uint32_t)i), run_mask(run, units, i));
     run.zeroed = run.clean == units;
     heap_publish();
     return run;
@@ -192,91 +233,98 @@ static struct run run_take(struct run run, size_t units)
 
 /* ---- Growing ----------------------------------------------------------------------------------------------------- */
 
-static COLD bool groups_prepare(uint32_t first, uint32_t count)
+/* Numbers that are mapped, for the heap to use. Under the heap's lock. */
+static COLD void slabs_enter(uint32_t first, uint32_t count)
 {
-    for (uint32_t group = first / GROUP_SLABS; group <= (first + count - 1) / GROUP_SLABS; group++) {
-        if (load_relaxed(&slab_groups[group]))
-            continue;
-        struct slab_group *memory = meta_alloc(META_OTHER, sizeof *memory);
-        if (!memory)
-            return false;
-        __builtin_memset(memory, 0, sizeof *memory);
-        slab_group_add(group, memory);
+    heap.coming_first = first;
+    heap.coming = count;
+    signal_fence(); /* the child of a fork finds it said before it is done */
+    /* What an aligned number has left out serves others; not what lies behind something of others. */
+    for (uint32_t n = load_relaxed(&heap.slab_count); n < first && first - n <= STRETCH_MAX; n++) {
+        slab_at(n)->number = n;
+        slabset_add(SET_GONE, n);
     }
-    return true;
-}
-
-/* `count` consecutive numbers of the set, of consecutive addresses and with an aligned first one (unless they have none
- * because they are gone). The first number, or SLAB_NONE. */
-static COLD uint32_t find_consecutive(unsigned set, size_t count, size_t align)
-{
-    uint32_t first = SLAB_NONE, last = SLAB_NONE;
-    for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-        bool follows =
-            first != SLAB_NONE && n == last + 1 &&
-            (set == SET_GONE || slab_unit_start(slab_at(n), 0) == slab_unit_start(slab_at(last), 0) + SUPERSLAB_SIZE);
-        if (!follows)
-            first = SLAB_NONE;
-        if (first == SLAB_NONE && (set == SET_GONE || ((uintptr_t)slab_unit_start(slab_at(n), 0) & (align - 1)) == 0))
-            first = n;
-        last = n;
-        if (first != SLAB_NONE && last - first + 1 == count)
-            return first;
+    for (uint32_t n = first; n < first + count; n++) {
+        struct superslab *slab = slab_at(n);
+        slab->number = n;
+        slab->used = slab->dirty = slab->purged = 0;
+        slab->is_mapped = true;
+        if (n < load_relaxed(&heap.slab_count) && slabset_has(SET_GONE, n))
+            slabset_remove(SET_GONE, n);
+        slab_refile(slab, (struct filing){0, 0}, slab_filing(slab));
     }
-    return SLAB_NONE;
+    if (first + count > load_relaxed(&heap.slab_count))
+        store_release(&heap.slab_count, first + count); /* pairs with span_slab_count */
+    counter_add(&heap.mapped_slabs, count);
+    signal_fence();
+    heap.coming = 0;
 }
 
-/* Numbers for `count` new superslabs: used ones again, or the next. SLAB_NONE when there are no more. */
-static uint32_t numbers_for(uint32_t count)
+/* `count` numbers whose address space was given back, if that many follow the lowest such; else the next ones. A multiple of
+ * `align`. */
+static uint32_t numbers_for(uint32_t count, uint32_t align)
 {
-    uint32_t first = slabset_next(SET_GONE, 0) == SLAB_NONE ? SLAB_NONE : find_consecutive(SET_GONE, count, 1);
-    if (first != SLAB_NONE)
-        return first;
-    first = load_relaxed(&heap.slab_count);
-    if (count > SLABS_MAX - first || !groups_prepare(first, count))
-        return SLAB_NONE;
-    return first;
+    uint32_t first = slabset_next(SET_GONE, 0), have = 0;
+    if (first != SLAB_NONE && first % align == 0)
+        while (have < count && first + have < load_relaxed(&heap.slab_count) && slabset_has(SET_GONE, first + have))
+            have++;
+    return have == count ? first : (uint32_t)align_up(load_relaxed(&heap.slab_count), align);
 }
 
-static void slab_enter(uint32_t number, char *base)
+/* Maps `count` superslabs, behind whatever lies in the way. An error of the system's. */
+static COLD int grow_by(uint32_t count, uint32_t align)
 {
-    struct superslab *slab = slab_at(number);
-    store_relaxed(&slab->base, base);
-    slab->used = slab->dirty = slab->purged = 0;
-    if (number >= load_relaxed(&heap.slab_count))
-        store_release(&heap.slab_count, number + 1); /* pairs with span_slab_count */
-    else
-        slabset_remove(SET_GONE, number);
-    slabset_add(SET_LONGEST_RUN + SUPERSLAB_UNITS, number);
+    uint32_t first = numbers_for(count, align);
+    int error = EEXIST;
+    for (unsigned skip = 0; skip < SKIPS && error == EEXIST; skip++) {
+        if (count > ground_slabs_most() || first > ground_slabs_most() - count || !slab_cover(first + count) ||
+            !map_cover(first + count))
+            return ENOMEM;
+        error = ground_map_slabs(first, count);
+        if (error == EEXIST)
+            first = (uint32_t)align_up(max_size(first, load_relaxed(&heap.slab_count)) + ((size_t)1 << skip), align);
+    }
+    if (error)
+        return error;
+    if (!lock_acquire())
+        return ENOMEM;
+    slabs_enter(first, count);
+    lock_release();
+    return 0;
 }
 
-/* Maps exactly `count` new superslabs. */
-static COLD bool grow_by(uint32_t count, size_t align)
+/* By at least `count` superslabs; more the larger the heap is, less when the system refuses. */
+static bool grow(uint32_t count, uint32_t align)
 {
-    void *start;
-    size_t size = (size_t)count << SUPERSLAB_SHIFT;
-    uint32_t first = numbers_for(count);
-    char *hint = heap.hint ? heap.hint - size : NULL;
-    if (first == SLAB_NONE || !map_obtain(size, align, size, hint, &start))
-        return false;
-    heap.hint = start;
-    for (uint32_t i = 0; i < count; i++)
-        slab_enter(first + i, (char *)start + ((size_t)i << SUPERSLAB_SHIFT));
-    heap.mapped_slabs += count;
-    return true;
-}
-
-/* Grows by at least `count` superslabs; more the larger the heap is, less when the system refuses. */
-static bool grow(size_t count, size_t align)
-{
-    if (count > SLABS_MAX)
-        return false;
-    size_t step = max_size(heap.mapped_slabs / 8, GROW_FIRST);
+    size_t step = max_size(load_relaxed(&heap.mapped_slabs) / 8, GROW_FIRST);
     step = max_size(min_size(step, GROW_MAX), count);
     for (; step > count; step = max_size(step / 2, count))
-        if (grow_by((uint32_t)step, align))
+        if (grow_by((uint32_t)step, align) == 0)
             return true;
-    return grow_by((uint32_t)count, align);
+    return grow_by(count, align) == 0;
+}
+
+/* So much was refused a moment ago, and nothing was given back since. */
+static bool is_refused(size_t slabs)
+{
+    size_t refused = load_relaxed(&heap.refused); /* relaxed: the lock orders it; or a hint */
+    return UNLIKELY(refused != 0) && slabs >= refused && os_milliseconds() - heap.refused_at < REFUSED_MILLISECONDS;
+}
+
+bool span_grow(size_t units, size_t align_units)
+{
+    size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS, align = (align_units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
+    if (slabs > STRETCH_MAX || align > STRETCH_MAX || !lock_growth_acquire())
+        return false;
+    bool done = !is_refused(slabs) && ground_start() && grow((uint32_t)slabs, (uint32_t)align);
+    if (done) {
+        store_relaxed(&heap.refused, 0);
+    } else if (!is_refused(slabs)) {
+        store_relaxed(&heap.refused, slabs);
+        heap.refused_at = os_milliseconds();
+    }
+    lock_growth_release();
+    return done;
 }
 
 /* ---- Allocating -------------------------------------------------------------------------------------------------- */
@@ -301,26 +349,17 @@ static struct run find_run(size_t units, size_t align_units)
 {
     if (units <= SUPERSLAB_UNITS && align_units <= SUPERSLAB_UNITS)
         return find_in_slab(units, align_units);
-    uint32_t first =
-        find_consecutive(SET_LONGEST_RUN + SUPERSLAB_UNITS, (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS,
-                         max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE));
+    uint32_t slabs = (uint32_t)((units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS);
+    uint32_t first = slab_stretch_find(slabs, (uint32_t)max_size(align_units / SUPERSLAB_UNITS, 1));
     return (struct run){.slab = first == SLAB_NONE ? NULL : slab_at(first)};
-}
-
-/* In a heap that grows when there is none. */
-static struct run obtain_run(size_t units, size_t align_units)
-{
-    struct run run = find_run(units, align_units);
-    size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
-    if (run.slab || !grow(slabs, max_size(align_units << UNIT_SHIFT, SUPERSLAB_SIZE)))
-        return run;
-    return find_run(units, align_units);
 }
 
 struct run span_alloc(size_t units, size_t align_units)
 {
     HAK_ASSERT(lock_is_held() && units > 0 && is_power_of_two(align_units));
-    struct run run = obtain_run(units, align_units);
+    struct run run = {.slab = NULL};
+    if (units <= STRETCH_MAX * SUPERSLAB_UNITS && align_units <= STRETCH_MAX * SUPERSLAB_UNITS)
+        run = find_run(units, align_units);
     return run.slab ? run_take(run, units) : run;
 }
 
@@ -333,19 +372,25 @@ static struct run find_dirty_run(struct superslab *slab, size_t units)
     return (struct run){.slab = starts ? slab : NULL, .unit = starts ? lowest_bit(starts) : 0};
 }
 
-/* Such a run in any superslab, the open one last. */
+/* Such a run in one of the first superslabs of a set; not in the open one. */
+static struct run find_dirty_in(unsigned set, size_t units)
+{
+    uint32_t n = slabset_next(set, 0);
+    for (unsigned looks = 0; n != SLAB_NONE && looks < DIRTY_LOOKS; looks++, n = slabset_next(set, n + 1)) {
+        struct run run = find_dirty_run(slab_at(n), units);
+        if (run.slab && run.slab != heap.open)
+            return run;
+    }
+    return (struct run){.slab = NULL};
+}
+
+/* The open one last. */
 static struct run find_resident(size_t units)
 {
-    size_t in_open = heap.open ? count_bits(heap.open->dirty) : 0;
-    for (size_t length = units; length <= SUPERSLAB_UNITS && heap.dirty_units - in_open >= units; length++) {
-        unsigned set = SET_LONGEST_RUN + (unsigned)length;
-        for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-            struct run run = find_dirty_run(slab_at(n), units);
-            if (run.slab && run.slab != heap.open)
-                return run;
-        }
-    }
-    return find_dirty_run(heap.open, units);
+    struct run run = find_dirty_in(SET_DIRTY, units);
+    if (!run.slab)
+        run = find_dirty_in(SET_DIRTY_WHOLE, units);
+    return run.slab ? run : find_dirty_run(heap.open, units);
 }
 
 void span_note_huge(uint64_t nanoseconds)
@@ -359,8 +404,17 @@ void span_note_huge(uint64_t nanoseconds)
         store_relaxed(&heap.one_was_fast, true);
 }
 
-void span_try_huge(struct run run)
+void span_settle(struct run run, size_t units)
 {
+    if (LIKELY(!run.needs_advice && !run.opens_huge))
+        return;
+    for (size_t i = 0; i < run_slabs(run, units); i++) {
+        const struct superslab *slab = slab_at(run.slab->number + (uint32_t)i);
+        if (load_relaxed(&slab->backing) != BACKING_UNSAID)
+            span_advise(slab);
+    }
+    if (!run.opens_huge || load_relaxed(&heap.huge_refused))
+        return;
     uint64_t begin = os_nanoseconds();
     *(volatile char *)run_start(run) = 0;
     span_note_huge(os_nanoseconds() - begin);
@@ -382,34 +436,35 @@ static bool huge_is_worth_it(size_t units)
 
 static struct superslab *find_untouched(void)
 {
-    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
-    uint32_t n = slabset_next(whole, 0);
-    while (n != SLAB_NONE && !slab_is_untouched(slab_at(n)))
-        n = slabset_next(whole, n + 1);
+    uint32_t n = slabset_next(SET_UNTOUCHED, 0);
     return n == SLAB_NONE ? NULL : slab_at(n);
+}
+
+/* Whether the heap had better grow by one, for a huge page that will probably not be slow. */
+static bool lacks_untouched(void)
+{
+    return os_page_size() == HUGE_OF && !load_relaxed(&heap.huge_refused) && load_relaxed(&heap.slow_row) == 0 &&
+           !find_untouched();
 }
 
 /* Puts an untouched superslab in a huge page, of which `units` are needed. False if that is not to be. */
 static COLD bool slab_dense(struct superslab *slab, size_t units)
 {
     if (os_page_size() != HUGE_OF || !huge_is_worth_it(units) ||
-        (slab->backing != BACKING_HUGE && !slab_back(slab, BACKING_HUGE)))
+        (load_relaxed(&slab->backing) != BACKING_HUGE && !slab_back(slab, BACKING_HUGE)))
         return false;
     /* As soon as any of it is touched. What had been purged is still marked so: it is regretted when it is used. */
+    struct filing before = slab_filing(slab);
     slab->dirty = low_mask32(SUPERSLAB_UNITS);
-    heap.dirty_units += SUPERSLAB_UNITS;
+    counter_add(&heap.dirty_units, SUPERSLAB_UNITS);
+    slab_refile(slab, before, slab_filing(slab));
     return true;
 }
 
-/* Makes such a superslab the open one. False when there is none to be had, the heap is small, or huge pages are
- * slow. */
+/* Makes such a superslab the open one. False when there is none, or huge pages are slow. */
 static COLD bool open_dense(size_t units)
 {
-    if (heap.used_units < DENSE_SLABS * SUPERSLAB_UNITS)
-        return false;
     struct superslab *slab = find_untouched();
-    if (!slab && grow(1, SUPERSLAB_SIZE))
-        slab = find_untouched();
     if (!slab || !slab_dense(slab, units))
         return false;
     heap.open = slab;
@@ -419,7 +474,7 @@ static COLD bool open_dense(size_t units)
 /* A run of whole superslabs, and maybe a part of one. Before it is known how long huge pages take, one is enough. */
 static struct run alloc_dense_slabs(size_t units)
 {
-    struct run run = obtain_run(units, 1);
+    struct run run = find_run(units, 1);
     if (!run.slab)
         return run;
     size_t most = load_relaxed(&heap.one_was_fast) ? units / SUPERSLAB_UNITS : 1, dense = 0;
@@ -432,21 +487,27 @@ static struct run alloc_dense_slabs(size_t units)
     return run;
 }
 
-/* Whether a run may begin another huge page: there is room for two such, or others have used what was left over so
- * far. */
-static bool leaves_little_over(size_t units)
+/* Whether a run may begin another huge page: the heap is not small, and there is room for two such, or others have used
+ * what was left over so far. */
+static bool may_open(size_t units)
 {
     enum { PART = 4 }; /* of what is in use */
-    return units <= SUPERSLAB_UNITS / 2 || heap.dirty_units <= heap.used_units / PART;
+    size_t used = load_relaxed(&heap.used_units), dirty = load_relaxed(&heap.dirty_units);
+    return used >= DENSE_SLABS * SUPERSLAB_UNITS && (units <= SUPERSLAB_UNITS / 2 || dirty <= used / PART);
 }
 
 struct run span_alloc_dense(size_t units)
 {
     HAK_ASSERT(lock_is_held() && units > 0);
+    if (units > STRETCH_MAX * SUPERSLAB_UNITS)
+        return (struct run){.slab = NULL};
     if (units >= SUPERSLAB_UNITS)
         return alloc_dense_slabs(units);
     struct run run = find_resident(units);
-    bool opens = !run.slab && leaves_little_over(units) && open_dense(units);
+    bool opens = !run.slab && may_open(units);
+    if (opens && lacks_untouched())
+        return run;
+    opens = opens && open_dense(units);
     if (opens)
         run = find_dirty_run(heap.open, units);
     if (!run.slab)
@@ -454,6 +515,28 @@ struct run span_alloc_dense(size_t units)
     run = run_take(run, units);
     run.zeroed = run.opens_huge = opens;
     return run;
+}
+
+/* ---- A run and its descriptor ------------------------------------------------------------------------------------ */
+
+void *span_obtain(struct run *run, size_t units, size_t align_units, bool dense, size_t descriptor_size)
+{
+    for (;;) {
+        if (!meta_acquire(META_PAGE, descriptor_size))
+            return NULL;
+        void *descriptor = meta_alloc(META_PAGE, descriptor_size);
+        if (descriptor) {
+            *run = dense ? span_alloc_dense(units) : span_alloc(units, align_units);
+            if (run->slab)
+                return descriptor;
+            meta_free(META_PAGE, descriptor, descriptor_size);
+        }
+        lock_release();
+        bool has_grown = descriptor && span_grow(units, align_units);
+        if (!has_grown && !(descriptor && dense))
+            return NULL;
+        dense = dense && has_grown; /* or there is some that is not */
+    }
 }
 
 /* ---- Freeing and extending --------------------------------------------------------------------------------------- */
@@ -469,24 +552,23 @@ void span_free(struct run run, size_t units, size_t touched)
     heap_publish();
 }
 
-bool span_extend(struct run run, size_t units, size_t new_units, size_t *clean)
+bool span_extend(struct run *extended, size_t units, size_t new_units)
 {
+    struct run run = *extended;
     HAK_ASSERT(lock_is_held() && new_units > units);
     size_t have = run_slabs(run, units), want = run_slabs(run, new_units);
     for (size_t i = have - 1; i < want; i++) {
         uint32_t number = run.slab->number + (uint32_t)i;
         uint32_t mask = run_mask(run, new_units, i) & ~(i < have ? run_mask(run, units, i) : 0);
-        if (mask == 0)
-            continue;
-        if (number >= load_relaxed(&heap.slab_count) || (slab_at(number)->used & mask) != 0 ||
-            slab_unit_start(slab_at(number), 0) != slab_unit_start(run.slab, 0) + (i << SUPERSLAB_SHIFT))
+        if (mask != 0 && (number >= load_relaxed(&heap.slab_count) || !slab_at(number)->is_mapped ||
+                          (slab_at(number)->used & mask) != 0))
             return false;
     }
-    *clean = 0;
+    extended->clean = 0;
     for (size_t i = have - 1; i < want; i++) {
         uint32_t mask = run_mask(run, new_units, i) & ~(i < have ? run_mask(run, units, i) : 0);
         if (mask != 0)
-            *clean += slab_use(slab_at(run.slab->number + (uint32_t)i), mask);
+            extended->clean += slab_use(extended, slab_at(run.slab->number + (uint32_t)i), mask);
     }
     heap_publish();
     return true;
@@ -503,12 +585,13 @@ enum purge_stage {
 /* The highest-numbered superslab below `below` that has dirty memory to purge. */
 static struct superslab *find_dirty(uint32_t below, enum purge_stage stage)
 {
-    for (uint32_t n = below; n-- > 0;) {
-        struct superslab *slab = slab_at(n);
-        if (slab->dirty != 0 && (stage > PURGE_WHOLE || slab->used == 0) && (stage == PURGE_OPEN || !is_spared(slab)))
-            return slab;
-    }
-    return NULL;
+    unsigned set = stage == PURGE_PARTS ? SET_DIRTY : SET_DIRTY_WHOLE;
+    if (stage == PURGE_OPEN)
+        return heap.open && heap.open->dirty != 0 ? heap.open : NULL;
+    uint32_t n = slabset_previous(set, below);
+    if (n != SLAB_NONE && is_spared(slab_at(n)))
+        n = slabset_previous(set, n);
+    return n == SLAB_NONE ? NULL : slab_at(n);
 }
 
 /* The next units to purge in one call, which costs less than several: from the lowest dirty one on as far as units are
@@ -528,6 +611,7 @@ static uint32_t next_part(const struct superslab *slab)
 struct part {
     uint32_t slab;                /* number */
     uint32_t mask, dirty, purged; /* which, and which of these are what when the call fails */
+    bool needs_advice;            /* before the call: the rest is to be in small pages */
 };
 
 struct parts {
@@ -540,14 +624,14 @@ struct parts {
 static size_t parts_take(struct parts *parts, struct superslab *slab)
 {
     size_t bytes = 0;
-    if (slab->used != 0)
-        span_split(slab);
-    else if (heap.open == slab)
+    bool splits = slab->used != 0 && span_split(slab);
+    if (heap.open == slab)
         heap.open = NULL;
     while (slab->dirty != 0 && parts->count < OS_RANGES_MAX) {
         uint32_t mask = next_part(slab), dirty = slab->dirty & mask;
         parts->part[parts->count] =
-            (struct part){.slab = slab->number, .mask = mask, .dirty = dirty, .purged = slab->purged & mask};
+            (struct part){.slab = slab->number, .mask = mask, .dirty = dirty, .purged = slab->purged & mask, .needs_advice = splits};
+        splits = false;
         parts->memory[parts->count++] = (struct os_range){.start = slab_unit_start(slab, lowest_bit(mask)),
                                                           .size = (size_t)count_bits(mask) << UNIT_SHIFT};
         slab_take(slab, mask);
@@ -556,13 +640,25 @@ static size_t parts_take(struct parts *parts, struct superslab *slab)
     return bytes;
 }
 
+/* Purges them: bit for each that was. */
+static uint32_t parts_purge(const struct parts *parts)
+{
+    for (const struct part *part = parts->part; part < parts->part + parts->count; part++)
+        if (part->needs_advice)
+            span_advise(slab_at(part->slab));
+    return os_purge_all(parts->memory, parts->count);
+}
+
 /* Gives them back; `purged`: bit for each that was purged. Bytes of these. */
 static size_t parts_put(const struct parts *parts, uint32_t purged)
 {
     size_t bytes = 0;
+    uint32_t now = retain_now();
     for (unsigned i = 0; i < parts->count; i++) {
         const struct part *part = &parts->part[i];
         bool gone = purged >> i & 1;
+        if (gone)
+            store_relaxed(&slab_at(part->slab)->purged_at, now);
         slab_put(slab_at(part->slab), part->mask, gone ? 0 : part->dirty, part->purged | (gone ? part->dirty : 0));
         bytes += gone ? (size_t)count_bits(part->dirty) << UNIT_SHIFT : 0;
     }
@@ -582,7 +678,7 @@ static bool parts_choose(struct parts *parts, struct purge_place *place, enum pu
 {
     size_t bytes = 0;
     parts->count = 0;
-    while (place->stage <= last && heap.dirty_units > keep_units && bytes < most_bytes && parts->count < OS_RANGES_MAX) {
+    while (place->stage <= last && load_relaxed(&heap.dirty_units) > keep_units && bytes < most_bytes && parts->count < OS_RANGES_MAX) {
         struct superslab *slab = find_dirty(place->below, place->stage);
         if (slab) {
             bytes += parts_take(parts, slab);
@@ -595,10 +691,10 @@ static bool parts_choose(struct parts *parts, struct purge_place *place, enum pu
     return parts->count > 0;
 }
 
-/* Purges while more than `keep_units` are dirty and less than `most_bytes` went. */
-static COLD size_t purge(size_t keep_units, size_t most_bytes)
+/* Purges while more than `keep_units` are dirty, less than `most_bytes` went, and `until` has not come. */
+static COLD size_t purge(size_t keep_units, size_t most_bytes, uint64_t until)
 {
-    enum { IN_HAND = 2 * SUPERSLAB_SIZE }; /* others have to go without these meanwhile */
+    enum { IN_HAND = SUPERSLAB_SIZE }; /* others have to go without these meanwhile */
     enum purge_stage last = most_bytes == SIZE_MAX ? PURGE_OPEN : PURGE_PARTS;
     struct purge_place place = {.stage = PURGE_WHOLE};
     struct parts parts;
@@ -608,104 +704,134 @@ static COLD size_t purge(size_t keep_units, size_t most_bytes)
     place.below = load_relaxed(&heap.slab_count);
     while (bytes < most_bytes && parts_choose(&parts, &place, last, keep_units, min_size(most_bytes - bytes, IN_HAND))) {
         lock_release();
-        uint32_t purged = os_purge_all(parts.memory, parts.count);
+        uint32_t purged = parts_purge(&parts);
+        bool is_late = os_nanoseconds() >= until;
         if (!lock_acquire())
             return bytes;
         bytes += parts_put(&parts, purged);
+        if (is_late)
+            break;
     }
     heap_publish();
     lock_release();
     return bytes;
 }
 
-size_t span_purge_some(size_t bytes) { return purge(0, bytes); }
-size_t span_purge(size_t keep_bytes) { return purge(keep_bytes >> UNIT_SHIFT, SIZE_MAX); }
+size_t span_purge_some(size_t bytes, uint64_t until) { return purge(0, bytes, until); }
+size_t span_purge(size_t keep_bytes) { return purge(keep_bytes >> UNIT_SHIFT, SIZE_MAX, UINT64_MAX); }
 
-/* Gone first and unmapped then: the child of a fork in between loses address space, and does not use what is not
- * there. */
-static COLD bool slab_unmap(struct superslab *slab)
+/* Takes an entirely free superslab out of the heap. Under the lock. */
+static COLD void slab_give_up(struct superslab *slab)
 {
-    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
-    char *base = slab_unit_start(slab, 0);
-    slabset_remove(whole, slab->number);
-    slabset_add(SET_GONE, slab->number);
-    store_relaxed(&slab->base, NULL);
-    map_give_up(base, SUPERSLAB_SIZE);
+    slab_refile(slab, slab_filing(slab), (struct filing){0, 0});
     slab_unsay(slab);
-    heap.dirty_units -= count_bits(slab->dirty);
+    counter_add(&heap.dirty_units, -(size_t)count_bits(slab->dirty));
+    counter_add(&heap.mapped_slabs, (size_t)-1);
     slab->dirty = slab->purged = 0;
-    heap.mapped_slabs--;
-    if (os_unmap(base, SUPERSLAB_SIZE) == 0)
-        return true;
-    os_purge(base, SUPERSLAB_SIZE); /* too many mappings: only its address space is lost */
-    return false;
+    slab->is_mapped = false;
 }
 
 COLD bool span_unmap_free(void)
 {
+    enum { WHOLE = SET_LONGEST_RUN + SUPERSLAB_UNITS };
     bool any = false;
+    uint32_t n = 0;
     if (!lock_acquire())
         return false;
-    unsigned whole = SET_LONGEST_RUN + SUPERSLAB_UNITS;
-    for (uint32_t n = slabset_next(whole, 0); n != SLAB_NONE; n = slabset_next(whole, n + 1))
-        any |= slab_unmap(slab_at(n));
-    heap.hint = NULL;
+    while ((n = slabset_next(WHOLE, n)) != SLAB_NONE) {
+        char *start = slab_unit_start(slab_at(n), 0);
+        slab_give_up(slab_at(n));
+        lock_release();
+        bool done = os_unmap(start, SUPERSLAB_SIZE) == 0;
+        if (!done)
+            os_purge(start, SUPERSLAB_SIZE); /* too many mappings: only its address space is lost */
+        any |= done;
+        if (!lock_acquire())
+            return any;
+        /* For others only now: the child of a fork in between loses address space, and does not use what is not there. */
+        if (done)
+            slabset_add(SET_GONE, n);
+    }
     heap_publish();
     lock_release();
+    store_relaxed(&heap.refused, 0); /* relaxed: a hint */
     return any;
 }
 
+/* Relaxed: sums of a moment, which may not be the same for all. */
 void span_stats(struct span_stats *out)
 {
-    out->mapped = heap.mapped_slabs << SUPERSLAB_SHIFT;
-    out->used = heap.used_units << UNIT_SHIFT;
-    out->dirty = heap.dirty_units << UNIT_SHIFT;
+    size_t mapped = load_relaxed(&heap.mapped_slabs) << SUPERSLAB_SHIFT;
+    out->used = load_relaxed(&heap.used_units) << UNIT_SHIFT;
+    out->dirty = load_relaxed(&heap.dirty_units) << UNIT_SHIFT;
+    out->mapped = max_size(mapped, out->used + out->dirty);
     out->clean = out->mapped - out->used - out->dirty;
-    out->huge = heap.huge_slabs << SUPERSLAB_SHIFT;
+    out->huge = load_relaxed(&heap.huge_slabs) << SUPERSLAB_SHIFT;
     out->huge_slow = load_relaxed(&heap.slow);
 }
 
 /* ---- Fork, invariants -------------------------------------------------------------------------------------------- */
 
+/* Writes only where something differs: a page of memory that is written to is copied. */
+static COLD void slab_file_right(struct superslab *slab)
+{
+    struct filing right = slab->is_mapped ? slab_filing(slab) : (struct filing){0, 0};
+    for (unsigned set = SET_UNTOUCHED; set < SET_GONE; set++) {
+        bool is_right = set == right.longest || set == right.dirty;
+        if (slabset_has(set, slab->number) && !is_right)
+            slabset_remove(set, slab->number);
+        else if (is_right)
+            slabset_add(set, slab->number);
+    }
+}
+
+/* A vanished thread had the lock. Units that it had in hand are used, or else dirty if they were: slab_take and slab_put
+ * see to that. */
 COLD void span_after_fork(void)
 {
-    heap.used_units = heap.dirty_units = heap.mapped_slabs = heap.said_slabs = heap.huge_slabs = 0;
+    size_t used = 0, dirty = 0, mapped = 0, huge = 0;
+    heap.said_slabs = 0;
     heap.open = NULL;
+    if (heap.coming > 0)
+        slabs_enter(heap.coming_first, heap.coming);
     for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++) {
         struct superslab *slab = slab_at(n);
-        for (unsigned set = SET_LONGEST_RUN + 1; set < SET_COUNT; set++)
-            if (slabset_has(set, n))
-                slabset_remove(set, n);
-        if (!load_relaxed(&slab->base)) {
-            slabset_add(SET_GONE, n);
-            slab->backing = BACKING_UNSAID;
-            slab->dirty = slab->purged = 0; /* slab_unmap may not have come to that */
+        enum backing backing = load_relaxed(&slab->backing);
+        if (!slab->is_mapped)
             continue;
+        if (slab->used & (slab->dirty | slab->purged)) { /* slab_take or slab_put was not at its end */
+            slab->dirty &= ~slab->used;
+            slab->purged &= ~slab->used;
         }
-        /* Whether a unit that a vanished thread had in hand was written to is not known: all free ones are dirty. */
-        slab->dirty = ~slab->used;
-        slab->purged = 0;
-        heap.mapped_slabs++;
-        heap.said_slabs += slab->backing != BACKING_UNSAID;
-        heap.huge_slabs += slab->backing == BACKING_HUGE;
-        heap.used_units += count_bits(slab->used);
-        heap.dirty_units += count_bits(slab->dirty);
-        if (slab_set(slab) > SET_LONGEST_RUN)
-            slabset_add(slab_set(slab), n);
+        mapped++;
+        heap.said_slabs += backing != BACKING_UNSAID;
+        huge += backing == BACKING_HUGE;
+        used += count_bits(slab->used);
+        dirty += count_bits(slab->dirty);
     }
-    heap.hint = NULL;
+    for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++)
+        if (slab_at(n)->is_mapped || slab_at(n)->number != 0) /* else it never was */
+            slab_file_right(slab_at(n));
+    for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n += GROUP_SLABS)
+        slab_stretch_note(n + GROUP_SLABS - 1);
+    store_relaxed(&heap.mapped_slabs, mapped);
+    store_relaxed(&heap.huge_slabs, huge);
+    store_relaxed(&heap.used_units, used);
+    store_relaxed(&heap.dirty_units, dirty);
+    store_relaxed(&heap.refused, 0);
     heap_publish();
 }
 
 bool span_slab_is_valid(const struct superslab *slab)
 {
-    bool is_gone = !load_relaxed(&slab->base);
-    unsigned right_set = is_gone ? SET_GONE : slab_set(slab);
+    if (!slab->is_mapped && slab->number == 0) /* it never was */
+        return (slab->used | slab->dirty | slab->purged) == 0;
+    struct filing right = slab->is_mapped ? slab_filing(slab) : (struct filing){0, 0};
     bool filed_right = true;
-    for (unsigned set = SET_LONGEST_RUN + 1; set <= SET_GONE; set++)
-        filed_right &= slabset_has(set, slab->number) == (set == right_set);
-    if (is_gone)
+    for (unsigned set = SET_UNTOUCHED; set < SET_GONE; set++)
+        filed_right &= slabset_has(set, slab->number) == (set == right.longest || set == right.dirty);
+    if (!slab->is_mapped)
         return filed_right && (slab->used | slab->dirty | slab->purged) == 0;
-    return filed_right && (slab->used & (slab->dirty | slab->purged)) == 0 && slab->backing <= BACKING_SMALL &&
-           ((uintptr_t)load_relaxed(&slab->base) & (SUPERSLAB_SIZE - 1)) == 0;
+    return filed_right && !slabset_has(SET_GONE, slab->number) && (slab->used & (slab->dirty | slab->purged)) == 0 &&
+           load_relaxed(&slab->backing) <= BACKING_SMALL;
 }

@@ -250,7 +250,7 @@ static bool decision_is_due(uint32_t count)
 
 static struct site_cache *own_make(struct cache *cache)
 {
-    if (!lock_acquire())
+    if (!meta_acquire(META_OTHER, sizeof(struct site_cache)))
         return NULL;
     struct site_cache *own = meta_alloc(META_OTHER, sizeof *own);
     lock_release();
@@ -335,10 +335,13 @@ static void *plain_malloc(unsigned c, size_t size, uintptr_t site)
     cache_leave(cache);
     if (!sample)
         return block;
-    if (check_is_hardened()) /* it has no mark yet, by which it could be freed */
+    if (check_is_hardened()) { /* it has no mark yet, by which it could be freed */
+        page_visit_begin();
         page_return(&block, 1, "free");
-    else
+        page_visit_end();
+    } else {
         hak_free(block);
+    }
     return sample;
 }
 
@@ -480,8 +483,10 @@ static COLD void free_slowly(void *block, unsigned group, const char *call)
         group_return(&own->groups, group, block, call);
         successor_await(cache, own, group_class(group), weight);
     } else {
+        page_visit_begin();
         page_return(&block, 1, call);
-        purge_if_due();
+        page_visit_end();
+        purge_if_due(0);
     }
     if (cache)
         cache_leave(cache);

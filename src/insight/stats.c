@@ -2,10 +2,10 @@
 
 #include "insight/explain.h"
 #include "hakmem.h"
+#include "heap/ground.h"
 #include "heap/guard.h"
 #include "heap/large.h"
 #include "system/lock.h"
-#include "heap/meta.h"
 #include "system/options.h"
 #include "heap/page.h"
 #include "heap/prefault.h"
@@ -58,11 +58,11 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     struct span_stats span = {0};
     struct large_stats large = {0};
     uint64_t guards = 0;
+    span_stats(&span);
+    s->metadata = ground_bytes();
+    guards = guard_page_bytes();
     if (lock_acquire()) {
-        guards = guard_page_bytes();
-        span_stats(&span);
         large_stats(&large);
-        s->metadata = meta_bytes();
         lock_release();
     }
     s->mapped = span.mapped + large.mapped_bytes;
@@ -80,10 +80,9 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
 
 static COLD void add_counters(struct stats *s)
 {
-    bool locked = lock_acquire(); /* for `attached` */
+    s->threads = thread_count();
     for (struct cache *cache = thread_caches(); cache; cache = cache->next) {
         const struct ring_counters *n = &cache->counters;
-        s->threads += cache->attached;
         s->malloc_ring += load_relaxed(&n->ring_mallocs);
         s->malloc_depot += load_relaxed(&n->refills_from_depot);
         s->malloc_page += load_relaxed(&n->refills_from_pages);
@@ -95,8 +94,6 @@ static COLD void add_counters(struct stats *s)
         s->flushed_to_depot += load_relaxed(&n->flushed_to_depot);
         s->flushed_to_pages += load_relaxed(&n->flushed_to_pages);
     }
-    if (locked)
-        lock_release();
     s->malloc_direct += load_relaxed(&cache_none.counters.direct_mallocs);
     s->free_direct += load_relaxed(&cache_none.counters.direct_frees);
 }

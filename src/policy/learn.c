@@ -610,9 +610,9 @@ static void publish(void)
         return;
     if (policy->fitted != 0 && !class_is_fitted() && !policy_fit(policy, policy->fitted))
         policy->fitted = 0;
+    lock_release();
     if (!policy_publish(policy))
         store_relaxed(&learn_counts, false); /* it has changed often enough */
-    lock_release();
 }
 
 /* Not at the program's start: memory that a short program never touches it need not have. */

@@ -131,13 +131,15 @@ bool policy_fit(struct policy *policy, size_t size)
 bool policy_publish(const struct policy *policy)
 {
     static uint32_t versions; /* [lock] */
-    HAK_ASSERT(lock_is_held());
+    if (!meta_acquire(META_OTHER, sizeof *policy))
+        return false;
     struct policy *copy = versions < POLICY_CHANGES_MAX ? meta_alloc(META_OTHER, sizeof *copy) : NULL;
     if (copy) {
         *copy = *policy;
         copy->version = ++versions;
         store_release(&policy_current, copy); /* pairs with policy_now */
     }
+    lock_release();
     return copy != NULL;
 }
 

@@ -60,7 +60,7 @@ extern const struct policy *_Atomic policy_current;
 /* Acquire: what it points to has been written; pairs with policy_publish. */
 INLINE const struct policy *policy_now(void) { return load_acquire(&policy_current); }
 
-/* Applies the options, at the start. Under the lock. */
+/* Applies the options, at the start. */
 void policy_start(void);
 
 /* What there is before anything is learned: policy_static, with the options applied. */
@@ -76,8 +76,7 @@ uint16_t policy_capacity_limit(unsigned class_id);
  * thread at a time. */
 bool policy_fit(struct policy *policy, size_t size);
 
-/* Makes a copy of it the current policy, with the next version. False when there have been too many, or memory is out.
- * Under the lock. */
+/* Makes a copy of it the current policy, with the next version. False when there have been too many, or memory is out. */
 bool policy_publish(const struct policy *policy);
 
 /* Whether every value is within its bounds. */

@@ -38,6 +38,7 @@ static COLD void text_caller(struct text *text, uintptr_t caller)
 
 void error_fatal(enum error_id id, const char *call, const void *address, size_t block_size)
 {
+    os_forbid_calls(false); /* whatever this thread was in the middle of, it is the last */
     static const struct {
         const char *what, *advice;
     } errors[] = {
@@ -91,6 +92,7 @@ void error_warn(enum warning_id id, const char *subject, size_t length, const ch
 void error_assert(const char *condition, const char *file, int line)
 {
     struct text text;
+    os_forbid_calls(false);
     text_begin(&text, report_fatal_fd());
     text_string(&text, "hakmem: assertion failed: ");
     text_string(&text, condition);

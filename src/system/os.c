@@ -27,13 +27,25 @@
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+
+#if HAK_DEBUG
+static __thread bool calls_are_forbidden __attribute__((tls_model("initial-exec")));
+void os_forbid_calls(bool forbidden) { calls_are_forbidden = forbidden; }
+#define CALLS_ARE_ALLOWED (!calls_are_forbidden)
+#else
+#define CALLS_ARE_ALLOWED true
 #endif
 
 /* A system call as the kernel defines it: the result, or minus an errno value. */
 static long system_call(long number, long a, long b, long c, long d, long e, long f)
 {
+    HAK_ASSERT(CALLS_ARE_ALLOWED);
 #if defined(__x86_64__)
     long result;
     register long r10 __asm__("r10") = d;
@@ -239,18 +251,57 @@ size_t os_memory_size(void)
     return size;
 }
 
-static int map_at(void *hint, size_t size, char **out)
+static int map_at(void *hint, size_t size, int rights, int flags, char **out)
 {
-    long result =
-        system_call(SYS_mmap, (long)hint, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long result = system_call(SYS_mmap, (long)hint, (long)size, rights, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
     *out = (char *)result;
     return error_of(result);
+}
+
+int os_map_at(void *address, size_t size, bool writable)
+{
+    char *start;
+    int error = map_at(address, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_FIXED_NOREPLACE, &start);
+    if (error || start == address)
+        return error;
+    os_unmap(start, size); /* before Linux 4.17, and in emulators, the address is a wish */
+    return EEXIST;
+}
+
+COLD void *os_find_room(size_t size)
+{
+    char *start;
+    if (map_at(NULL, size, PROT_NONE, MAP_NORESERVE, &start))
+        return NULL;
+    os_unmap(start, size);
+    return start;
+}
+
+/* The bits of `x` on their way into all others (the end of MurmurHash3, by A. Appleby, in the public domain). */
+static uint64_t stir(uint64_t x)
+{
+    x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD;
+    x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53;
+    return x ^ x >> 33;
+}
+
+COLD uint64_t os_random(void)
+{
+    static _Atomic(uint64_t) calls; /* relaxed: two at once get two numbers */
+    const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); /* 16 bytes, which libc makes its secrets of */
+    uint64_t from_kernel[2] = {0, 0};
+    if (given)
+        __builtin_memcpy(from_kernel, given, sizeof from_kernel);
+    uint64_t x = stir(from_kernel[0] ^ os_nanoseconds());
+    x = stir(x ^ from_kernel[1] ^ (uintptr_t)&x);
+    x = stir(x ^ (uintptr_t)__builtin_return_address(0) ^ fetch_add_relaxed(&calls, 1));
+    return x ? x : 1;
 }
 
 int os_map(size_t size, size_t align, void *hint, void **out)
 {
     char *start;
-    int error = map_at(hint, size, &start);
+    int error = map_at(hint, size, PROT_READ | PROT_WRITE, 0, &start);
     if (error)
         return error;
     *out = start;
@@ -262,7 +313,7 @@ int os_map(size_t size, size_t align, void *hint, void **out)
     size_t slack = align - os_page_size();
     if (size > PTRDIFF_MAX - slack)
         return ENOMEM;
-    error = map_at(NULL, size + slack, &start);
+    error = map_at(NULL, size + slack, PROT_READ | PROT_WRITE, 0, &start);
     if (error)
         return error;
     char *aligned = (char *)align_up((uintptr_t)start, align);
@@ -487,27 +538,6 @@ uint64_t os_cpu_milliseconds(void)
 }
 
 /* ---- Processes and threads --------------------------------------------------------------------------------------- */
-
-/* The bits of `x` on their way into all others (the end of MurmurHash3, by A. Appleby, in the public domain). */
-static uint64_t stir(uint64_t x)
-{
-    x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD;
-    x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53;
-    return x ^ x >> 33;
-}
-
-COLD uint64_t os_random(void)
-{
-    static _Atomic(uint64_t) calls; /* relaxed: two at once get two numbers */
-    const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); /* 16 bytes, which libc makes its secrets of */
-    uint64_t from_kernel[2] = {0, 0};
-    if (given)
-        __builtin_memcpy(from_kernel, given, sizeof from_kernel);
-    uint64_t x = stir(from_kernel[0] ^ os_nanoseconds());
-    x = stir(x ^ from_kernel[1] ^ (uintptr_t)&x);
-    x = stir(x ^ (uintptr_t)__builtin_return_address(0) ^ fetch_add_relaxed(&calls, 1));
-    return x ? x : 1;
-}
 
 uint32_t os_process_id(void) { return (uint32_t)system_call(SYS_getpid, 0, 0, 0, 0, 0, 0); }
 uint32_t os_user_id(void) { return (uint32_t)system_call(SYS_geteuid, 0, 0, 0, 0, 0, 0); }

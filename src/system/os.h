@@ -42,6 +42,20 @@ size_t os_memory_size(void);
  * system is asked to put it at `hint` first when that is not NULL. */
 int os_map(size_t size, size_t align, void *hint, void **out);
 
+/* Such memory exactly at `address`, where nothing may be: EEXIST if there is, or if the system will not have it there.
+ * `writable`: else it can only be read, and is no memory that the system counts. */
+int os_map_at(void *address, size_t size, bool writable);
+
+/* An address where the system has so much room at present; NULL when it has not. */
+void *os_find_room(size_t size);
+
+/* In debug builds a system call ends the program that this thread makes while they are forbidden. */
+#if HAK_DEBUG
+void os_forbid_calls(bool forbidden);
+#else
+INLINE void os_forbid_calls(bool forbidden) { (void)forbidden; }
+#endif
+
 /* Gives memory from os_map back, whole or in part. May fail with ENOMEM when the process has too many mappings. */
 int os_unmap(void *address, size_t size);
 

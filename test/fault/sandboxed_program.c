@@ -19,6 +19,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -179,12 +180,8 @@ static void *thread_work(void *argument)
     return NULL;
 }
 
-static void threads_and_children(size_t seed)
+static void child_make(size_t seed)
 {
-    pthread_t threads[3];
-    for (size_t i = 0; i < COUNT_OF(threads); i++) {
-        must(pthread_create(&threads[i], NULL, thread_work, (void *)(seed + i)) == 0, "pthread_create failed");
-    }
     pid_t child = fork();
     must(child >= 0, "fork: errno %d", errno);
     if (child == 0) {
@@ -194,6 +191,43 @@ static void threads_and_children(size_t seed)
     }
     int status = -1;
     must(waitpid(child, &status, 0) == child && status == 0, "the child ended with status %#x", (unsigned)status);
+}
+
+static void threads_and_children(size_t seed)
+{
+    pthread_t threads[3];
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        must(pthread_create(&threads[i], NULL, thread_work, (void *)(seed + i)) == 0, "pthread_create failed");
+    }
+    child_make(seed);
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static _Atomic(bool) g_children_made; /* relaxed: the threads only end by it */
+
+static void *threads_work(void *argument)
+{
+    while (!atomic_load_explicit(&g_children_made, memory_order_relaxed)) {
+        pthread_t thread;
+        must(pthread_create(&thread, NULL, thread_work, argument) == 0, "pthread_create failed");
+        pthread_join(thread, NULL);
+    }
+    return NULL;
+}
+
+/* While other threads come and go, so that one of them is likely to hold the allocator's lock when a child is made. */
+static void many_children(void)
+{
+    pthread_t threads[2];
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+        must(pthread_create(&threads[i], NULL, threads_work, (void *)(i + 1)) == 0, "pthread_create failed");
+    }
+    for (size_t i = 0; i < 200; i++) {
+        child_make(i);
+    }
+    atomic_store_explicit(&g_children_made, true, memory_order_relaxed);
     for (size_t i = 0; i < COUNT_OF(threads); i++) {
         pthread_join(threads[i], NULL);
     }
@@ -226,5 +260,8 @@ int main(int argc, char **argv)
         forbid(strcmp(argv[1], "prctl") == 0 ? FILTER_BY_PRCTL : FILTER_BY_SYSCALL, argv[2], argv[3], false);
     }
     work(6);
+    if (argc == 4 && strcmp(argv[2], "purges") == 0) {
+        many_children(); /* that they are children they do not know by memory that is wiped on fork */
+    }
     return 0;
 }

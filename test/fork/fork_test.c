@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -78,6 +79,19 @@ static void case_run(void (*body)(void *), void *argument, const char *what)
     struct child_result result;
     child_run(body, argument, CASE_SECONDS, &result);
     must_end_well(&result, what);
+}
+
+/* A child, by `call`, does its work and ends well, or else fails the test. */
+static void child_does(pid_t (*call)(void), void (*work)(void *), void *argument, const char *what)
+{
+    pid_t child = call();
+    must(child >= 0, "%s: fork failed: %s", what, strerror(errno));
+    if (child == 0) {
+        alarm(CHILD_SECONDS);
+        work(argument);
+        _exit(0);
+    }
+    child_wait(child, what);
 }
 
 /* ---- fork and its relatives against busy threads ----------------------------------------------------------------- */
@@ -509,22 +523,19 @@ static void child_with_threads(size_t seed)
     }
 }
 
+static void child_threads_work(void *number)
+{
+    child_with_threads((size_t)number + 1);
+    churn_run((size_t)number, 300000, 200);
+}
+
 static void child_threads_body(void *argument)
 {
     (void)argument;
     pthread_t threads[CHURNERS];
     churners_start(threads);
-    for (size_t i = 0; i < 60; i++) {
-        pid_t child = fork();
-        must(child >= 0, "fork failed: %s", strerror(errno));
-        if (child == 0) {
-            alarm(CHILD_SECONDS);
-            child_with_threads(i + 1);
-            churn_run(i, 300000, 200);
-            _exit(0);
-        }
-        child_wait(child, "a child that starts threads");
-    }
+    for (size_t i = 0; i < 60; i++)
+        child_does(call_fork, child_threads_work, (void *)i, "a child that starts threads");
     churners_end(threads);
 }
 
@@ -532,6 +543,58 @@ static void test_children_that_start_threads(void **state)
 {
     (void)state;
     case_run(child_threads_body, NULL, "60 children that start threads");
+}
+
+static pthread_barrier_t g_together;
+
+static void *steps_together(void *argument)
+{
+    pthread_barrier_wait(&g_together);
+    return few_steps(argument);
+}
+
+/* All threads, the one that forked among them or not, get to their first slow path at once. */
+static void child_threads_together_work(void *argument)
+{
+    size_t number = (size_t)argument;
+    pthread_t others[4];
+    pthread_barrier_init(&g_together, NULL, COUNT_OF(others) + 1);
+    for (size_t k = 0; k < COUNT_OF(others); k++) {
+        must(pthread_create(&others[k], NULL, steps_together, (void *)(number + k)) == 0, "pthread_create failed");
+    }
+    if (number % 2) {
+        steps_together((void *)(number + 100));
+    } else {
+        pthread_barrier_wait(&g_together);
+    }
+    for (size_t k = 0; k < COUNT_OF(others); k++) {
+        pthread_join(others[k], NULL);
+    }
+    churn_run(number, 300000, 200);
+}
+
+static void child_threads_together_body(void *argument)
+{
+    const struct forks *forks = argument;
+    pthread_t threads[CHURNERS];
+    churners_start(threads);
+    for (size_t i = 0; i < forks->count; i++)
+        child_does(forks->fork, child_threads_together_work, (void *)i, forks->what);
+    churners_end(threads);
+}
+
+static void test_children_whose_threads_come_first(void **state)
+{
+    (void)state;
+    struct forks forks = {call_fork, 100, "a child of fork whose threads allocate at once"};
+    case_run(child_threads_together_body, &forks, "100 children whose threads allocate at once");
+}
+
+static void test_children_without_handlers_whose_threads_come_first(void **state)
+{
+    (void)state;
+    struct forks forks = {call_fork_without_handlers, 60, "a child of _Fork whose threads allocate at once"};
+    case_run(child_threads_together_body, &forks, "60 children of _Fork whose threads allocate at once");
 }
 
 /* Each generation has busy threads when it forks the next. */
@@ -658,6 +721,121 @@ static void test_nothing_grows_with_generations(void **state)
     case_run(chain_body, (void *)40, "40 generations, each the child of the one before");
 }
 
+/* ---- What fork costs, and what the child has --------------------------------------------------------------------- */
+
+static pthread_barrier_t g_idle;
+
+/* Uses blocks of all sizes, frees all of them, and waits: what is left of that is in its rings. */
+static void *use_and_idle(void *argument)
+{
+    uint64_t random = (uint64_t)(size_t)argument;
+    void *blocks[600] = {NULL};
+    for (size_t i = 0; i < 60000; i++) {
+        void **block = &blocks[random_next(&random) % COUNT_OF(blocks)];
+        free(*block);
+        *block = malloc(random_next(&random) % 64 ? 16 + random_next(&random) % 2000 : 4096 + random_next(&random) % 28000);
+        *(char *)*block = 1;
+    }
+    for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+        free(blocks[i]);
+    }
+    pthread_barrier_wait(&g_idle);
+    for (;;) {
+        pause();
+    }
+    return NULL;
+}
+
+/* Threads that are in no slow path leave the child what is in their rings; its own threads use it. */
+static void idle_chain_body(void *argument)
+{
+    enum { IDLE_THREADS = 8, SETTLED = 4 };
+    size_t generations = (size_t)argument;
+    size_t first = 0;
+    for (size_t i = 0; i < generations; i++) {
+        pthread_barrier_init(&g_idle, NULL, IDLE_THREADS + 1);
+        for (size_t k = 0; k < IDLE_THREADS; k++) {
+            pthread_t thread;
+            must(pthread_create(&thread, NULL, use_and_idle, (void *)(k + 1)) == 0, "pthread_create failed");
+        }
+        pthread_barrier_wait(&g_idle);
+        size_t now = process_anonymous();
+        first = i == SETTLED ? now : first;
+        must(i <= SETTLED || now <= first + (i - SETTLED) * 5 * MIB / 2,
+             "generation %zu: RSS %zu KiB; it was %zu KiB in generation %d: expected 2.5 MiB more in each", i, now / KIB,
+             first / KIB, SETTLED);
+        pid_t child = fork();
+        must(child >= 0, "fork failed: %s", strerror(errno));
+        if (child > 0) {
+            child_wait(child, "the next generation");
+            return;
+        }
+        alarm(CASE_SECONDS);
+    }
+}
+
+static void test_rings_of_idle_threads_are_inherited(void **state)
+{
+    (void)state;
+    case_run(idle_chain_body, (void *)30, "30 generations with 8 idle threads each");
+}
+
+static size_t minor_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (size_t)usage.ru_minflt;
+}
+
+/* 512 MiB of little blocks, which nobody touches: their pages' descriptors take 1.6 MB. */
+static void many_blocks_make(void)
+{
+    for (size_t i = 0; i < 512 * MIB / 64; i++) {
+        must(hidden(malloc(64)) != NULL, "malloc failed");
+    }
+}
+
+/* Page faults of a child from fork to behind its first slow path; none were its own before it was forked. */
+static void faults_work(void *most)
+{
+    free(hidden(malloc(200000)));
+    size_t faults = minor_faults();
+    must(faults <= (size_t)most, "a child's first slow path: expected at most %zu page faults, saw %zu", (size_t)most, faults);
+}
+
+static void faults_body(void *most)
+{
+    many_blocks_make();
+    for (size_t i = 0; i < 20; i++)
+        child_does(call_fork, faults_work, most, "a child of a large process");
+}
+
+static void faults_idle_body(void *argument)
+{
+    pthread_t thread;
+    pthread_barrier_init(&g_idle, NULL, 2);
+    must(pthread_create(&thread, NULL, use_and_idle, argument) == 0, "pthread_create failed");
+    pthread_barrier_wait(&g_idle);
+    faults_body((void *)100);
+}
+
+static void faults_busy_body(void *argument)
+{
+    (void)argument;
+    pthread_t threads[CHURNERS];
+    churners_start(threads);
+    faults_body((void *)200);
+    churners_end(threads);
+}
+
+/* The repair writes to what differs only. */
+static void test_a_childs_first_call_writes_little(void **state)
+{
+    (void)state;
+    case_run(faults_idle_body, (void *)1, "children of a process with an idle thread");
+    case_run(faults_busy_body, NULL, "children of a process with busy threads");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -675,6 +853,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_generations),
         cmocka_unit_test(test_child_frees_what_it_inherited),
         cmocka_unit_test(test_nothing_grows_with_generations),
+        cmocka_unit_test(test_children_whose_threads_come_first),
+        cmocka_unit_test(test_children_without_handlers_whose_threads_come_first),
+        cmocka_unit_test(test_rings_of_idle_threads_are_inherited),
+        cmocka_unit_test(test_a_childs_first_call_writes_little),
     };
     return RUN_TESTS(tests);
 }

@@ -7,6 +7,10 @@
  * standard, and done by many a crash reporter: unless it interrupts the few instructions of the fast path, it must not
  * harm. Links the separate files, with every invariant checked.
  *
+ * The child counts: of what the vanished thread had in its rings, nothing is lost but the block that was on its way, and, if
+ * it was in a slow path, the ring that this had hidden and a refill. In every fourth child the repair itself is stepped
+ * through, and a handler calls the allocator meanwhile.
+ *
  *   step_test [test [distance]]    distance between the instructions that are tried in one run of an operation; 1: all
  *
  * SPDX-License-Identifier: MIT */
@@ -26,11 +30,13 @@
 #include "hakmem.h"
 #include "heap/large.h"
 #include "system/lock.h"
+#include "heap/map.h"
+#include "cache/remote.h"
 #include "cache/ring.h"
 #include "heap/span.h"
 #include "cache/thread.h"
 
-enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 30, CALLS = 5000, KEPT = 60, BLOCKS = 200 };
+enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 30, CALLS = 5000, KEPT = 60, BLOCKS = 200, REFILL_MOST = 64 };
 
 /* ---- Blocks that are there throughout ---------------------------------------------------------------------------- */
 
@@ -107,12 +113,66 @@ static void child_first_call(uint64_t choice)
     }
 }
 
-static void child_work(uint64_t seed)
+static struct block g_blocks[BLOCKS]; /* what the operation allocates or frees; its own, also in the child */
+static struct block g_handlers[40];   /* what handlers have allocated */
+
+static void add_used_blocks(struct page *page, void *sum) { *(size_t *)sum += page_used_blocks(page); }
+
+/* Those that lie in a page, and not in a run of their own; none is free. */
+static size_t count_live(const struct block *blocks, size_t count)
+{
+    size_t live = 0;
+    for (size_t i = 0; i < count; i++) {
+        enum error_id error;
+        if (!blocks[i].start || !class_is_paged(map_class(blocks[i].start)))
+            continue;
+        must(page_check_block(blocks[i].start, &error), "a block of %zu bytes is live, and free", blocks[i].size);
+        live++;
+    }
+    return live;
+}
+
+/* Before the repair. */
+static size_t most_that_may_be_lost(void)
+{
+    size_t most = 1;
+    for (const struct cache *cache = thread_caches(); cache; cache = cache->next) {
+        if (cache == cache_self || !cache->busy)
+            continue;
+        most += REFILL_MOST;
+        for (unsigned c = 1; c <= CLASS_LAST; c++)
+            if (cache->ring[c].slot && cache->top[c] == cache_none.top[c])
+                most += cache->ring[c].capacity;
+    }
+    return most;
+}
+
+static void must_have_the_rest(size_t most)
+{
+    size_t used = 0, live = count_live(g_kept[0], KEPT) + count_live(g_kept[1], KEPT) + count_live(g_blocks, BLOCKS) +
+                            count_live(g_handlers, COUNT_OF(g_handlers));
+    hak_collect();
+    thread_close_left();
+    remote_flush();
+    heap_each_page(add_used_blocks, &used);
+    must(used >= live && used - live <= most, "%zu blocks are live, and %zu not free: at most %zu may be lost", live, used,
+         most);
+}
+
+static void repair_in_steps(uint64_t seed);
+
+/* `loses`: blocks are lost, as they are while the memory under them goes back. */
+static void child_work(uint64_t seed, bool loses)
 {
     uint64_t random = seed + 1;
+    size_t most = most_that_may_be_lost();
+    if (seed / 6 % 4 == 0)
+        repair_in_steps(seed);
     child_first_call(seed);
     thread_check_fork(); /* calls that find all they need in the thread's rings do not */
     heap_must_be_valid("in the child");
+    must(cache_self == &cache_none || cache_is_valid(cache_self), "the cache of the child's thread is not valid");
+    must_have_the_rest(loses ? SIZE_MAX : most);
     child_uses_heap(&random);
     kept_end(0);
     kept_end(1);
@@ -166,8 +226,6 @@ static void child_result_check(pid_t child, uintptr_t address)
 
 /* ---- The handler's own calls ------------------------------------------------------------------------------------- */
 
-static struct block g_handlers[40];
-
 static bool is_on_slow_path(void) { return cache_self->busy || lock_is_held(); }
 
 static void handlers_block_end(struct block *block)
@@ -195,6 +253,19 @@ static void handlers_blocks_end(void)
 {
     for (size_t i = 0; i < COUNT_OF(g_handlers); i++)
         handlers_block_end(&g_handlers[i]);
+}
+
+/* A child's first call, interrupted every few instructions. */
+static void repair_in_steps(uint64_t seed)
+{
+    g_step.interruption = CALLED_BY_HANDLER;
+    g_step.steps = 0;
+    g_step.distance = 3 + seed % 50;
+    g_step.next = 1 + seed % g_step.distance;
+    step_begin();
+    thread_check_fork();
+    step_end();
+    handlers_blocks_end();
 }
 
 /* After a call that frees those that handlers could not. */
@@ -252,9 +323,11 @@ struct operation {
     void (*run)(void); /* in single steps */
     void (*finish)(void);
     bool until_exit; /* steps on into the thread's end */
+    bool loses;      /* as in child_work */
+    bool everywhere; /* copied at every instruction; else at some, others in each run of the test */
 };
 
-static struct block g_blocks[BLOCKS]; /* what the operation allocates or frees; its own, also in the child */
+static const struct operation *g_operation;
 
 static void blocks_make(size_t count, size_t size, size_t step)
 {
@@ -336,6 +409,30 @@ static void unmap(void) { span_unmap_free(); }
 
 static void nothing(void) {}
 
+/* The ring is open, and neither full nor empty. */
+static void open_ring_make(void)
+{
+    for (unsigned round = 0; round < 3; round++) {
+        blocks_make(BLOCKS / 2, 200, 0);
+        blocks_free();
+    }
+    blocks_make(8, 200, 0);
+    must(cache_self->top[class_of(200)] < cache_self->limit[class_of(200)], "the ring is not open");
+}
+
+static void push_and_pop(void)
+{
+    for (size_t i = 0; i < 3; i++) {
+        char *start = g_blocks[i].start;
+        g_blocks[i].start = NULL;
+        hak_free(start);
+    }
+    for (size_t i = 20; i < 24; i++) {
+        g_blocks[i].size = 0;
+        g_blocks[i].start = hak_malloc(200);
+    }
+}
+
 static pthread_key_t g_last_key; /* its destructor runs after the allocator's */
 
 static void at_exit(void *unused)
@@ -344,7 +441,7 @@ static void at_exit(void *unused)
     step_end();
     if (g_step.is_child) {
         blocks_end();
-        child_work(g_step.steps);
+        child_work(g_step.steps, false);
         _exit(0);
     }
 }
@@ -364,7 +461,7 @@ static void *stepped(void *argument)
     step_end();
     if (g_step.is_child) {
         blocks_end();
-        child_work(g_step.steps);
+        child_work(g_step.steps, false);
         _exit(0);
     }
     operation->finish();
@@ -377,7 +474,7 @@ static void copy_on_demand(void)
     for (uintptr_t address; read(g_step.ask[0], &address, sizeof address) == sizeof address && address != 0;) {
         pid_t child = child_fork(CHILD_SECONDS);
         if (child == 0) {
-            child_work(g_step.steps);
+            child_work(g_step.steps, g_operation->loses);
             _exit(0);
         }
         child_result_check(child, address);
@@ -402,6 +499,7 @@ static void *run_to_end(void *argument)
 static void run_once(const struct operation *operation)
 {
     pthread_t thread;
+    g_operation = operation;
     g_step.steps = 0;
     kept_make(0);
     must(pthread_create(&thread, NULL, run_to_end, (void *)(uintptr_t)operation) == 0, "pthread_create failed");
@@ -423,11 +521,13 @@ static void interrupt_everywhere(void *operation)
         run_once(operation); /* counts */
         unsigned long steps = g_step.steps;
         g_step.distance = g_distance ? g_distance : steps / (how == CALLED_BY_HANDLER ? CALLS : COPIES) + 1;
+        if (g_operation->everywhere)
+            g_step.distance = 1;
         g_step.next = 1 + (unsigned long)getpid() % g_step.distance; /* others each time */
         size_t large_blocks = large_block_count();
         run_once(operation);
         must(large_block_count() == large_blocks, "%zu large blocks before, %zu after", large_blocks, large_block_count());
-        must(g_step.interruptions > 0, "an operation of %lu steps was not interrupted", g_step.steps);
+        must(g_step.interruptions > 0 || g_operation->everywhere, "an operation of %lu steps was not interrupted", g_step.steps);
         printf("%s: %lu steps, %lu apart, %lu interruptions\n", g_interruptions[how], steps, g_step.distance,
                g_step.interruptions);
         g_step.interruptions = 0;
@@ -449,25 +549,26 @@ static void test_operation(const struct operation *operation)
 
 /* ---- Tests ------------------------------------------------------------------------------------------------------- */
 
-#define STEP_TEST(name, ...)                                     \
-    static void name(void **state)                               \
-    {                                                            \
-        static const struct operation operation = {__VA_ARGS__}; \
-        (void)state;                                             \
-        test_operation(&operation);                              \
+#define STEP_TEST(name, before, operated, after, ...)                                                                \
+    static void name(void **state)                                                                                    \
+    {                                                                                                                 \
+        static const struct operation operation = {.prepare = before, .run = operated, .finish = after, __VA_ARGS__}; \
+        (void)state;                                                                                                  \
+        test_operation(&operation);                                                                                   \
     }
 
-STEP_TEST(test_small_blocks_from_nothing, empty_heap, small_take, blocks_free, false)
-STEP_TEST(test_medium_blocks_from_nothing, empty_heap, medium_take, blocks_free, false)
-STEP_TEST(test_large_blocks_from_nothing, empty_heap, large_take, blocks_free, false)
-STEP_TEST(test_freeing_small_blocks, small_make, blocks_free, nothing, false)
-STEP_TEST(test_freeing_medium_blocks, medium_make, blocks_free, nothing, false)
-STEP_TEST(test_freeing_large_blocks, large_make, blocks_free, nothing, false)
-STEP_TEST(test_freeing_anothers_blocks, remote_make, blocks_free, nothing, false)
-STEP_TEST(test_resizing, resize_make, resize, blocks_free, false)
-STEP_TEST(test_giving_memory_back, leave_dirty, empty_heap, nothing, false)
-STEP_TEST(test_unmapping_what_is_dirty, leave_dirty, unmap, nothing, false)
-STEP_TEST(test_the_end_of_a_thread, small_make, leave, nothing, true)
+STEP_TEST(test_small_blocks_from_nothing, empty_heap, small_take, blocks_free)
+STEP_TEST(test_medium_blocks_from_nothing, empty_heap, medium_take, blocks_free)
+STEP_TEST(test_large_blocks_from_nothing, empty_heap, large_take, blocks_free)
+STEP_TEST(test_freeing_small_blocks, small_make, blocks_free, nothing)
+STEP_TEST(test_freeing_medium_blocks, medium_make, blocks_free, nothing)
+STEP_TEST(test_freeing_large_blocks, large_make, blocks_free, nothing)
+STEP_TEST(test_freeing_anothers_blocks, remote_make, blocks_free, nothing)
+STEP_TEST(test_resizing, resize_make, resize, blocks_free)
+STEP_TEST(test_giving_memory_back, leave_dirty, empty_heap, nothing, .loses = true)
+STEP_TEST(test_unmapping_what_is_dirty, leave_dirty, unmap, nothing)
+STEP_TEST(test_the_end_of_a_thread, small_make, leave, nothing, .until_exit = true)
+STEP_TEST(test_fast_paths, open_ring_make, push_and_pop, blocks_free, .everywhere = true)
 
 int main(int argc, char **argv)
 {
@@ -477,7 +578,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_freeing_medium_blocks),     cmocka_unit_test(test_freeing_large_blocks),
         cmocka_unit_test(test_freeing_anothers_blocks),   cmocka_unit_test(test_resizing),
         cmocka_unit_test(test_giving_memory_back),        cmocka_unit_test(test_unmapping_what_is_dirty),
-        cmocka_unit_test(test_the_end_of_a_thread),
+        cmocka_unit_test(test_the_end_of_a_thread),       cmocka_unit_test(test_fast_paths),
     };
     struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
     sigaction(SIGTRAP, &action, NULL);

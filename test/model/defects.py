@@ -10,7 +10,12 @@ import re
 import sys
 
 # What makes a model smaller and changes nothing that it checks: source, text, replacement.
-REDUCTIONS = [("lock.c", "SPINS = 100,", "SPINS = 1,")]
+REDUCTIONS = [
+    ("lock.c", "SPINS = 100,", "SPINS = 1,"),
+    # Sums for statistics.
+    ("page.c", "fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[class_id], blocks);",
+     "(void)piece, (void)class_id, (void)blocks;"),
+]
 
 NOT_LOST = "no page with free blocks stays FULL"
 RACE = "no two threads race for memory that is not atomic"
@@ -52,8 +57,8 @@ DEFECTS = [
      "page_enlist(page); (void)info, (void)slab, (void)unit;",
      "a page whose blocks are all free is unmade"),
     ("unmade_while_trimmed", "page", "trim_against_free", "page.c",
-     "bool full = bitmap_is_full(page->free, info); if (full)",
-     "bool full = true; if (full)",
+     "if (!bitmap_is_full(page->free, info)) return false; size_t used",
+     "size_t used",
      RACE),
     ("taken_by_both", "page", "trim_against_release", "page.c",
      "return mask ? fetch_and_acquire(word, ~mask) & mask : 0;",
@@ -82,13 +87,18 @@ DEFECTS = [
      "what is made resident was not written to"),
 
     ("removed_without_second_look", "slabset", "add_against_remove", "slabset.c",
-     "if (load_seq(members) != 0)",
-     "if (false)",
+     "if (level > MEMBERS && load_seq(word_at(level - 1, set, index)) != 0) {",
+     "if (false) {",
+     "what is in the set is found"),
+    ("removed_without_look_higher_up", "slabset", "two_rows", "slabset.c",
+     "if (level > MEMBERS && load_seq(word_at(level - 1, set, index)) != 0) {",
+     "if (level == ROWS && load_seq(word_at(level - 1, set, index)) != 0) {",
      "what is in the set is found"),
     ("summary_before_word", "slabset", "add_against_remove", "slabset.c",
-     "fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS);",
-     "summary_set(set, group); "
-     "fetch_or_seq(&group_at(group)->members[set], (uint64_t)1 << number % GROUP_SLABS); return;",
+     "fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS); /* pairs with bit_clear */ "
+     "bit_set(ROWS, set, number / GROUP_SLABS);",
+     "bit_set(ROWS, set, number / GROUP_SLABS); "
+     "fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS);",
      "what is in the set is found"),
 
     ("full_before_written", "depot", "givers_and_takers", "remote.c",
@@ -118,24 +128,24 @@ DEFECTS = [
      RACE),
 
     ("released_without_wake", "lock", "two_threads_twice", "lock.c",
-     "os_wake_one(&lock_word);",
+     "os_wake_one(&lock->word);",
      "(void)0;",
      WAITING),
     ("woken_takes_uncontended", "lock", "three_threads", "lock.c",
-     "if (lock_try(0, self | CONTENDED))",
-     "if (lock_try(0, self))",
+     "if (lock_try(lock, 0, self | CONTENDED))",
+     "if (lock_try(lock, 0, self))",
      WAITING),
     ("sleeps_unannounced", "lock", "two_threads_twice", "lock.c",
-     "if (!(seen & CONTENDED) && !lock_try(seen, seen | CONTENDED)) continue; os_wait(&lock_word, seen | CONTENDED,",
-     "os_wait(&lock_word, seen,",
+     "if (!(seen & CONTENDED) && !lock_try(lock, seen, seen | CONTENDED)) continue; os_wait(&lock->word, seen | CONTENDED,",
+     "os_wait(&lock->word, seen,",
      WAITING),
     ("released_without_release", "lock", "two_threads_twice", "lock.c",
-     "exchange_release(&lock_word, 0)",
-     "exchange_acquire(&lock_word, 0)",
+     "exchange_release(&lock->word, 0)",
+     "exchange_acquire(&lock->word, 0)",
      RACE),
     ("taken_over_by_both", "lock", "holder_vanished", "lock.c",
-     "lock_try(seen | CONTENDED, self | CONTENDED))",
-     "(store_seq(&lock_word, self | CONTENDED), true))",
+     "lock_try(lock, seen | CONTENDED, self | CONTENDED))",
+     "(store_seq(&lock->word, self | CONTENDED), true))",
      RACE),
     ("taken_from_the_living", "lock", "three_threads_waking_early", "lock.c",
      "!os_thread_exists(seen & ~CONTENDED) &&",

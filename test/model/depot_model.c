@@ -59,6 +59,9 @@ void page_return(void *const *blocks, unsigned count, const char *call)
         batch_arrives((void **)(uintptr_t)blocks, count);
 }
 
+void page_visit_begin(void) {}
+void page_visit_end(void) {}
+
 /* An interval has passed since setup when the threads begin, and does so between any two looks of one thread. */
 uint64_t os_milliseconds(void)
 {

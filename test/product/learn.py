@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Tests of the learner from outside: learn.py HAKMEM WORKLOADS, the paths of the built command and of the bench lab's program.
+"""Tests of the learner from outside: learn.py HAKMEM WORKLOADS CYCLES, the paths of the built command, of the bench lab's
+program and of cycles.c's.
 What is learned depends on the machine; what is tested holds whatever it was."""
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import unittest
 
+CYCLES = pathlib.Path(sys.argv.pop()).resolve()
 WORKLOADS = pathlib.Path(sys.argv.pop()).resolve()
 TOOL = pathlib.Path(sys.argv.pop()).resolve()
 POOL = ["thread-pool-200", "--idle", "0.1", "--seed", "1"]
@@ -93,6 +95,18 @@ class Modes(unittest.TestCase):
         self.assertIn("mid_dyn1", text)
 
 
+class Pauses(unittest.TestCase):
+    def kept(self, cycles, milliseconds):
+        """MiB that are resident in the last pause."""
+        command = [TOOL, "run", "--", CYCLES, str(cycles), str(milliseconds)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return int(done.stdout.split()[2]) / 1024
+
+    def test_in_short_ones_memory_stays_and_in_long_ones_it_goes(self):
+        self.assertGreater(self.kept(20, 20), 20)
+        self.assertLess(self.kept(6, 500), 10)
+
+
 class Profile(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -119,20 +133,26 @@ class Profile(unittest.TestCase):
         self.assertEqual((told["decisions"], self.file.read_text(encoding="ascii")), ([], text))
 
     def test_the_next_run_keeps_memory_from_the_start(self):
-        cycles = ["messages-memory-592", "--seconds", "0.2", "--idle", "0", "--seed", "1"]
-        for _ in range(5):
-            self.file.unlink(missing_ok=True)
-            cold, first = explained(cycles, *self.option)
-            if cold["minor_faults"] > 100:
-                break
-        warm, then = explained(cycles, *self.option)
-        self.assertEqual(first["policy"]["retained"], 0)
-        self.assertGreater(then["policy"]["retained"], 1 << 20)
-        self.assertGreater(cold["minor_faults"], 100, "in none of five runs is there anything to learn")
-        self.assertLess(warm["minor_faults"], 0.5 * cold["minor_faults"])
-        self.assertIn("may stay, by the profile", run(cycles, *self.option)[1])
-        _, unread = explained(cycles, *self.option, "--set", "learn=off")
-        self.assertEqual(unread["policy"]["retained"], 0)
+        cold, first = self.cycles()
+        warm, then = self.cycles()
+        self.assertEqual(first["retained"], 0)
+        self.assertGreater(then["retained"], 1 << 20)
+        self.assertGreater(cold, 1000)
+        self.assertLess(warm, 0.1 * cold)
+        _, text = self.cycles_explained()
+        self.assertIn("may stay, by the profile", text)
+        _, unread = self.cycles("--set", "learn=off")
+        self.assertEqual(unread["retained"], 0)
+
+    def cycles_explained(self, *options):
+        command = [TOOL, "explain", *options, *self.option, "--", CYCLES, "20", "50"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return done.stdout, done.stderr
+
+    def cycles(self, *options):
+        """(page faults after the first cycle, policy) of one run."""
+        faults, told = self.cycles_explained("--json", *options)
+        return int(faults.split()[1]), json.loads(told.splitlines()[-1])["policy"]
 
     def test_damaged_and_strange_files_are_ignored(self):
         self.learn()

@@ -4,16 +4,18 @@
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
+#include "heap/ground.h"
 #include "heap/slabset.h"
+#include "system/lock.h"
 
 /* One number of each thread in each of few groups, so that the words and the summary become empty all the time. */
-enum { GROUPS = 65, SPREAD = 3, SET = SET_LONGEST_RUN + 7 };
+enum { GROUPS = 4097, SPREAD = 4, SET = SET_LONGEST_RUN + 7 };
 
 static bool g_inside[STRESS_THREADS][SPREAD]; /* whether a thread left its number there; its own during a round */
 
 static uint32_t number(unsigned id, unsigned i)
 {
-    static const uint32_t groups[SPREAD] = {0, 1, 64}; /* the last one is in another word of the summary */
+    static const uint32_t groups[SPREAD] = {0, 1, 64, 4096}; /* the last ones are in other words of the summaries */
     return groups[i] * GROUP_SLABS + id * 7;
 }
 
@@ -54,9 +56,8 @@ static void worker(unsigned id, uint64_t *random)
 
 int main(int count, char **arguments)
 {
-    static struct slab_group groups[GROUPS];
-    for (uint32_t i = 0; i < GROUPS; i++)
-        slab_group_add(i, &groups[i]);
+    must(lock_growth_acquire() && ground_start() && slab_cover(GROUPS * GROUP_SLABS), "no memory");
+    lock_growth_release();
     stress_run(count, arguments, worker);
     return 0;
 }

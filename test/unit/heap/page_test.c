@@ -10,6 +10,7 @@
 #include "system/os.h"
 #include "heap/page.h"
 #include "heap/purge.h"
+#include "heap/retain.h"
 #include "heap/span.h"
 
 static const unsigned g_classes[] = {1, 4, 8, 13, 20, 30, 44, 53, 60};
@@ -174,7 +175,7 @@ static void must_be_gone_if_empty(struct model_page *model)
 {
     if (model->held || model->free_count < class_info[model->class_id].blocks)
         return;
-    must(map_page(model->start) == NULL && map_class(model->start) == CLASS_RESERVED,
+    must(map_page(model->start) == NULL && map_class(model->start) == 0,
          "the page of class %u is empty and not gone", model->class_id);
     model_remove(model);
 }
@@ -491,9 +492,10 @@ static void after_fork(void)
     span_free((struct run){.slab = gone->slab, .unit = (uint32_t)((uintptr_t)gone->start >> UNIT_SHIFT) % SUPERSLAB_UNITS}, 1, 1);
     char *half_gone = gone->start;
     span_after_fork();
-    page_after_fork(1);
+    static const uint32_t vanished[] = {2, 3, 4};
+    page_after_fork(&(struct page_cut){.vanished = vanished, .count = COUNT_OF(vanished), .torn = true});
     lock_release();
-    must(map_page(half_gone) == NULL && map_class(half_gone) == CLASS_RESERVED, "a page without a run is still in the map");
+    must(map_page(half_gone) == NULL && map_class(half_gone) == 0, "a page without a run is still in the map");
     must(load_seq(&mine->state) == PAGE_OWNED, "the thread's own page has state %d", load_seq(&mine->state));
     must(load_seq(&lost->state) == PAGE_LISTED, "a vanished thread's page has state %d", load_seq(&lost->state));
     must(load_seq(&full->state) == PAGE_FULL, "a full page has state %d", load_seq(&full->state));
@@ -515,9 +517,39 @@ static void test_after_fork(void **state)
     must_end_well(&result, "page_after_fork");
 }
 
+/* Of a page whose memory had been purged, what the program is handed counts as missed, when it is handed out, by malloc or by
+ * calloc: not the whole page, which it may never use. The first test, for there is no budget yet. */
+static void test_what_is_missed(void **state)
+{
+    enum { CLASS = 8, TAKEN = 16, MORE = 100 };
+    (void)state;
+    void *blocks[TAKEN + MORE];
+    size_t size = class_size(CLASS), memory_page = os_page_size();
+    assert_in_range(TAKEN + MORE, 0, class_info[CLASS].blocks);
+    struct page *page = page_make(CLASS, HOLDER, false, 0);
+    assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);
+    char *start = page->start;
+    page_return(blocks, TAKEN, "free");
+    page_release(page);
+    assert_null(map_page(start));
+    purge_all(0);
+    size_t before = retain_lasting();
+    page = page_make(CLASS, HOLDER, false, 0);
+    assert_ptr_equal(page->start, start);
+    assert_int_equal(retain_lasting(), before);
+    assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);
+    assert_int_equal(retain_lasting() - before, align_up(TAKEN * size, memory_page));
+    for (unsigned i = TAKEN; i < TAKEN + MORE; i++)
+        assert_non_null(blocks[i] = page_take_zeroed(page));
+    assert_int_equal(retain_lasting() - before, align_up((TAKEN + MORE) * size, memory_page));
+    page_return(blocks, TAKEN + MORE, "free");
+    page_release(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_missed),
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_every_class),
         cmocka_unit_test(test_states),

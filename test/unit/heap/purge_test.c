@@ -159,8 +159,7 @@ static void test_holes_end_huge_pages(void **state)
     struct policy policy = *policy_now();
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++)
         policy.class[c].huge = true; /* as the learner would say, which does not learn in this test */
-    must(lock_acquire() && policy_publish(&policy), "the policy was not published");
-    lock_release();
+    must(policy_publish(&policy), "the policy was not published");
     span_note_huge(0); /* none was slow yet */
     build();
     heap_each_page(note_huge, NULL);

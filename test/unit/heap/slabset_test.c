@@ -1,5 +1,5 @@
 /* slabset_test.c - sets of superslabs against arrays of bools, and that no element is lost when threads share a word.
- * The groups are this test's own: nothing in this program uses the heap.
+ * Nothing in this program uses the heap.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -7,41 +7,31 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "heap/ground.h"
 #include "heap/slabset.h"
+#include "system/lock.h"
 
-/* More than one word of the summary, and the last one not full. */
-enum { GROUPS = 150, NUMBERS = GROUPS * 64 };
+/* More than one word in each level but the highest, and the last one not full. */
+enum { GROUPS = 4096 + 64 + 22, NUMBERS = GROUPS * 64 };
 
-static struct slab_group *g_groups;
-
-static int groups_add(void **state)
+static int groups_make(void **state)
 {
     (void)state;
-    g_groups = calloc(GROUPS, sizeof *g_groups);
     assert_int_equal(slabset_next(SET_GONE, 0), SLAB_NONE);
-    for (uint32_t i = 0; i < GROUPS; i++)
-        slab_group_add(i, &g_groups[i]);
+    assert_int_equal(slabset_previous(SET_GONE, SLAB_NONE), SLAB_NONE);
+    must(lock_growth_acquire() && ground_start() && slab_cover(1) && slab_cover(NUMBERS), "no memory");
+    lock_growth_release();
     return 0;
 }
 
-static int groups_free(void **state)
+static void test_places(void **state)
 {
     (void)state;
-    free(g_groups);
-    return 0;
-}
-
-static void test_groups_are_numbered(void **state)
-{
-    (void)state;
-    for (uint32_t n = 0; n < NUMBERS; n++) {
-        assert_int_equal(slab_at(n)->number, n);
-        assert_ptr_equal(slab_at(n), &g_groups[n / GROUP_SLABS].slabs[n % GROUP_SLABS]);
+    for (uint32_t n = 0; n < NUMBERS; n += 63) {
+        assert_ptr_equal(slab_at(n), &slab_heap.groups[n / GROUP_SLABS].slabs[n % GROUP_SLABS]);
+        slab_at(n)->number = n;
+        assert_ptr_equal(slab_unit_start(slab_at(n), 5), ground_heap() + n * SUPERSLAB_SIZE + 5 * UNIT_SIZE);
     }
-    assert_null(slab_unit_start(slab_at(3), 5));
-    store_relaxed(&slab_at(3)->base, (char *)SUPERSLAB_SIZE);
-    assert_ptr_equal(slab_unit_start(slab_at(3), 5), (char *)SUPERSLAB_SIZE + 5 * UNIT_SIZE);
-    store_relaxed(&slab_at(3)->base, NULL);
 }
 
 /* ---- One thread, a naive model ----------------------------------------------------------------------------------- */
@@ -58,23 +48,34 @@ static uint32_t model_next(unsigned set, uint32_t from)
     return SLAB_NONE;
 }
 
+static uint32_t model_previous(unsigned set, uint32_t below)
+{
+    for (uint32_t n = below; n-- > 0;)
+        if (g_model[set][n])
+            return n;
+    return SLAB_NONE;
+}
+
 static void must_agree(unsigned set, uint32_t from)
 {
     uint32_t expected = model_next(set, from), seen = slabset_next(g_sets[set], from);
     must(seen == expected, "set %u from %u: expected %u, saw %u", g_sets[set], from, expected, seen);
+    expected = model_previous(set, from);
+    seen = slabset_previous(g_sets[set], from);
+    must(seen == expected, "set %u below %u: expected %u, saw %u", g_sets[set], from, expected, seen);
 }
 
 static void test_random_operations(void **state)
 {
     (void)state;
-    enum { STEPS = UNDER_TSAN ? 50000 : 300000 };
+    enum { STEPS = UNDER_TSAN ? 3000 : 10000 };
     uint64_t random = 77;
     for (size_t step = 0; step < STEPS; step++) {
         unsigned set = (unsigned)(random_next(&random) % SETS);
         /* Now few numbers, far apart, now many, so that words and the summary become empty often. */
-        uint32_t range = step / 10000 % 2 ? NUMBERS : 8;
+        uint32_t range = step / 1000 % 2 ? NUMBERS : 8;
         uint32_t n = (uint32_t)(random_next(&random) % range) * (NUMBERS / range);
-        bool add = random_next(&random) % 8 < (step / 20000 % 2 ? 5u : 3u);
+        bool add = random_next(&random) % 8 < (step / 2000 % 2 ? 5u : 3u);
         if (add)
             slabset_add(g_sets[set], n);
         else
@@ -86,12 +87,89 @@ static void test_random_operations(void **state)
         must_agree(set, 0);
     }
     for (unsigned set = 0; set < SETS; set++)
-        for (uint32_t n = 0; n < NUMBERS; n++) {
-            must_agree(set, n);
+        for (uint32_t n; (n = slabset_next(g_sets[set], 0)) != SLAB_NONE;) {
+            must(g_model[set][n], "set %u has %u, which is not in it", g_sets[set], n);
             slabset_remove(g_sets[set], n);
+            g_model[set][n] = false;
         }
     for (unsigned set = 0; set < SETS; set++)
+        assert_int_equal(model_next(set, 0), SLAB_NONE);
+    for (unsigned set = 0; set < SETS; set++)
         assert_int_equal(slabset_next(g_sets[set], 0), SLAB_NONE);
+}
+
+/* ---- Stretches --------------------------------------------------------------------------------------------------- */
+
+enum { WHOLE = SET_LONGEST_RUN + SUPERSLAB_UNITS, STRETCH_NUMBERS = 20 * 64 };
+static bool g_free[STRETCH_NUMBERS + STRETCH_MAX];
+
+static void free_set(uint32_t n, bool is_free)
+{
+    g_free[n] = is_free;
+    if (is_free)
+        slabset_add(WHOLE, n);
+    else
+        slabset_remove(WHOLE, n);
+    slab_stretch_note(n);
+}
+
+static uint32_t stretch_from(uint32_t n)
+{
+    uint32_t length = 0;
+    while (length < STRETCH_MAX && g_free[n + length])
+        length++;
+    return length;
+}
+
+/* The longest that begins in a group. */
+static uint32_t group_stretch(uint32_t group)
+{
+    uint32_t longest = 0;
+    for (uint32_t n = group * GROUP_SLABS; n < (group + 1) * GROUP_SLABS; n++)
+        longest = stretch_from(n) > longest ? stretch_from(n) : longest;
+    return longest;
+}
+
+static uint32_t model_stretch_find(uint32_t count)
+{
+    uint32_t best = SLAB_NONE, best_length = STRETCH_MAX + 1;
+    for (uint32_t group = 0; group < STRETCH_NUMBERS / GROUP_SLABS; group++)
+        if (group_stretch(group) >= count && group_stretch(group) < best_length) {
+            best_length = group_stretch(group);
+            best = group * GROUP_SLABS;
+        }
+    while (best != SLAB_NONE && stretch_from(best) < count)
+        best++;
+    return best;
+}
+
+static void test_stretches(void **state)
+{
+    (void)state;
+    enum { STEPS = UNDER_TSAN ? 1000 : 6000 };
+    uint64_t random = 99;
+    assert_true(lock_acquire());
+    for (size_t step = 0; step < STEPS; step++) {
+        bool is_free = random_next(&random) % 16 < (step / 1000 % 2 ? 13u : 6u);
+        free_set((uint32_t)(random_next(&random) % STRETCH_NUMBERS), is_free);
+        uint32_t count = 1 + (uint32_t)(random_next(&random) % STRETCH_MAX), align = 1u << random_next(&random) % 5;
+        uint32_t expected = model_stretch_find(count), seen = slab_stretch_find(count, 1);
+        must(seen == expected, "a stretch of %u: expected %u, saw %u", count, expected, seen);
+        seen = slab_stretch_find(count, align);
+        must(seen == SLAB_NONE || (seen % align == 0 && stretch_from(seen) >= count), "a stretch of %u at a multiple of %u: saw %u",
+             count, align, seen);
+    }
+    for (uint32_t n = 0; n < STRETCH_NUMBERS; n++)
+        free_set(n, false);
+    assert_int_equal(slab_stretch_find(1, 1), SLAB_NONE);
+    /* From the end of one group into the next; and one that is longer than any that is asked for. */
+    for (uint32_t n = 60; n < 60 + 4 * GROUP_SLABS; n++)
+        free_set(n, true);
+    assert_int_equal(slab_stretch_find(STRETCH_MAX, 1), 60);
+    assert_int_equal(slab_stretch_find(STRETCH_MAX, STRETCH_MAX), 64);
+    for (uint32_t n = 60; n < 60 + 4 * GROUP_SLABS; n++)
+        free_set(n, false);
+    lock_release();
 }
 
 /* ---- Many threads ------------------------------------------------------------------------------------------------ */
@@ -156,9 +234,10 @@ static void test_no_element_is_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_groups_are_numbered),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_stretches),
         cmocka_unit_test(test_no_element_is_lost),
     };
-    return cmocka_run_group_tests(tests, groups_add, groups_free);
+    return cmocka_run_group_tests(tests, groups_make, NULL);
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "system/lock.h"
-#include "heap/meta.h"
 #include "heap/span.h"
 
 enum {
@@ -32,7 +31,7 @@ static struct live {
 } g_live[RUNS];
 static size_t g_count;
 
-static char *slab_base(uint32_t n) { return slab_unit_start(slab_at(n), 0); }
+static bool is_mapped(uint32_t n) { return slab_at(n)->is_mapped; }
 
 /* The i-th unit behind a run's first. */
 static uint32_t *unit_word(struct run run, size_t i, uint32_t *bit)
@@ -84,7 +83,7 @@ static struct run model_find_in_slab(size_t units, size_t align)
     struct run best = {.slab = NULL};
     unsigned best_length = SUPERSLAB_UNITS + 1;
     for (uint32_t n = 0; n < g_slabs; n++)
-        for (unsigned unit = 0; slab_base(n) && unit + units <= SUPERSLAB_UNITS; unit += (unsigned)align)
+        for (unsigned unit = 0; is_mapped(n) && unit + units <= SUPERSLAB_UNITS; unit += (unsigned)align)
             if (is_free(n, unit, units)) {
                 if (longest_free(n) < best_length) {
                     best_length = longest_free(n);
@@ -95,25 +94,36 @@ static struct run model_find_in_slab(size_t units, size_t align)
     return best;
 }
 
-/* The lowest superslab with the alignment that begins enough neighbours that are all free. */
-static struct run model_find_slabs(size_t units, size_t align)
+/* Free superslabs from a number on, as many as a group's longest stretch may count. */
+static uint32_t stretch_from(uint32_t n)
 {
-    size_t count = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
-    for (uint32_t n = 0; n + count <= g_slabs; n++) {
-        size_t have = 0;
-        while (have < count && slab_base(n + (uint32_t)have) && g_used[n + have] == 0 &&
-               slab_base(n + (uint32_t)have) == slab_base(n) + (have << SUPERSLAB_SHIFT))
-            have++;
-        if (have == count && ((uintptr_t)slab_base(n) & ((align << UNIT_SHIFT) - 1)) == 0)
-            return (struct run){.slab = slab_at(n)};
+    uint32_t length = 0;
+    while (length < STRETCH_MAX && n + length < g_slabs && is_mapped(n + length) && g_used[n + length] == 0)
+        length++;
+    return length;
+}
+
+/* In the group whose longest stretch of free superslabs is the shortest that will do, of the lowest number, the lowest. */
+static struct run model_find_slabs(size_t units)
+{
+    uint32_t count = (uint32_t)(units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS, best_length = STRETCH_MAX + 1, best = 0;
+    for (uint32_t group = 0; group < g_slabs; group += GROUP_SLABS) {
+        uint32_t longest = 0;
+        for (uint32_t n = group; n < group + GROUP_SLABS && n < g_slabs; n++)
+            longest = (uint32_t)max_size(longest, stretch_from(n));
+        if (longest >= count && longest < best_length) {
+            best_length = longest;
+            best = group;
+        }
     }
-    return (struct run){.slab = NULL};
+    while (best_length <= STRETCH_MAX && stretch_from(best) < count)
+        best++;
+    return (struct run){.slab = best_length <= STRETCH_MAX ? slab_at(best) : NULL};
 }
 
 static struct run model_find(size_t units, size_t align)
 {
-    return units <= SUPERSLAB_UNITS && align <= SUPERSLAB_UNITS ? model_find_in_slab(units, align)
-                                                                 : model_find_slabs(units, align);
+    return units <= SUPERSLAB_UNITS && align <= SUPERSLAB_UNITS ? model_find_in_slab(units, align) : model_find_slabs(units);
 }
 
 /* Every superslab is valid and its units are those of the model; the sums are right. Under the lock. */
@@ -129,7 +139,7 @@ static void must_be_valid(const char *when)
         must(slab->used == g_used[n], "%s: superslab %u: expected units %08x, saw %08x", when, n, g_used[n], slab->used);
         used += count_bits(slab->used);
         dirty += count_bits(slab->dirty);
-        mapped += slab_base(n) != NULL;
+        mapped += is_mapped(n);
         huge += slab->backing == BACKING_HUGE;
     }
     span_stats(&stats);
@@ -192,10 +202,32 @@ static void live_enter(struct run run, size_t units, uint64_t seed)
     g_live[g_count++] = (struct live){run, units, seed};
 }
 
+/* The heap has no such run: now it has. Under the lock, which is free meanwhile. */
+static void must_grow(size_t units, size_t align)
+{
+    lock_release();
+    must(span_grow(units, align), "span_grow(%zu, %zu) refused", units, align);
+    heap_lock();
+}
+
+static struct run run_alloc(size_t units, size_t align)
+{
+    struct run run = span_alloc(units, align);
+    while (!run.slab) {
+        must_grow(units, align);
+        run = span_alloc(units, align);
+    }
+    return run;
+}
+
 static struct run live_alloc_dense(size_t units, uint64_t seed)
 {
     heap_lock();
     struct run run = span_alloc_dense(units);
+    while (!run.slab) {
+        must_grow(units, 1);
+        run = span_alloc_dense(units);
+    }
     must(run.slab && run.unit + units <= SUPERSLAB_UNITS, "span_alloc_dense(%zu): unit %u", units, run.unit);
     live_enter(run, units, seed);
     return run;
@@ -206,11 +238,10 @@ static void live_alloc(size_t units, size_t align, uint64_t seed)
     heap_lock();
     struct run expected = model_find(units, align);
     uint32_t known = g_slabs;
-    struct run run = span_alloc(units, align);
-    must(run.slab, "span_alloc(%zu, %zu) refused", units, align);
+    struct run run = run_alloc(units, align);
     must(((uintptr_t)run_start(run) & ((align << UNIT_SHIFT) - 1)) == 0, "span_alloc(%zu, %zu): saw %p", units, align,
          (void *)run_start(run));
-    if (expected.slab)
+    if (expected.slab && align <= SUPERSLAB_UNITS)
         must(run.slab == expected.slab && run.unit == expected.unit,
              "span_alloc(%zu, %zu): expected superslab %u unit %u, saw %u unit %u", units, align, expected.slab->number,
              expected.unit, run.slab->number, run.unit);
@@ -243,12 +274,10 @@ static void live_extend(struct live *live, size_t new_units)
     bool can = true;
     for (size_t i = live->units; i < new_units && can; i++) {
         uint32_t n = live->run.slab->number + (uint32_t)((live->run.unit + i) / SUPERSLAB_UNITS);
-        can = n < g_slabs && slab_base(n) &&
-              slab_base(n) == slab_base(live->run.slab->number) + ((size_t)(n - live->run.slab->number) << SUPERSLAB_SHIFT) &&
-              !unit_is_used(live->run, i);
+        can = n < g_slabs && is_mapped(n) && !unit_is_used(live->run, i);
     }
-    size_t clean = 0;
-    bool done = span_extend(live->run, live->units, new_units, &clean);
+    struct run run = live->run;
+    bool done = span_extend(&run, live->units, new_units);
     must(done == can, "span_extend from %zu to %zu: expected %d, saw %d", live->units, new_units, can, done);
     if (done)
         units_set(live->run, live->units, new_units, true);
@@ -280,11 +309,11 @@ static void unmap_free(void)
 {
     bool any = false;
     for (uint32_t n = 0; n < g_slabs; n++)
-        any |= slab_base(n) && g_used[n] == 0;
+        any |= is_mapped(n) && g_used[n] == 0;
     must(span_unmap_free() == any, "span_unmap_free: expected %d", any);
     lock_and_check("after span_unmap_free");
     for (uint32_t n = 0; n < g_slabs; n++)
-        must(slab_base(n) == NULL || g_used[n] != 0, "superslab %u is free and still mapped", n);
+        must(!is_mapped(n) || g_used[n] != 0, "superslab %u is free and still mapped", n);
     lock_release();
 }
 
@@ -344,7 +373,7 @@ static void test_random_operations(void **state)
 static void test_alignment(void **state)
 {
     (void)state;
-    for (size_t align = 1; align <= (64 * MIB) >> UNIT_SHIFT; align *= 2)
+    for (size_t align = 1; align <= RUN_MAX_SIZE >> UNIT_SHIFT; align *= 2)
         for (size_t units = 1; units <= 100; units = units * 3 + 1)
             live_alloc(units, align, align);
     free_everything();
@@ -368,20 +397,13 @@ static void test_unmapped_numbers_are_used_again(void **state)
     }
 }
 
-/* Groups of superslabs are made of metadata, which is not zero when it was used for something else before. */
-static void test_groups_from_used_metadata(void **state)
+/* Sets are as exact in the second group as in the first. */
+static void test_second_group(void **state)
 {
     (void)state;
-    heap_lock();
-    for (size_t size = 64; size < 16384; size += 64) {
-        void *block = meta_alloc(META_OTHER, size);
-        memset(block, 0xff, size);
-        meta_free(META_OTHER, block, size);
-    }
-    lock_release();
     uint32_t wanted = (g_slabs / GROUP_SLABS + 2) * GROUP_SLABS;
     while (g_slabs < wanted)
-        live_alloc(600, 1, g_slabs);
+        live_alloc(500, 1, g_slabs);
     for (unsigned set = 0; set < SET_COUNT; set++)
         for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1))
             must(n < g_slabs, "set %u has superslab %u of %u", set, n, g_slabs);
@@ -397,6 +419,10 @@ static void test_too_much(void **state)
     assert_null(span_alloc(SIZE_MAX >> UNIT_SHIFT, 1).slab);
     must_be_valid("after a refusal");
     lock_release();
+    assert_false(span_grow((size_t)1 << 40, 1));
+    assert_false(span_grow(SIZE_MAX >> UNIT_SHIFT, 1));
+    lock_and_check("after a refusal");
+    lock_release();
 }
 
 /* Superslabs that are unmapped and mapped again, again and again: what is dirty and what is used is known
@@ -408,7 +434,7 @@ static void test_unmapping_in_rounds(void **state)
     for (size_t round = 0; round < 20; round++) {
         heap_lock();
         for (size_t i = 0; i < COUNT_OF(runs); i++)
-            runs[i] = span_alloc(SUPERSLAB_UNITS, 1);
+            runs[i] = run_alloc(SUPERSLAB_UNITS, 1);
         for (size_t i = 0; i < COUNT_OF(runs); i++)
             span_free(runs[i], SUPERSLAB_UNITS, SUPERSLAB_UNITS);
         must_be_valid("after freeing all");
@@ -424,7 +450,7 @@ static void test_untouched_units_stay_clean(void **state)
     struct span_stats before, after;
     unmap_free();
     heap_lock();
-    struct run run = span_alloc(40, 1);
+    struct run run = run_alloc(40, 1);
     must(run.zeroed, "a run of fresh superslabs is not zeroed");
     span_stats(&before);
     span_free(run, 40, 33);
@@ -441,7 +467,7 @@ static void begin_with_large_heap(void)
     if (sysconf(_SC_PAGESIZE) != 4096)
         skip();
     unmap_free();
-    live_alloc(1024, 1, 1);
+    live_alloc(RUN_MAX_SIZE >> UNIT_SHIFT, 1, 1);
 }
 
 /* Dense memory fills one superslab after the other, each in a huge page; the part of the last that nobody uses yet is
@@ -454,7 +480,7 @@ static void test_dense_memory_is_in_huge_pages(void **state)
         skip(); /* a superslab is no huge page */
     unmap_free();
     assert_int_equal(live_alloc_dense(1, 1).slab->backing, BACKING_UNSAID); /* the heap is small */
-    live_alloc(1024, 1, 1);
+    live_alloc(RUN_MAX_SIZE >> UNIT_SHIFT, 1, 1);
     for (unsigned i = 0; i < 40; i++) {
         struct run run = live_alloc_dense(1, i);
         if (run.slab->backing != BACKING_HUGE)
@@ -465,7 +491,7 @@ static void test_dense_memory_is_in_huge_pages(void **state)
     lock_release();
     assert_int_equal(stats.huge, 2 * SUPERSLAB_SIZE);
     assert_in_range(stats.dirty >> UNIT_SHIFT, 24, 25);
-    assert_int_equal(span_purge_some(SIZE_MAX / 2), 0);
+    assert_int_equal(span_purge_some(SIZE_MAX / 2, UINT64_MAX), 0);
     purge_to(0);
     heap_lock();
     span_stats(&stats);
@@ -581,7 +607,7 @@ static void test_some_is_purged(void **state)
     while (g_count > 0)
         live_shrink(&g_live[g_count - 1], 0);
     for (unsigned left = RUNS_MADE; left > 0; left--) {
-        assert_int_equal(span_purge_some(UNIT_SIZE) >> UNIT_SHIFT, SIZE);
+        assert_int_equal(span_purge_some(UNIT_SIZE, UINT64_MAX) >> UNIT_SHIFT, SIZE);
         lock_and_check("after span_purge_some");
         span_stats(&stats);
         lock_release();
@@ -680,15 +706,18 @@ static void test_after_fork(void **state)
     if (child == 0) {
         heap_lock();
         for (uint32_t n = 0; n < span_slab_count(); n++)
-            for (unsigned set = SET_LONGEST_RUN + 1; set < SET_COUNT; set++)
+            for (unsigned set = SET_UNTOUCHED; set < SET_GONE; set++)
                 (random_next(&random) % 2 ? slabset_add : slabset_remove)(set, n);
+        for (uint32_t n = 0; n < span_slab_count(); n++)
+            (is_mapped(n) ? slabset_remove : slabset_add)(SET_GONE, n);
         /* A thread that vanished had said so, and not counted it yet. */
         for (uint32_t n = 0; n < span_slab_count(); n++)
-            slab_at(n)->backing = (uint8_t)(random_next(&random) % (BACKING_SMALL + 1));
-        /* Another was unmapping. */
+            if (is_mapped(n))
+                slab_at(n)->backing = (uint8_t)(random_next(&random) % (BACKING_SMALL + 1));
+        /* Others were taking units, or giving them back. */
         for (uint32_t n = 0; n < span_slab_count(); n++)
-            if (!slab_at(n)->base)
-                slab_at(n)->dirty = slab_at(n)->purged = UINT32_MAX;
+            if (is_mapped(n))
+                slab_at(n)->dirty |= (uint32_t)random_next(&random) & slab_at(n)->used;
         span_after_fork();
         must_be_valid("after span_after_fork");
         lock_release();
@@ -711,7 +740,7 @@ int main(void)
         cmocka_unit_test(test_random_operations),
         cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_unmapped_numbers_are_used_again),
-        cmocka_unit_test(test_groups_from_used_metadata),
+        cmocka_unit_test(test_second_group),
         cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_dense_memory_is_in_huge_pages),
         cmocka_unit_test(test_dense_memory_beside_what_is_dirty),
