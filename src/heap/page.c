@@ -238,6 +238,19 @@ COLD bool page_forget_visitors(void)
 
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
+/* A free block of a checked page is all zero. Until it is, none is in the bitmap, for the child of a fork gets the page as it
+ * is. The caller holds the page, and nobody has a block of it. */
+static COLD void page_clear(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    __builtin_memset(page->start, 0, info->units * UNIT_SIZE);
+    signal_fence();
+    for (unsigned word = 0; word < info->words; word++)
+        store_relaxed(&page->free[word], full_word(info, word));
+}
+
+static bool must_be_cleared(const struct page *page) { return page->checked && !page->zeroed; }
+
 static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
 {
     const struct class_info *info = &class_info[class_id];
@@ -258,7 +271,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     store_relaxed(&page->low_word, 0);
     store_relaxed(&page->virgin, 0);
     for (unsigned word = 0; word < info->words; word++)
-        store_relaxed(&page->free[word], full_word(info, word));
+        store_relaxed(&page->free[word], UNLIKELY(must_be_cleared(page)) ? 0 : full_word(info, word));
     for (unsigned unit = 0; unit < info->units; unit++)
         store_relaxed(&page_purged(page)[unit], 0);
     store_seq(&page->state, PAGE_OWNED);
@@ -294,8 +307,8 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense, s
         guard_prepare(page->start);
         guard_shut(page_end(page), UNIT_SIZE);
     }
-    if (page->checked && !page->zeroed)
-        __builtin_memset(page->start, 0, info->units * UNIT_SIZE); /* a free block of a checked page is all zero */
+    if (UNLIKELY(must_be_cleared(page)))
+        page_clear(page);
     return page;
 }
 
