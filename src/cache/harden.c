@@ -55,7 +55,7 @@ NOINLINE bool harden_free(void *block, unsigned c)
     if (UNLIKELY(!cache->hold || cache->busy || !page || !is_start(page, block, info) || !page->checked))
         return false;
     struct ring *ring = &cache->ring[c];
-    if (UNLIKELY(ring->held_top == ring->slot + ring->capacity)) /* or it is closed */
+    if (UNLIKELY(!ring->slot || ring->held_top == ring->slot + ring->capacity))
         return false;
     check_end(block, info->size, "free", thread_count() > 1);
     cache->busy = true;

@@ -4,6 +4,7 @@
 #include "cache/group.h"
 #include "cache/hold.h"
 #include "heap/check.h"
+#include "heap/guard.h"
 #include "policy/learn.h"
 #include "system/lock.h"
 #include "heap/map.h"
@@ -641,6 +642,8 @@ static COLD void cache_give_up(struct cache *cache, unsigned c)
     group_empty(load_relaxed(&cache->groups));
     if (cache->hold)
         hold_empty(cache->hold);
+    if (check_is_hardened())
+        guard_let_go();
     thread_close_left();
     remote_flush();
 }
@@ -1031,8 +1034,10 @@ void cache_park(struct cache *cache)
 
 void cache_unpark(struct cache *cache)
 {
-    if (check_is_hardened())
+    if (check_is_hardened()) {
         cache_harden(cache);
+        cache_stir(cache); /* it may be one that a parent's thread has left */
+    }
     cache_comply(cache);
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct ring *ring = &cache->ring[c];

@@ -109,14 +109,14 @@ static COLD void held_shorten(size_t most, size_t most_units, size_t most_filled
 static NOINLINE void held_clear(struct held_run *held, char *start, size_t bytes, bool is_filled)
 {
     size_t before = (size_t)(start - run_start(held->run)), size = held->units << UNIT_SHIFT;
-    if (is_filled && bytes <= GUARD_CLEAR) {
-        __builtin_memset(start, 0, bytes);
-        held->filled = held->units;
-        return;
-    }
     /* The guards, too, may hold what others have left. But where the system has to be watched, os_purge touches what it
      * is given, which must be the block first. */
-    held->is_clean = os_purge(start, size - before) == 0 && (before == 0 || os_purge(run_start(held->run), before) == 0);
+    if (!is_filled || bytes > GUARD_CLEAR)
+        held->is_clean = os_purge(start, size - before) == 0 && (before == 0 || os_purge(run_start(held->run), before) == 0);
+    if (!held->is_clean) {
+        __builtin_memset(start, 0, bytes);
+        held->filled = held->units;
+    }
 }
 
 NOINLINE void guard_hold(struct run run, size_t units, char *start, size_t bytes, bool is_filled)
@@ -124,7 +124,8 @@ NOINLINE void guard_hold(struct run run, size_t units, char *start, size_t bytes
     struct held_run held = {.run = run, .units = units};
     size_t size = units << UNIT_SHIFT;
     held_clear(&held, start, bytes, is_filled);
-    if (!guard_shut(run_start(run), size) || units > GUARD_HELD_UNITS) {
+    bool is_too_much = units > GUARD_HELD_UNITS || held.filled > GUARD_FILLED_UNITS;
+    if (is_too_much || !guard_shut(run_start(run), size)) {
         held_free(held);
         return;
     }
