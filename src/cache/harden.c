@@ -9,6 +9,9 @@
 #include "heap/page.h"
 
 
+/* No signal handler's, and no call that the clock is waiting for (cache_fence). */
+static bool may_be_short(const struct cache *cache) { return !cache->busy && !cache->fenced; }
+
 /* Any of the newest blocks of a ring, which has one. */
 static void *ring_choose(struct ring *ring, struct hold *hold)
 {
@@ -24,7 +27,7 @@ NOINLINE void *harden_malloc(size_t size)
 {
     size_t room = size + CHECK_MARK;
     struct cache *cache = cache_self;
-    if (UNLIKELY(room > CLASS_TABLE_MAX || room < size || !cache->hold || cache->busy))
+    if (UNLIKELY(room > CLASS_TABLE_MAX || room < size || !cache->hold || !may_be_short(cache)))
         return NULL;
     unsigned c = class_of_table(room);
     struct ring *ring = &cache->ring[c];
@@ -52,7 +55,7 @@ NOINLINE bool harden_free(void *block, unsigned c)
     struct cache *cache = cache_self;
     const struct page *page = map_page(block);
     const struct class_info *info = &class_info[c];
-    if (UNLIKELY(!cache->hold || cache->busy || !page || !is_start(page, block, info) || !page->checked))
+    if (UNLIKELY(!cache->hold || !may_be_short(cache) || !page || !is_start(page, block, info) || !page->checked))
         return false;
     struct ring *ring = &cache->ring[c];
     if (UNLIKELY(!ring->slot || ring->held_top == ring->slot + ring->capacity))

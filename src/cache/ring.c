@@ -33,7 +33,10 @@ enum {
     TICKS = 64,                 /* slow calls between looks at the clock */
     PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
     PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring may hold; WATCHED_SLOTS at most */
-    IDLE_MILLISECONDS = 250     /* a ring not used for so long loses half of its blocks */
+    IDLE_MILLISECONDS = 250,    /* a ring not used for so long loses half of its blocks */
+    FENCE_MILLISECONDS = 100,   /* in so long a time, fences make so many calls slow, half a percent of the time; */
+    FENCE_CALLS = 4096,
+    FENCE_CALLS_BUSY = 256      /* and in the end only so many of a thread that always calls for more */
 };
 
 static void *const nothing[SENTINELS] = {NULL, NULL};
@@ -89,7 +92,7 @@ static void ring_publish(struct cache *cache, unsigned c)
 static void ring_show(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
-    if (!ring->slot || option(OPTION_STATS) || check_is_on())
+    if (!ring->slot || cache->fenced || option(OPTION_STATS) || check_is_on())
         return;
     signal_fence();
     cache->top[c] = ring->held_top;
@@ -420,8 +423,33 @@ struct cache *cache_enter(void)
     return cache;
 }
 
+/* A clock for threads that their rings serve: while memory waits for the time to be given back, rings stay hidden when slow
+ * paths end, so that even a program that makes few calls comes here. In between are at most so many slow calls that the
+ * program does not feel them; what it goes on calling for when these are used up shows again. */
+static COLD void cache_fence(struct cache *cache)
+{
+    if (!load_relaxed(&retain_waits)) {
+        cache->fenced = false; /* each ring shows when its next slow path ends */
+        return;
+    }
+    uint64_t now = os_milliseconds();
+    if (now >= cache->fence_at) {
+        bool is_busy = cache->fence_most > 0 && cache->fence_calls == 0;
+        cache->fence_most = (uint16_t)(is_busy ? max_size(cache->fence_most / 2, FENCE_CALLS_BUSY) : FENCE_CALLS);
+        cache->fence_calls = cache->fence_most;
+        cache->fence_at = now + FENCE_MILLISECONDS;
+        retain_tick(now);
+        cache_veil(cache);
+    } else if (cache->fence_calls > 0) {
+        cache->fence_calls--;
+    }
+    cache->fenced = cache->fence_calls > 0;
+}
+
 void cache_leave(struct cache *cache)
 {
+    if (UNLIKELY(load_relaxed(&retain_waits) || cache->fenced)) /* relaxed: a hint */
+        cache_fence(cache);
     purge_if_due(0);
     signal_fence();
     cache->busy = false;
@@ -949,6 +977,9 @@ COLD void cache_open(struct cache *cache, uint32_t id)
         group_open(load_relaxed(&cache->groups), id);
     cache->id = id;
     cache->busy = false;
+    cache->fenced = false;
+    cache->fence_at = 0;
+    cache->fence_most = 0;
     cache->reach = 0;
     cache->sweep_at = 0;
     cache->collected = load_relaxed(&collect_epoch);

@@ -90,6 +90,10 @@ struct cache {
     bool busy;              /* in a slow path, or in hand (thread.c): a signal handler that gets here must not enter
                                another, and the child of a fork must not take it for whole */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
+    bool fenced;            /* rings stay hidden when slow paths end (cache_fence) */
+    uint16_t fence_most;    /* slow paths that fences may cost in a while; 0: there was none yet */
+    uint16_t fence_calls;   /* of these, what is left of it */
+    uint64_t fence_at;      /* milliseconds: when the next while begins */
     uint32_t collected;     /* the value of collect_epoch when the cache was last emptied for it */
     bool attached;          /* [lock] a thread uses it */
     uint32_t generation;    /* [lock] of the process in which a thread last had it (thread.c) */

@@ -15,15 +15,17 @@ enum {
     LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. Such blocks differ in size, and what */
     LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
     LARGE_PART = 2,             /* up to that part of what is in use */
-    REGRET_PART = 8,            /* regret of that part of what is in use makes windows longer */
+    PEAK_PART = 16,             /* of what was in hand lately may be resident beyond that; more only where it costs */
+    PEAK_PERMILLE = 50,         /* more than that part of one processor's time to touch it anew */
     LATE_MILLISECONDS = 250,    /* what lay purged for longer is missed only if touching it anew takes more than */
-    LATE_PERMILLE = 500,        /* that part of one processor's time; what was needed sooner, where little is in hand, */
-    BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of both, time that was not used adds up for */
+    LATE_PERMILLE = 500,        /* that part of one processor's time, and what lies for so long goes; what was needed
+                                   sooner, where little is in hand, */
+    BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of all, time that was not used adds up for */
     BEARABLE_MILLISECONDS = 10000, /* so long */
     TOUCH_NANOSECONDS = 10000   /* the first touch of a page of memory, where it is not known */
 };
 
-_Atomic(bool) retain_due;
+_Atomic(bool) retain_due, retain_waits;
 
 static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
@@ -32,14 +34,17 @@ static struct {
     _Atomic(size_t) unbound;          /* and so much more, */
     _Atomic(size_t) extra;            /* and for large blocks, while others are in use */
     _Atomic(size_t) lasting;          /* the largest that `keep` was at the end of a window */
+    _Atomic(size_t) top;              /* bytes in hand, the most in this window */
+    _Atomic(size_t) peak;             /* and lately: that is a bound, */
+    _Atomic(size_t) beyond;           /* and so much more */
     _Atomic(size_t) settled;          /* dirty bytes when the last purge ended, or fewer */
     _Atomic(size_t) low_water;        /* least dirty bytes in this window */
-    _Atomic(uint64_t) window_begin, window; /* milliseconds */
-    _Atomic(size_t) regretted;        /* bytes, in this window */
+    _Atomic(uint64_t) window_begin;   /* milliseconds */
     _Atomic(bool) bounded;            /* the last purge took more than it would have if more were in use */
-    _Atomic(uint64_t) paid_until, paid_late_until; /* microseconds: to here, regret has used up what is bearable; 0: there
-                                                      was none */
-} retain = {.window = WINDOW_SHORTEST};
+    _Atomic(bool) at_peak;            /* and because that would be more than lately was in hand */
+    _Atomic(uint64_t) paid_until, paid_late_until, paid_peak_until; /* microseconds: to here, regret has used up what is
+                                                                       bearable; 0: there was none */
+} retain;
 
 /* What this thread has not shared yet. */
 static __thread struct {
@@ -54,24 +59,40 @@ static size_t dirty_bytes(void)
 
 static size_t extra_now(void) { return min_size(load_relaxed(&retain.extra), load_relaxed(&retain.used) / LARGE_PART); }
 
-/* Going up and down costs little if it happens seldom: then little stays when most was freed. */
-static size_t keep_bound(void)
+/* Bytes that the program has. */
+static size_t in_hand(void)
 {
-    ptrdiff_t in_hand = (ptrdiff_t)load_relaxed(&retain.used) - load_relaxed(&retain.vacant);
-    return (in_hand > LITTLE ? (size_t)in_hand : LITTLE) + load_relaxed(&retain.unbound);
+    ptrdiff_t bytes = (ptrdiff_t)load_relaxed(&retain.used) - load_relaxed(&retain.vacant);
+    return bytes > 0 ? (size_t)bytes : 0;
 }
+
+/* Going up and down costs little if it happens seldom: then little stays when most was freed. */
+static size_t keep_bound(void) { return max_size(in_hand(), LITTLE) + load_relaxed(&retain.unbound); }
 
 static size_t keep_now(void) { return min_size(load_relaxed(&retain.keep), keep_bound()); }
 
-static size_t budget(void) { return FLOOR + keep_now() + extra_now(); }
+static size_t recent_peak(void) { return max_size(load_relaxed(&retain.peak), load_relaxed(&retain.top)); }
+
+/* With what is in hand, no more than lately was, and a little. */
+static size_t peak_bound(void)
+{
+    size_t peak = recent_peak(), now = in_hand();
+    return (peak > now ? peak - now : 0) + max_size(peak / PEAK_PART, LITTLE) + load_relaxed(&retain.beyond);
+}
+
+static size_t budget(void) { return FLOOR + min_size(keep_now() + extra_now(), peak_bound()); }
 
 static void judge(void)
 {
-    size_t dirty = dirty_bytes();
+    size_t dirty = dirty_bytes(), now = in_hand();
+    if (now > load_relaxed(&retain.top))
+        store_relaxed(&retain.top, now);
     if (dirty < load_relaxed(&retain.low_water))
         store_relaxed(&retain.low_water, dirty);
     if (dirty < load_relaxed(&retain.settled))
         store_relaxed(&retain.settled, dirty);
+    if (load_relaxed(&retain_waits) != (dirty > FLOOR + STEP))
+        store_relaxed(&retain_waits, dirty > FLOOR + STEP);
     size_t step = max_size(STEP, load_relaxed(&retain.used) / STEP_PART);
     if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step)
         store_relaxed(&retain_due, true);
@@ -108,12 +129,18 @@ void retain_share(void)
     judge();
 }
 
+/* Nanoseconds that it takes to touch so much memory for the first time. */
+static uint64_t touch_cost(size_t bytes)
+{
+    uint64_t known = prefault_touch_time(), page = known ? known : TOUCH_NANOSECONDS, most = (size_t)1 << 47;
+    return min_size(bytes, most) * page / os_page_size();
+}
+
 /* Whether the program can bear it that so many bytes were purged and needed again, for it happens so seldom that it takes
  * no more than such a part of one processor's time. `idle`: milliseconds for which they had been purged. */
 static bool is_bearable(_Atomic(uint64_t) *account, unsigned permille, uint64_t milliseconds, uint32_t idle, size_t bytes)
 {
-    uint64_t known = prefault_touch_time(), touch = known ? known : TOUCH_NANOSECONDS;
-    uint64_t microseconds = bytes * touch / os_page_size() / permille; /* nanoseconds * 1000 / 1000 */
+    uint64_t microseconds = touch_cost(bytes) / permille; /* nanoseconds * 1000 / 1000 */
     uint64_t now = milliseconds * 1000, paid_until = load_relaxed(account);
     uint64_t first = now - min_size(now, BEARABLE_MILLISECONDS * 1000);
     uint64_t begin = paid_until == 0 ? now - (uint64_t)idle * 1000 : max_size(paid_until, first), end = begin + microseconds;
@@ -129,13 +156,16 @@ void retain_regret(size_t bytes, uint32_t purged_at)
     uint32_t idle = (uint32_t)now - purged_at;
     if (idle > LATE_MILLISECONDS && is_bearable(&retain.paid_late_until, LATE_PERMILLE, now, idle, bytes))
         return;
-    fetch_add_relaxed(&retain.regretted, bytes);
     bool bounded = load_relaxed(&retain.bounded);
     if (bounded && is_bearable(&retain.paid_until, BEARABLE_PERMILLE, now, idle, bytes))
         return;
     fetch_add_relaxed(&retain.keep, bytes);
     fetch_add_relaxed(&retain.unbound, bounded ? bytes : 0);
-    fetch_add_relaxed(&retain.extra, bytes >= LARGE ? bytes * LARGE_TIMES : 0);
+    size_t extra = bytes >= LARGE ? bytes * LARGE_TIMES : 0;
+    fetch_add_relaxed(&retain.extra, extra);
+    if (load_relaxed(&retain.at_peak) &&
+        !is_bearable(&retain.paid_peak_until, PEAK_PERMILLE, now, BEARABLE_MILLISECONDS, bytes))
+        fetch_add_relaxed(&retain.beyond, bytes + extra);
 }
 
 void retain_begin(size_t bytes)
@@ -151,33 +181,34 @@ size_t retain_lasting(void)
     return lasting ? lasting : load_relaxed(&retain.keep);
 }
 
-static void window_adapt(uint64_t window)
+/* Milliseconds after which touching so much anew would have been bearable: what lies for longer is better purged. */
+static uint64_t bearable_after(size_t bytes)
 {
-    size_t regretted = atomic_exchange_explicit(&retain.regretted, 0, memory_order_relaxed);
-    if (regretted > load_relaxed(&retain.used) / REGRET_PART)
-        store_relaxed(&retain.window, min_size(window * 2, WINDOW_LONGEST));
-    else if (regretted == 0)
-        store_relaxed(&retain.window, max_size(window / 2, WINDOW_SHORTEST));
+    return touch_cost(bytes) / LATE_PERMILLE / 1000; /* nanoseconds * 1000 / 1000000 */
 }
 
 void retain_tick(uint64_t now)
 {
-    uint64_t begin = load_relaxed(&retain.window_begin), window = load_relaxed(&retain.window);
+    uint64_t begin = load_relaxed(&retain.window_begin);
+    size_t low = load_relaxed(&retain.low_water), extra = extra_now();
+    size_t peak = recent_peak(), keep = min_size(load_relaxed(&retain.keep), peak);
+    size_t spare = low > FLOOR ? low - FLOOR : 0;
+    uint64_t window = min_size(max_size(bearable_after(spare), WINDOW_SHORTEST), WINDOW_LONGEST);
     /* The swap elects one thread. */
     if (now - begin < window || !atomic_compare_exchange_strong_explicit(&retain.window_begin, &begin, now,
                                                                          memory_order_relaxed, memory_order_relaxed))
         return;
-    size_t low = load_relaxed(&retain.low_water), keep = load_relaxed(&retain.keep), extra = extra_now();
-    size_t spare = low > FLOOR ? low - FLOOR : 0;
-    uint64_t halvings = min_size((now - begin) / window, 63);
-    size_t unneeded = spare - (spare >> halvings), of_extra = min_size(extra, unneeded);
+    size_t of_extra = min_size(extra, spare), beyond = load_relaxed(&retain.beyond);
+    store_relaxed(&retain.beyond, beyond - min_size(beyond, spare));
     store_relaxed(&retain.extra, extra - of_extra);
-    keep -= min_size(keep, unneeded - of_extra);
+    keep -= min_size(keep, spare - of_extra);
     store_relaxed(&retain.keep, keep);
     store_relaxed(&retain.unbound, min_size(load_relaxed(&retain.unbound), keep));
     store_relaxed(&retain.lasting, max_size(load_relaxed(&retain.lasting), keep));
     store_relaxed(&retain.low_water, dirty_bytes());
-    window_adapt(window);
+    store_relaxed(&retain.settled, 0); /* what could not be purged is tried again */
+    store_relaxed(&retain.peak, peak - (peak - min_size(load_relaxed(&retain.top), peak)) / 2);
+    store_relaxed(&retain.top, in_hand());
     judge();
 }
 
@@ -186,6 +217,7 @@ size_t retain_excess(void)
     size_t dirty = dirty_bytes(), may = budget();
     store_relaxed(&retain_due, false);
     store_relaxed(&retain.bounded, load_relaxed(&retain.keep) > keep_bound());
+    store_relaxed(&retain.at_peak, keep_now() + extra_now() > peak_bound());
     return dirty > may ? dirty - may : 0;
 }
 

@@ -2,20 +2,20 @@
  *
  * Free memory is dirty as long as it has not been given back to the system. A page fault costs as much as hundreds
  * of calls, so what the program needs again soon is to stay; nobody runs while the program idles, so what it does
- * not need has to go on the way down, when it is freed. The budget for dirty memory is what experience shows:
+ * not need has to go. The budget for dirty memory is what experience shows:
  *
  *   it grows by what was purged and then needed again (regret): the program goes up and down by that much, at least;
  *   for a large block by several, for others of other sizes come and go beside it, but these count only up to half of
  *   what is in use, so that little stays when most is freed;
- *   it shrinks by half of what lay dirty through a whole window of time (the low-water mark): that much was not needed;
+ *   it shrinks by what lay dirty through a whole window of time (the low-water mark): for so long that touching it anew
+ *   would have been bearable, and not worth the memory;
  *   it counts only up to what the program has in hand, so that little stays when most is freed; more only as far as what
- *   goes then is needed again so often that it costs time.
+ *   goes then is needed again so often that it costs time;
+ *   with what is in hand, it is no more than what was in hand lately; more only as far as that costs much time.
  *
  * Memory that lay purged for a quarter of a second and longer was rightly so: others could have it meanwhile, and what
  * touching it anew costs is little in such a time. Only where it is half of one processor's time, by the page fault's
  * measured cost, is it regretted.
- *
- * Windows get longer while there is much regret, so that what is kept for costly cycles stays over a slow one.
  *
  * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
  * from their return to the page until they are taken again, or until the page is looked at and what can be purged in
@@ -30,6 +30,9 @@
 
 /* More is dirty than may be: whoever runs without the lock and has the time calls purge_excess (purge.h). */
 extern _Atomic(bool) retain_due;
+
+/* Some memory is dirty that is to go when it has lain for long enough: somebody is to look at the clock. */
+extern _Atomic(bool) retain_waits;
 
 /* Bytes of runs in use, and of free ones that are dirty. Under the lock. */
 void retain_runs(size_t used, size_t dirty);

@@ -12,6 +12,8 @@
 #include "hakmem.h"
 #include "system/lock.h"
 #include "heap/map.h"
+#include "heap/retain.h"
+#include "heap/span.h"
 #include "system/options.h"
 #include "system/os.h"
 #include "policy/policy.h"
@@ -231,7 +233,7 @@ static void test_growth_and_flush(void **state)
 static void be_slow(void)
 {
     for (unsigned i = 0; i < 100; i++)
-        ring_malloc_zeroed(class_of(16));
+        hak_free(ring_malloc_zeroed(class_of(16))); /* which may have one */
 }
 
 static void idle(void *unused)
@@ -523,7 +525,7 @@ static void free_what_another_freed(void *unused)
     unsigned c = class_of(PASSED_SIZE);
     for (size_t i = 0; i < PASSED && (cache() == &cache_none || load_relaxed(&cache()->counters.refills_from_depot) == 0); i++)
         must(hak_malloc(PASSED_SIZE), "no memory");
-    void *freed = *cache()->top[c];
+    void *freed = cache()->fenced ? *cache()->ring[c].held_top : *cache()->top[c];
     must(load_relaxed(&cache()->counters.refills_from_depot) > 0 && freed, "the depot has brought nothing: nothing is tested");
     hak_free(freed);
     must(false, "it was not noticed at once"); /* but when its ring is emptied */
@@ -1099,6 +1101,75 @@ static void test_a_child_has_the_reach_of_vanished_threads(void **state)
          alone, GROWERS, among_others);
 }
 
+/* ---- Fences ------------------------------------------------------------------------------------------------------ */
+
+static size_t dirty_bytes(void)
+{
+    struct span_stats stats;
+    span_stats(&stats);
+    return stats.dirty;
+}
+
+/* Up and down so fast that what is freed stays. */
+static void go_up_and_down(void)
+{
+    enum { BLOCKS = 64 };
+    static char *blocks[BLOCKS];
+    for (unsigned round = 0; round < 8; round++) {
+        for (size_t i = 0; i < BLOCKS; i++)
+            memset(blocks[i] = hak_malloc(MIB), 1, MIB);
+        for (size_t i = 0; i < BLOCKS; i++)
+            hak_free(blocks[i]);
+    }
+}
+
+/* Calls that the ring serves are all that the thread makes then. */
+static void only_call_for_one_size(void *unused)
+{
+    enum { PAUSE = 20, PAUSES = 400, CALLS = 100 };
+    (void)unused;
+    unsigned c = class_of(100), pauses = 0;
+    hak_free(hak_malloc(100));
+    go_up_and_down();
+    must(dirty_bytes() > 16 * MIB, "%zu bytes stayed: nothing is tested", dirty_bytes());
+    for (; pauses < PAUSES && load_relaxed(&retain_waits); pauses++) {
+        sleep_milliseconds(PAUSE);
+        for (unsigned i = 0; i < CALLS; i++)
+            hak_free(hak_malloc(100));
+    }
+    must(pauses < PAUSES, "%zu bytes stayed for %d ms", dirty_bytes(), PAUSES * PAUSE);
+    hak_free(hak_malloc(100));
+    must(!cache()->fenced && cache()->top[c] > cache()->ring[c].slot, "the ring is still hidden");
+    must_be_valid();
+}
+
+static void test_what_lies_unused_goes_without_slow_paths(void **state)
+{
+    (void)state;
+    in_thread(only_call_for_one_size, NULL);
+}
+
+/* A thread that makes many calls is to hardly notice. */
+static void call_often(void *unused)
+{
+    enum { CALLS = 1000 * 1000, SLOW = 3 * 4096 };
+    (void)unused;
+    size_t slow = 0;
+    hak_free(hak_malloc(100));
+    retain_runs(0, 64 * MIB);
+    for (size_t i = 0; i < CALLS; i++) {
+        slow += !ring_is_roomy(class_of(100));
+        hak_free(hak_malloc(100));
+    }
+    must(slow > 0 && slow < SLOW, "%zu of %d calls were slow", slow, CALLS);
+}
+
+static void test_fences_cost_little(void **state)
+{
+    (void)state;
+    in_thread(call_often, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1129,6 +1200,8 @@ int main(void)
         cmocka_unit_test(test_a_trim_reaches_other_threads),
         cmocka_unit_test(test_a_child_has_the_reach_of_vanished_threads),
         cmocka_unit_test(test_idle_threads_leave_a_share),
+        cmocka_unit_test(test_what_lies_unused_goes_without_slow_paths),
+        cmocka_unit_test(test_fences_cost_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,10 @@
 
 #include "hakmem.h"
 #include "system/os.h"
+#include "heap/prefault.h"
 #include "heap/retain.h"
 
-enum { WINDOW = 500 };
+enum { WINDOW = 500, LONGEST = 8000 }; /* milliseconds */
 
 static uint64_t g_now;
 
@@ -33,6 +34,13 @@ static void begin(void)
     retain_tick(g_now);
     (void)retain_excess();
     assert_false(load_relaxed(&retain_due));
+}
+
+/* So much was in hand lately, and is not any more. */
+static void lately(size_t bytes)
+{
+    retain_runs(bytes, 0);
+    retain_runs(0, 0);
 }
 
 /* In pieces too small to be large blocks. */
@@ -68,6 +76,7 @@ static void test_regret_lets_more_stay(void **state)
 {
     (void)state;
     begin();
+    lately(300 * MIB);
     assert_true(is_due(100 * MIB, 100 * MIB));
     regret(99 * MIB);
     assert_false(is_due(100 * MIB, 100 * MIB));
@@ -79,6 +88,7 @@ static void test_regret_of_large_blocks(void **state)
 {
     (void)state;
     begin();
+    lately(700 * MIB);
     retain_runs(400 * MIB, 0);
     retain_regret(MIB - 1, retain_now());
     assert_true(is_due(400 * MIB, 8 * MIB));
@@ -101,6 +111,7 @@ static void test_little_stays_when_most_is_freed(void **state)
 {
     (void)state;
     begin();
+    lately(600 * MIB);
     regret(200 * MIB);
     assert_false(is_due(300 * MIB, 190 * MIB));
     assert_true(is_due(100 * MIB, 190 * MIB));
@@ -118,6 +129,7 @@ static void test_fast_cycles_keep_what_is_free(void **state)
     enum { PAUSE = 500, BORNE = 32 * MIB, MUCH = 2 * BORNE };
     (void)state;
     begin();
+    lately(300 * MIB);
     regret(200 * MIB);
     retain_purged(0, 0);
     uint32_t purged_at = retain_now();
@@ -135,29 +147,56 @@ static void test_fast_cycles_keep_what_is_free(void **state)
     assert_false(is_due(0, 190 * MIB));
 }
 
+/* The system has it for the rest of the time; the program hardly feels it. */
 static void test_what_lies_unused_goes(void **state)
 {
     (void)state;
     begin();
+    lately(300 * MIB);
     regret(100 * MIB);
     /* Used up once in each window: all of it stays. */
     for (unsigned i = 0; i < 20; i++) {
         retain_runs(200 * MIB, 0);
-        assert_false(is_due(100 * MIB, 100 * MIB));
+        bool due = is_due(100 * MIB, 100 * MIB);
+        must(!due, "round %u: %zu are to go", i, retain_excess());
         g_now += WINDOW;
         retain_tick(g_now);
     }
-    /* Not used: half of it goes in each window, and soon nearly all. */
-    size_t left = 100 * MIB;
-    unsigned windows = 0;
-    for (; left > 4 * MIB && windows < 40; windows++) {
-        g_now += WINDOW;
+    /* Not used: it goes when it has lain for one window, which the last tick began. */
+    assert_true(load_relaxed(&retain_waits));
+    assert_false(is_due(100 * MIB, 100 * MIB));
+    g_now += LONGEST;
+    retain_tick(g_now);
+    assert_true(load_relaxed(&retain_due));
+    size_t excess = retain_excess();
+    must(excess >= 98 * MIB, "of 100 MiB that lay unused %zu are to go", excess);
+    retain_runs(100 * MIB, 0);
+    assert_false(load_relaxed(&retain_waits));
+}
+
+/* With what is in hand, no more stays than was in hand lately. */
+static void test_no_more_than_lately_was_in_hand(void **state)
+{
+    (void)state;
+    begin();
+    lately(400 * MIB);
+    regret(400 * MIB);
+    assert_false(is_due(300 * MIB, 120 * MIB)); /* with a sixteenth, and one */
+    retain_runs(300 * MIB, 200 * MIB);
+    size_t excess = retain_excess();
+    must(excess >= 73 * MIB && excess <= 75 * MIB, "300 of 400 MiB in hand, 200 dirty: %zu are to go", excess);
+    for (unsigned i = 0; i < 3; i++) {
+        g_now += LONGEST;
+        retain_runs(300 * MIB, 0);
         retain_tick(g_now);
-        retain_runs(100 * MIB, left);
-        left -= retain_excess();
-        retain_runs(100 * MIB, left);
+        retain_runs(300 * MIB, 200 * MIB);
     }
-    must(windows >= 4 && windows <= 12, "unused memory was gone after %u windows", windows);
+    must(retain_excess() > excess + 60 * MIB, "later %zu are to go", retain_excess());
+    /* Unless that takes too long again and again. */
+    size_t touched = 0, most = 4096 * MIB * (size_t)1024;
+    for (; touched < most && retain_excess() > 0; touched += 64 * MIB)
+        regret(64 * MIB);
+    must(touched >= 64 * MIB && touched < most, "%zu bytes touched anew were enough", touched);
 }
 
 /* What is worth remembering for the next run: the largest budget that a window left. */
@@ -168,17 +207,19 @@ static void test_what_lasts_is_remembered(void **state)
     retain_begin(0);
     assert_true(is_due(100 * MIB, 40 * MIB));
     size_t before = retain_lasting(); /* earlier tests' */
+    lately(before + 400 * MIB);
     regret(before + 100 * MIB);
     retain_runs(100 * MIB, 0); /* used up */
-    g_now += 8000;
+    g_now += LONGEST;
     retain_tick(g_now);
     assert_int_equal(retain_lasting(), before + 100 * MIB);
     retain_runs(100 * MIB, before + 102 * MIB);
     for (unsigned i = 0; i < 3; i++) { /* and then not */
-        g_now += 8000;
+        g_now += LONGEST;
         retain_tick(g_now);
     }
     assert_int_equal(retain_lasting(), before + 100 * MIB);
+    lately(200 * MIB);
     retain_begin(50 * MIB);
     (void)retain_excess();
     assert_false(is_due(100 * MIB, 50 * MIB));
@@ -186,34 +227,37 @@ static void test_what_lasts_is_remembered(void **state)
     assert_true(is_due(100 * MIB, os_memory_size() / 8 + 8 * MIB));
 }
 
-static void test_regret_makes_windows_longer(void **state)
+/* What costs twice the time to touch anew lies for twice the time. */
+static void test_much_lies_longer_than_little(void **state)
 {
+    enum { MILLISECONDS = 4000 };
     (void)state;
+    uint64_t known = prefault_touch_time(), touch = known ? known : 10000; /* nanoseconds */
+    size_t bytes = MILLISECONDS / 2 * 1000 * 1000 / touch * os_page_size();
     begin();
-    regret(100 * MIB);
-    retain_runs(300 * MIB, 0);
-    for (unsigned i = 0; i < 3; i++) { /* to 4000 ms */
-        g_now += 8000;
-        retain_tick(g_now);
-        regret(50 * MIB);
-        retain_runs(300 * MIB, 0);
-    }
-    assert_false(is_due(300 * MIB, 150 * MIB));
-    g_now += 8000;
+    lately(3 * bytes);
+    regret(bytes);
+    assert_false(is_due(bytes, bytes));
+    g_now += LONGEST;
     retain_tick(g_now);
-    retain_runs(300 * MIB, 150 * MIB);
-    g_now += 3 * WINDOW; /* would be long enough without regret */
+    retain_runs(bytes, bytes);
+    g_now += MILLISECONDS - WINDOW;
     retain_tick(g_now);
     assert_int_equal(retain_excess(), 0);
+    g_now += 2 * WINDOW;
+    retain_tick(g_now);
+    must(retain_excess() > bytes / 2, "%zu bytes of %zu are to go after %d ms", retain_excess(), bytes, MILLISECONDS);
 }
 
 static void test_old_purges_are_not_regretted(void **state)
 {
     (void)state;
     begin();
+    lately(200 * MIB);
     regret(50 * MIB);
     assert_false(is_due(100 * MIB, 50 * MIB));
     begin();
+    lately(200 * MIB);
     assert_true(is_due(100 * MIB, 50 * MIB));
 }
 
@@ -272,7 +316,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_little_stays_when_most_is_freed),
         cmocka_unit_test(test_fast_cycles_keep_what_is_free),
         cmocka_unit_test(test_what_lies_unused_goes),
-        cmocka_unit_test(test_regret_makes_windows_longer),
+        cmocka_unit_test(test_no_more_than_lately_was_in_hand),
+        cmocka_unit_test(test_much_lies_longer_than_little),
         cmocka_unit_test(test_what_lasts_is_remembered),
         cmocka_unit_test(test_old_purges_are_not_regretted),
         cmocka_unit_test(test_loose_blocks_count),
