@@ -52,9 +52,9 @@ bool guard_open(char *start, size_t size);
  * with the run. */
 void guard_hold(struct run run, size_t units, char *start, size_t bytes, bool is_filled);
 
-/* A run of so many units that has been held back for a while, with what was reserved for it. Of it nothing may be touched but
- * `bytes` bytes, which begin `before` bytes behind its start. Its memory is gone if it is clean, else that of the block
- * before is zero. */
+/* A run of so many units that has been held back for a while, with what was reserved for it. Of it nothing may be
+ * touched but `bytes` bytes, which begin `before` bytes behind its start. Its memory is gone if it is clean, else that
+ * of the block before is zero. */
 bool guard_take(size_t units, size_t before, size_t bytes, struct run *out, bool *is_clean);
 
 /* Opens such a run and gives it to the spans; what the system will not open is lost. */

@@ -161,8 +161,8 @@ static COLD void large_shut(const struct page *large)
     guard_shut(end, (size_t)(first + (large_units(large) << UNIT_SHIFT) - end));
 }
 
-/* A run that was held back, or one of the heap's, and a descriptor. The lock is held then; NULL, and it is not, when there is
- * none, or no guard is to be had. */
+/* A run that was held back, or one of the heap's, and a descriptor. The lock is held then; NULL, and it is not, when
+ * there is none, or no guard is to be had. */
 static COLD struct page *guarded_obtain(struct run *run, size_t units, size_t before, size_t align, size_t bytes,
                                         bool *is_clean, bool *was_held)
 {

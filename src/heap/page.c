@@ -238,8 +238,8 @@ COLD bool page_forget_visitors(void)
 
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
-/* A free block of a checked page is all zero. Until it is, none is in the bitmap, for the child of a fork gets the page as it
- * is. The caller holds the page, and nobody has a block of it. */
+/* A free block of a checked page is all zero. Until it is, none is in the bitmap, for the child of a fork gets the page
+ * as it is. The caller holds the page, and nobody has a block of it. */
 static COLD void page_clear(struct page *page)
 {
     const struct class_info *info = &class_info[page->class_id];
