@@ -34,9 +34,8 @@ enum {
     PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
     PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring may hold; WATCHED_SLOTS at most */
     IDLE_MILLISECONDS = 250,    /* a ring not used for so long loses half of its blocks */
-    FENCE_MILLISECONDS = 100,   /* in so long a time, fences make so many calls slow, half a percent of the time; */
-    FENCE_CALLS = 4096,
-    FENCE_CALLS_BUSY = 256      /* and in the end only so many of a thread that always calls for more */
+    FENCE_RATE = 40,            /* calls that fences may make slow in a millisecond, half a percent of it; what was not */
+    FENCE_CALLS = 16384         /* used adds up to so many */
 };
 
 static void *const nothing[SENTINELS] = {NULL, NULL};
@@ -424,8 +423,8 @@ struct cache *cache_enter(void)
 }
 
 /* A clock for threads that their rings serve: while memory waits for the time to be given back, rings stay hidden when slow
- * paths end, so that even a program that makes few calls comes here. In between are at most so many slow calls that the
- * program does not feel them; what it goes on calling for when these are used up shows again. */
+ * paths end, so that even a program that makes few calls comes here. So many calls are slow then that the program does not
+ * feel them; a ring that is called for when these are used up shows. */
 static COLD void cache_fence(struct cache *cache)
 {
     if (!load_relaxed(&retain_waits)) {
@@ -433,15 +432,16 @@ static COLD void cache_fence(struct cache *cache)
         return;
     }
     uint64_t now = os_milliseconds();
-    if (now >= cache->fence_at) {
-        bool is_busy = cache->fence_most > 0 && cache->fence_calls == 0;
-        cache->fence_most = (uint16_t)(is_busy ? max_size(cache->fence_most / 2, FENCE_CALLS_BUSY) : FENCE_CALLS);
-        cache->fence_calls = cache->fence_most;
-        cache->fence_at = now + FENCE_MILLISECONDS;
+    if (now != cache->fence_at) {
+        uint64_t calls = cache->fence_calls + (now - cache->fence_at) * FENCE_RATE;
+        cache->fence_calls = (uint32_t)min_size(calls, FENCE_CALLS);
+        cache->fence_at = now;
         retain_tick(now);
-        cache_veil(cache);
-    } else if (cache->fence_calls > 0) {
+    }
+    if (cache->fence_calls > 0) {
         cache->fence_calls--;
+        if (!cache->fenced)
+            cache_veil(cache);
     }
     cache->fenced = cache->fence_calls > 0;
 }
@@ -453,6 +453,13 @@ void cache_leave(struct cache *cache)
     purge_if_due(0);
     signal_fence();
     cache->busy = false;
+}
+
+COLD void ring_fence(void)
+{
+    struct cache *cache = cache_enter();
+    if (cache)
+        cache_leave(cache);
 }
 
 /* ---- Without a cache --------------------------------------------------------------------------------------------- */
@@ -979,7 +986,7 @@ COLD void cache_open(struct cache *cache, uint32_t id)
     cache->busy = false;
     cache->fenced = false;
     cache->fence_at = 0;
-    cache->fence_most = 0;
+    cache->fence_calls = 0;
     cache->reach = 0;
     cache->sweep_at = 0;
     cache->collected = load_relaxed(&collect_epoch);

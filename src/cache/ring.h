@@ -34,6 +34,7 @@
 
 #include "base/atomic.h"
 #include "heap/class.h"
+#include "heap/retain.h"
 #include "policy/learn.h"
 
 /* What the slow paths count, for each cache; only its owner writes. Frees and mallocs "of the ring" are known while
@@ -91,9 +92,8 @@ struct cache {
                                another, and the child of a fork must not take it for whole */
     uint8_t ticks;          /* slow calls since the depot was last looked after */
     bool fenced;            /* rings stay hidden when slow paths end (cache_fence) */
-    uint16_t fence_most;    /* slow paths that fences may cost in a while; 0: there was none yet */
-    uint16_t fence_calls;   /* of these, what is left of it */
-    uint64_t fence_at;      /* milliseconds: when the next while begins */
+    uint32_t fence_calls;   /* so many slow paths fences may cost, as of */
+    uint64_t fence_at;      /* milliseconds */
     uint32_t collected;     /* the value of collect_epoch when the cache was last emptied for it */
     bool attached;          /* [lock] a thread uses it */
     uint32_t generation;    /* [lock] of the process in which a thread last had it (thread.c) */
@@ -134,6 +134,14 @@ void cache_leave(struct cache *cache);
 
 /* The next malloc or free of the class by this thread is to take the slow path, whatever is in the ring. */
 void ring_await(struct cache *cache, unsigned class_id);
+
+/* Memory was freed past the rings: while any waits for the time to be given back, somebody is to look at the clock. */
+void ring_fence(void);
+INLINE void ring_note_free(void)
+{
+    if (UNLIKELY(load_relaxed(&retain_waits))) /* relaxed: a hint */
+        ring_fence();
+}
 
 /* Returns the calling thread's blocks to their pages and lets its pages go. */
 void ring_collect(void);

@@ -202,6 +202,7 @@ void free_slow(void *block)
         site_forget(block);
     if (UNLIKELY(!large_free(block)) && !replace_free(block))
         error_fatal(large_explain(block), "free", block, 0);
+    ring_note_free();
 }
 
 void free_sized_slow(void *block, size_t size)

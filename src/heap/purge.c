@@ -276,7 +276,7 @@ void purge_excess(size_t freed)
     else
         retain_purged(0, LEFT_UNKNOWN);
     if (purged > 0 && purged < excess)
-        store_relaxed(&retain_due, true); /* the next slow path goes on */
+        retain_go_on();
     store_release(&purging, 0);
 }
 

@@ -91,8 +91,9 @@ static void judge(void)
         store_relaxed(&retain.low_water, dirty);
     if (dirty < load_relaxed(&retain.settled))
         store_relaxed(&retain.settled, dirty);
-    if (load_relaxed(&retain_waits) != (dirty > FLOOR + STEP))
-        store_relaxed(&retain_waits, dirty > FLOOR + STEP);
+    bool waits = dirty > FLOOR + STEP && (load_relaxed(&retain.keep) | load_relaxed(&retain.extra)) > 0;
+    if (waits != load_relaxed(&retain_waits))
+        store_relaxed(&retain_waits, waits);
     size_t step = max_size(STEP, load_relaxed(&retain.used) / STEP_PART);
     if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step)
         store_relaxed(&retain_due, true);
@@ -210,6 +211,12 @@ void retain_tick(uint64_t now)
     store_relaxed(&retain.peak, peak - (peak - min_size(load_relaxed(&retain.top), peak)) / 2);
     store_relaxed(&retain.top, in_hand());
     judge();
+}
+
+void retain_go_on(void)
+{
+    store_relaxed(&retain_due, true);
+    store_relaxed(&retain_waits, true);
 }
 
 size_t retain_excess(void)

@@ -64,6 +64,9 @@ void retain_tick(uint64_t now);
 /* Bytes of dirty memory that are to go now, in all. */
 size_t retain_excess(void);
 
+/* A purge has ended, and left some of what is to go for the next slow path. */
+void retain_go_on(void);
+
 /* A purge has ended. `looked_at` bytes of loose blocks were in pages that were looked at; `left` are in the others,
  * if these are known, and LEFT_UNKNOWN otherwise. */
 #define LEFT_UNKNOWN SIZE_MAX

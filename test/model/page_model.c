@@ -190,6 +190,7 @@ void retain_regret(size_t bytes, uint32_t purged_at) { (void)bytes, (void)purged
 uint32_t retain_now(void) { return 0; }
 size_t retain_excess(void) { return 0; }
 void retain_purged(size_t looked_at, size_t left) { (void)looked_at, (void)left; }
+void retain_go_on(void) {}
 
 _Atomic(uint8_t) prefault_verdict = PREFAULT_PAYS;
 
