@@ -42,7 +42,7 @@ HAK_PUBLIC void *hak_reallocarray(void *block, size_t count, size_t size) HAK_AT
 /* errno EINVAL when `alignment` is not a power of two; `size` need not be a multiple of it. */
 HAK_PUBLIC void *hak_aligned_alloc(size_t alignment, size_t size) HAK_ATTR(malloc, alloc_size(2));
 HAK_PUBLIC void hak_free(void *block);
-/* `size` as asked for. A hint; HAKMEM_CHECK=1 checks it. */
+/* `size` as asked for. A hint; HAKMEM_CHECK=1 and HAKMEM_HARDEN=1 check it. */
 HAK_PUBLIC void hak_free_sized(void *block, size_t size);
 
 /* ---- Blocks and their sizes ------------------------------------------------------------------------------------ */

@@ -2,6 +2,9 @@
 
 #include "heap/fill.h"
 #include "cache/group.h"
+#include "cache/hold.h"
+#include "heap/check.h"
+#include "heap/guard.h"
 #include "policy/learn.h"
 #include "system/lock.h"
 #include "heap/limit.h"
@@ -89,7 +92,7 @@ static void ring_publish(struct cache *cache, unsigned c)
 static void ring_show(struct cache *cache, unsigned c)
 {
     struct ring *ring = &cache->ring[c];
-    if (!ring->slot || cache->fenced || option(OPTION_STATS))
+    if (!ring->slot || cache->fenced || option(OPTION_STATS) || check_is_on())
         return;
     signal_fence();
     cache->top[c] = ring->held_top;
@@ -602,7 +605,8 @@ static unsigned take_from_pages(struct cache *cache, unsigned c, size_t size, vo
     for (;;) {
         struct page *page = cache->page[c];
         if (page) {
-            unsigned taken = page_take(page, out, count);
+            unsigned taken = UNLIKELY(cache->hold) ? page_take_random(page, out, count, hold_random(cache->hold))
+                                                   : page_take(page, out, count);
             if (taken > 0)
                 return taken;
             if (policy_is_large(c))
@@ -674,6 +678,10 @@ static COLD void cache_give_up(struct cache *cache, unsigned c)
         if (other != c)
             ring_empty(cache, other);
     group_empty(load_relaxed(&cache->groups));
+    if (cache->hold)
+        hold_empty(cache->hold);
+    if (check_is_hardened())
+        guard_let_go();
     thread_close_left();
     remote_flush();
 }
@@ -732,6 +740,18 @@ bool ring_in_demand(unsigned c)
     return yes;
 }
 
+/* The top block of a hidden ring that has one; under HAKMEM_HARDEN any of its blocks. */
+INLINE void *ring_pop(const struct cache *cache, struct ring *ring)
+{
+    void **top = ring->held_top--, *block = *top;
+    if (UNLIKELY(cache->hold)) {
+        void **chosen = top - hold_choose(cache->hold, (size_t)(top - ring->slot));
+        block = *chosen;
+        *chosen = *top;
+    }
+    return block;
+}
+
 void *ring_malloc(unsigned c, size_t size)
 {
     struct cache *cache = cache_enter();
@@ -747,7 +767,7 @@ void *ring_malloc(unsigned c, size_t size)
         if (empty)
             block = substitute(cache, c, size);
         if (!block && (!empty || ring_refill(cache, c, size) || ring_refill_hard(cache, c, size)))
-            block = *ring->held_top--;
+            block = ring_pop(cache, ring);
         ring_publish(cache, c);
     } else {
         block = malloc_past_ring(cache, c);
@@ -911,10 +931,43 @@ static NOINLINE void ring_free_hard(const struct page *page, void *block, unsign
     cache_leave(cache);
 }
 
+/* A free under HAKMEM_HARDEN that harden_free is not for. The block's mark, which is gone by now, has said that it was
+ * live. */
+static NOINLINE void ring_free_held(void *block, unsigned c, const char *call)
+{
+    struct cache *cache = cache_enter();
+    if (UNLIKELY(!cache)) {
+        free_past_ring(NULL, c, block, call);
+        purge_if_due(0);
+        return;
+    }
+    if (LIKELY(cache->hold))
+        block = hold_swap(cache->hold, c, block);
+    if (block && !check_looks_at(class_size(c)))
+        check_free(block, class_size(c), call);
+    if (block && ring_open(cache, c)) {
+        struct ring *ring = &cache->ring[c];
+        ring_hide(cache, c);
+        counter_add(&cache->counters.ring_frees, 1);
+        if (ring->held_top == ring->slot + ring->capacity)
+            ring_flush(cache, c, call);
+        *++ring->held_top = block;
+        ring_publish(cache, c);
+        ring_show(cache, c);
+    } else if (block) {
+        free_past_ring(cache, c, block, call);
+    }
+    cache_leave(cache);
+}
+
 void ring_free(void *block, unsigned c, const char *call)
 {
     thread_check_fork();
     thread_close_parked();
+    if (check_is_hardened()) {
+        ring_free_held(block, c, call);
+        return;
+    }
     const struct page *page = page_of(block, call);
     if (UNLIKELY(!watched_push(cache_self, page, block, c, call)))
         ring_free_hard(page, block, c, call);
@@ -946,6 +999,8 @@ COLD void cache_open(struct cache *cache, uint32_t id)
 
 COLD void cache_mend(struct cache *cache)
 {
+    if (cache->hold)
+        hold_forget(cache->hold);
     size_t reach = 0;
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         cache->page[c] = NULL;
@@ -960,8 +1015,24 @@ COLD void cache_mend(struct cache *cache)
     cache->tally = NULL;
 }
 
+COLD void cache_harden(struct cache *cache)
+{
+    if (cache->hold)
+        return;
+    cache_veil(cache);
+    cache->hold = hold_make();
+}
+
+COLD void cache_stir(struct cache *cache)
+{
+    if (cache->hold)
+        hold_stir(cache->hold);
+}
+
 static COLD void cache_empty(struct cache *cache)
 {
+    if (cache->hold)
+        hold_empty(cache->hold);
     for (unsigned c = 1; c <= CLASS_LAST; c++)
         ring_empty(cache, c);
     group_empty(load_relaxed(&cache->groups));
@@ -997,11 +1068,17 @@ void cache_park(struct cache *cache)
             ring_publish(cache, c);
     }
     group_empty(load_relaxed(&cache->groups));
+    if (cache->hold)
+        hold_empty(cache->hold);
     tally_drop(cache);
 }
 
 void cache_unpark(struct cache *cache)
 {
+    if (check_is_hardened()) {
+        cache_harden(cache);
+        cache_stir(cache); /* it may be one that a parent's thread has left */
+    }
     cache_comply(cache);
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct ring *ring = &cache->ring[c];

@@ -13,7 +13,8 @@
  *   closed   no array (yet, or any more); looks empty and full
  *   watched  blocks can be popped, every free comes here and is checked; after PROBATION frees the ring is open
  *   open     the fast path does everything
- *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS); `held_top` is the real top
+ *   counted  looks empty and full for good, while calls are counted (HAKMEM_STATS) or checked (HAKMEM_HARDEN);
+ *            `held_top` is the real top
  *
  * Capacity grows when a ring overflows with blocks that the thread has drawn itself, within the policy's bounds for
  * the ring, the thread and the process; what others have drawn, it keeps only until there are enough to be passed on
@@ -72,6 +73,7 @@ struct ring {
 
 struct page;
 struct group_cache;
+struct hold;
 
 struct cache {
     void **top[CLASS_SLOTS];   /* the fast path's */
@@ -80,6 +82,7 @@ struct cache {
     struct page *page[CLASS_LAST + 1]; /* the page this cache refills from; held */
     struct group_cache *_Atomic groups; /* rings of blocks that are kept apart; NULL unless sites are on (site.h) */
     struct ring_counters counters;
+    struct hold *hold;      /* blocks that were freed and are held back (hold.h); NULL unless that is asked for */
     struct tally *tally;    /* what the learner is to see; NULL: the thread does not count (yet) */
     uint64_t sweep_at;      /* milliseconds: when to look for idle rings again */
     size_t reach;           /* bytes of blocks that the rings could hold */
@@ -159,6 +162,11 @@ void cache_mend(struct cache *cache);
 
 /* From now on every call is counted: the rings of `cache` are veiled for good. */
 void cache_veil(struct cache *cache);
+
+/* Under HAKMEM_HARDEN: from now on the cache, whose rings are empty, holds back what is freed, and they stay veiled. */
+void cache_harden(struct cache *cache);
+/* In the child of a fork: what the cache chooses is to be another choice than the parent's. */
+void cache_stir(struct cache *cache);
 
 /* Free blocks of the class in the ring: exact for the calling thread's cache and while calls are counted, else as of
  * the ring's last slow path. */

@@ -2,9 +2,10 @@
  * native, C, glibc and C++ interfaces. symbols.def lists them all. */
 #include "hakmem.h"
 
+#include "heap/check.h"
+#include "heap/guard.h"
 #include "heap/large.h"
 #include "heap/map.h"
-#include "system/options.h"
 #include "system/os.h"
 #include "heap/page.h"
 #include "heap/purge.h"
@@ -47,7 +48,9 @@ size_t hak_good_size(size_t size)
 {
     if (size > PTRDIFF_MAX)
         return 0;
-    if (option(OPTION_CHECK)) /* its blocks end where the request did */
+    if (check_is_hardened() && size > CLASS_TABLE_MAX - CHECK_MARK)
+        return align_up(size, os_page_size());
+    if (check_is_on()) /* its blocks end where the request did */
         return size;
     if (size <= CLASS_TABLE_MAX)
         return class_promise(size);
@@ -91,6 +94,7 @@ void hak_collect(void)
 {
     thread_check_fork();
     ring_collect();
+    guard_let_go();
 }
 
 int hak_trim(size_t pad)

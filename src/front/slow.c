@@ -6,10 +6,12 @@
 #include "heap/large.h"
 #include "heap/map.h"
 #include "system/options.h"
+#include "system/os.h"
 #include "heap/page.h"
 #include "cache/remote.h"
 #include "front/replace.h"
 #include "cache/ring.h"
+#include "cache/harden.h"
 #include "insight/site.h"
 #include "cache/thread.h"
 
@@ -31,7 +33,7 @@ static unsigned block_class(const void *block)
     return entry == CLASS_GROUPED ? map_page(block)->class_id : entry;
 }
 
-static bool checking(void) { return UNLIKELY(option(OPTION_CHECK) != 0); }
+static bool checking(void) { return check_is_on(); }
 
 /* ---- Allocating -------------------------------------------------------------------------------------------------- */
 
@@ -68,10 +70,12 @@ static void *large_make(size_t size, size_t align, size_t written, bool *zeroed,
     return block;
 }
 
-/* Whether a block of the class comes from a page, and not from a run of its own. */
+/* Whether a block of the class comes from a page, and not from a run of its own, which has guards under HAKMEM_HARDEN. */
 static bool comes_from_page(unsigned class_id)
 {
-    return class_id != 0 && (!policy_is_large(class_id) || checking() || ring_in_demand(class_id));
+    if (class_id == 0 || !policy_is_large(class_id))
+        return class_id != 0;
+    return checking() ? !check_is_hardened() : ring_in_demand(class_id);
 }
 
 /* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */
@@ -91,7 +95,12 @@ static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
     void *block = class_malloc(class_id, room, align, site);
     if (UNLIKELY(!block)) /* a run may still be had where a page, which takes many units for its many blocks, is not */
         return large_make(size, align, 0, zeroed, site);
-    return checking() ? check_begin(block, block_class(block), size, "malloc") : block;
+    if (checking() && check_has_mark(block)) {
+        size_t have = class_size(block_class(block));
+        check_begin(block, have, size, "malloc");
+        *zeroed = check_looks_at(have);
+    }
+    return block;
 }
 
 void *malloc_slow(size_t size)
@@ -102,6 +111,11 @@ void *malloc_slow(size_t size)
 void *malloc_slow_at(size_t size, uintptr_t site)
 {
     error_caller = site;
+    if (check_is_short()) {
+        void *block = harden_malloc(size);
+        if (LIKELY(block))
+            return block;
+    }
     thread_start();
     bool zeroed;
     if (replace_stands_aside())
@@ -131,7 +145,7 @@ void *calloc_slow(size_t count, size_t size)
     void *block = block_make(bytes, BLOCK_ALIGN, &zeroed, CALLER);
     if (!block)
         return out_of_memory();
-    return zeroed ? block : __builtin_memset(block, 0, checking() ? bytes : block_size(block, "calloc"));
+    return zeroed ? block : __builtin_memset(block, 0, block_size(block, "calloc"));
 }
 
 void *aligned_slow(size_t align, size_t size, uintptr_t site)
@@ -152,10 +166,23 @@ void *aligned_slow(size_t align, size_t size, uintptr_t site)
 
 /* ---- Freeing ----------------------------------------------------------------------------------------------------- */
 
+/* Under HAKMEM_HARDEN false for a block that nobody is to get again, since it has no mark: one made before the options
+ * were read. */
+static bool free_checked(void *block, unsigned class_id)
+{
+    check_verify(block, class_id, "free");
+    if (!check_has_mark(block))
+        return !check_is_hardened();
+    check_end(block, class_size(class_id), "free", true);
+    return true;
+}
+
 void free_slow(void *block)
 {
     ERROR_CALLER();
     unsigned class_id = map_class(block);
+    if (check_is_short() && class_is_paged(class_id) && harden_free(block, class_id))
+        return;
     if (block == NULL)
         return;
     if (class_id == CLASS_GROUPED) {
@@ -163,8 +190,8 @@ void free_slow(void *block)
         return;
     }
     if (LIKELY(class_is_paged(class_id) && map_page(block))) {
-        if (checking())
-            check_end(block, class_id, "free");
+        if (checking() && !free_checked(block, class_id))
+            return;
         ring_free(block, class_id, "free");
         if (site_is_on())
             site_freed(class_id);
@@ -184,7 +211,9 @@ void free_sized_slow(void *block, size_t size)
     if (checking() && block && replace_owns(block)) {
         size_t have = block_size(block, "free_sized");
         bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
-        if (size > have || (exact && size < have))
+        bool has_pages = large_is_guarded(block);
+        if (size > have || (exact && size < have) ||
+            (has_pages && align_up(max_size(size, 1), os_page_size()) != have))
             error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(block_class(block)));
     }
     free_slow(block);
@@ -240,6 +269,19 @@ static bool size_fits(size_t have, size_t size)
     return size > have / 2 || (have <= CLASS_MAX_SIZE && class_size(class_of(size)) == have);
 }
 
+/* The same where blocks are checked, and end where the request does: under HAKMEM_HARDEN its end may move within what
+ * belongs to it. */
+static bool stays_checked(void *block, bool is_large, size_t have, size_t size)
+{
+    if (!check_is_hardened() || size == have)
+        return size == have;
+    if (is_large)
+        return align_up(size, os_page_size()) == have;
+    size_t room = size + CHECK_MARK;
+    return room <= CLASS_TABLE_MAX && class_of(room) == block_class(block) &&
+           check_has_mark(block) && check_resize(block, class_size(class_of(room)), size);
+}
+
 /* To another block, because no way was found to keep this one, of `have` bytes. What is freed is checked as ever. */
 static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
 {
@@ -247,7 +289,7 @@ static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
     bool zeroed;
     size_t copied = min_size(have, size);
     /* What has grown grows on, and a run can do so in place. */
-    bool as_run = size > CLASS_TABLE_MAX && !checking();
+    bool as_run = size > CLASS_TABLE_MAX && (!checking() || check_is_hardened());
     void *other = as_run ? large_make(size, BLOCK_ALIGN, copied, &zeroed, site) : NULL;
     if (!other) /* or a page may have a block where no run is left */
         other = malloc_at(size, site);
@@ -308,7 +350,7 @@ void *realloc_slow(void *block, size_t size)
     if (UNLIKELY(size > PTRDIFF_MAX))
         return out_of_memory();
     bool is_large = map_page(block)->class_id == 0;
-    if (checking() ? size == have : size_fits(have, size)) {
+    if (checking() ? stays_checked(block, is_large, have, size) : size_fits(have, size)) {
         if (!is_large && !checking())
             ring_check_live(block, block_class(block), "realloc");
         return block;

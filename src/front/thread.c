@@ -1,5 +1,6 @@
 #include "cache/thread.h"
 
+#include "heap/check.h"
 #include "insight/explain.h"
 #include "heap/ground.h"
 #include "heap/large.h"
@@ -112,6 +113,7 @@ static void process_start(void)
         store_relaxed(&thread_has_options, true);
         options_read(environ);
         limit_start();
+        check_start();
         policy_start();
         profile_load();
         learn_start();
@@ -147,6 +149,10 @@ static __attribute__((constructor(101))) void process_constructor(void)
     else if (pthread_atfork)
         pthread_atfork(NULL, NULL, fork_child);
     exit_key_made = pthread_key_create && pthread_setspecific && pthread_key_create(&exit_key, thread_exit) == 0;
+    if (check_is_hardened()) { /* from now on all blocks that are given out have marks */
+        ring_collect();
+        page_seal_unchecked();
+    }
     struct cache *cache = cache_self;
     if (cache == &cache_none)
         return;
@@ -157,6 +163,8 @@ static __attribute__((constructor(101))) void process_constructor(void)
     }
     if (exit_key_made)
         pthread_setspecific(exit_key, cache);
+    if (check_is_hardened())
+        cache_harden(cache);
     cache_veil(cache);
 }
 
@@ -176,8 +184,8 @@ static COLD void reports_print(void)
         site_report(fd);
 }
 
-/* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings goes back to its
- * pages, which notice what was freed twice, while there still is a now. */
+/* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings, or held back, goes
+ * back to its pages, which notice what was freed twice or written to after that, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
@@ -186,6 +194,8 @@ static __attribute__((destructor)) void process_destructor(void)
     remote_flush();
     thread_close_parked(); /* and not what threads have left that a child does not have: that may be much */
     ring_collect();
+    if (check_mode == CHECK_EXACT)
+        check_all("exit");
 }
 
 /* ---- A thread's cache -------------------------------------------------------------------------------------------- */
@@ -341,6 +351,7 @@ static struct cache *cache_get(uint32_t thread_id)
         cache->attached = false;
         cache->counters = (struct ring_counters){0};
         store_relaxed(&cache->groups, NULL);
+        cache->hold = NULL;
         cache_open(cache, ++cache_count);
         cache->next = load_relaxed(&caches);
         store_release(&caches, cache); /* pairs with thread_caches */
@@ -483,6 +494,7 @@ static COLD void fork_child(void)
         lock_renew_thread();
         store_relaxed(&note->forker, cache_self == &cache_none ? NULL : cache_self);
     }
+    cache_stir(cache_self);
     store_relaxed(&note->has_forker, true);
 }
 
@@ -609,6 +621,7 @@ COLD void thread_repair(void)
         self->busy = true;
     repairs = true;
     signal_fence(); /* a handler finds both */
+    cache_stir(self); /* in a child without handlers nobody has done so */
     if (repair_claim()) {
         struct forker forker = forker_find(was_busy);
         bool torn = unfinished;

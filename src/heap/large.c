@@ -1,6 +1,7 @@
 #include "heap/large.h"
 
 #include "heap/fill.h"
+#include "heap/guard.h"
 #include "system/lock.h"
 #include "heap/ground.h"
 #include "heap/limit.h"
@@ -23,12 +24,22 @@ static struct page *large_at(const void *block)
 
 static struct run large_run(const struct page *large)
 {
+    unsigned before = large->guarded ? large->ahead : 0;
     return (struct run){.slab = large->slab,
-                        .unit = (uint32_t)((uintptr_t)large->start >> UNIT_SHIFT) % SUPERSLAB_UNITS};
+                        .unit = (uint32_t)((uintptr_t)large->start >> UNIT_SHIFT) % SUPERSLAB_UNITS - before};
 }
 
 /* Relaxed: the lock orders it; but a late reader of a page's bitmap may still look at it (page.h). */
 static size_t bytes_of(const struct page *large) { return load_relaxed(&large->bytes); }
+
+/* Of a run, with its guards. */
+static size_t large_units(const struct page *large)
+{
+    return large->guarded ? load_relaxed(&large->weight) : bytes_of(large) >> UNIT_SHIFT;
+}
+
+/* The guard at the end of a mapping of its own. */
+static size_t tail_size(const struct page *large) { return large->guarded ? os_page_size() : 0; }
 
 static size_t mapping_size(size_t size) { return align_up(size, os_page_size()); }
 
@@ -129,6 +140,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->start = start;
     large->slab = slab;
     large->class_id = 0;
+    large->guarded = false;
     large->zeroed = fresh.clean && !fresh.expected;
     store_relaxed(&large->bytes, bytes);
     store_relaxed(&large->late, NULL);
@@ -150,9 +162,73 @@ static void run_settle(struct run run, size_t units)
         retain_regret(run.missed, run.purged_at);
 }
 
+/* Nobody else has the block. */
+static COLD void large_shut(const struct page *large)
+{
+    char *end = large->start + bytes_of(large);
+    if (!large->slab) {
+        guard_shut(end, tail_size(large));
+        return;
+    }
+    char *first = run_start(large_run(large));
+    guard_shut(first, (size_t)(large->start - first));
+    guard_shut(end, (size_t)(first + (large_units(large) << UNIT_SHIFT) - end));
+}
+
+/* A run that was held back, or one of the heap's, and a descriptor. The lock is held then; NULL, and it is not, when
+ * there is none, or no guard is to be had. */
+static COLD struct page *guarded_obtain(struct run *run, size_t units, size_t before, size_t align, size_t bytes,
+                                        bool *is_clean, bool *was_held)
+{
+    struct page *large = NULL;
+    *was_held = before > 0 && guard_take(units, before << UNIT_SHIFT, bytes, run, is_clean);
+    if (*was_held) {
+        if (meta_acquire(META_PAGE, sizeof *large)) {
+            large = meta_alloc(META_PAGE, sizeof *large);
+            if (large)
+                return large;
+            lock_release();
+        }
+        guard_let_run_go(*run, units, *is_clean);
+    } else if (guard_reserve_large()) {
+        large = span_obtain(run, units, units_for(align), false, sizeof *large);
+        *is_clean = large && run->clean == units;
+        guard_release_large(!large);
+    }
+    return large;
+}
+
+/* A run with guards before and behind the block. */
+static COLD struct page *run_make_guarded(size_t size, size_t align, struct fresh *fresh)
+{
+    size_t before = align <= UNIT_SIZE, bytes = mapping_size(size), units = before + units_for(bytes + os_page_size());
+    bool expected = is_going_to_be_filled(bytes), is_clean, was_held;
+    struct run run;
+    struct page *large = guarded_obtain(&run, units, before, align, bytes, &is_clean, &was_held);
+    if (!large)
+        return NULL;
+    *fresh = (struct fresh){.zeroed = is_clean, .clean = is_clean, .expected = expected && is_clean};
+    large_enter(large, run_start(run) + (before << UNIT_SHIFT), run.slab, bytes, *fresh);
+    large->guarded = true;
+    large->ahead = (uint16_t)before;
+    store_relaxed(&large->weight, (uint32_t)units);
+    lock_release();
+    if (was_held) /* its guards are shut */
+        return large;
+    run_settle(run, units);
+    guard_prepare(large->start);
+    large_shut(large);
+    return large;
+}
+
 static struct page *run_make(size_t size, size_t align, struct fresh *fresh)
 {
     size_t units = units_for(size), bytes = units << UNIT_SHIFT;
+    if (check_is_hardened()) {
+        struct page *guarded = run_make_guarded(size, align, fresh);
+        if (guarded)
+            return guarded;
+    }
     unsigned kind = fill_kind_of_run(bytes);
     bool expected = is_going_to_be_filled(bytes);
     struct run run;
@@ -173,25 +249,33 @@ static struct page *mapping_make(size_t size, size_t align, struct fresh *fresh)
 {
     void *start;
     size_t bytes = mapping_size(size);
-    if (!mapping_obtain(bytes, align, &start))
-        return NULL;
-    *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = is_going_to_be_filled(bytes)};
+    bool guarded = guard_reserve_large();
+    size_t tail = guarded ? os_page_size() : 0;
     struct page *large = NULL;
-    if (meta_acquire(META_PAGE, sizeof *large)) {
-        large = meta_alloc(META_PAGE, sizeof *large);
-        if (large)
-            large_enter(large, start, NULL, bytes, *fresh);
-        lock_release();
+    if (mapping_obtain(bytes + tail, align, &start)) {
+        *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = is_going_to_be_filled(bytes)};
+        if (meta_acquire(META_PAGE, sizeof *large)) {
+            large = meta_alloc(META_PAGE, sizeof *large);
+            if (large) {
+                large_enter(large, start, NULL, bytes, *fresh);
+                large->guarded = guarded;
+            }
+            lock_release();
+        }
+        if (!large)
+            os_unmap(start, bytes + tail);
     }
-    if (!large)
-        os_unmap(start, bytes);
+    if (UNLIKELY(guarded) && large)
+        large_shut(large);
+    guard_release_large(guarded && !large);
     return large;
 }
 
 static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
 {
     struct fresh fresh;
-    bool as_run = size <= RUN_MAX_SIZE && align <= RUN_MAX_SIZE;
+    size_t run_most = RUN_MAX_SIZE - (check_is_hardened() ? GUARD_ROOM : 0);
+    bool as_run = size <= run_most && align <= RUN_MAX_SIZE;
     struct page *large = as_run ? run_make(size, align, &fresh) : mapping_make(size, align, &fresh);
     if (!large)
         return NULL;
@@ -213,6 +297,7 @@ void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
         return block;
     /* More than the machine has is not to be had by that; 0 means that it is not known. */
     size_t memory = os_memory_size();
+    guard_let_go();
     if ((memory == 0 || size <= memory) && span_unmap_free())
         block = large_try(size, align, written, zeroed);
     return block;
@@ -256,23 +341,41 @@ static void last_look(const struct page *large)
         fill_note(kind, fill_look(large->start, bytes));
 }
 
-/* Takes the block out of the page map. Returns the bytes of a mapping, which the caller has to unmap without the lock;
- * 0 for a run, which is free already. Under the lock. */
-static size_t large_unmake(struct page *large)
+/* What is left of a block that is in no map any more, for the caller to do without the lock: a mapping to unmap, or a
+ * run with guards to hold back; nothing of other runs. */
+struct remains {
+    size_t mapped; /* bytes */
+    size_t units, bytes;
+    bool is_filled;
+    struct run run;
+};
+
+/* Takes the block out of the page map. Under the lock. */
+static struct remains large_unmake(struct page *large)
 {
+    struct remains remains = {.mapped = 0};
     struct superslab *slab = large->slab;
     size_t bytes = bytes_of(large);
     newest_forget(large);
     map_set_large(large->start, NULL);
-    if (slab)
+    if (slab && UNLIKELY(large->guarded)) {
+        remains.run = large_run(large);
+        remains.units = large_units(large);
+        remains.bytes = bytes;
+        remains.is_filled = fill_is_known(fill_kind_of_run(bytes));
+    } else if (slab) {
         span_free(large_run(large), bytes >> UNIT_SHIFT, bytes >> UNIT_SHIFT);
+    } else {
+        guard_release_large(large->guarded);
+        remains.mapped = bytes + tail_size(large);
+    }
     tally.blocks--;
     tally.bytes -= bytes;
     tally.mapped_bytes -= slab ? 0 : bytes;
     note_mapped(slab ? 0 : -(ptrdiff_t)bytes);
     tally.frees++;
     meta_free(META_PAGE, large, sizeof *large);
-    return slab ? 0 : bytes;
+    return remains;
 }
 
 /* [lock] Blocks that signal handlers have freed which interrupted the lock's holder, linked by `late`; the last one's
@@ -314,12 +417,16 @@ static bool free_or_put_off(void *block, size_t *bytes)
         last_look(large);
     if (!lock_acquire())
         return put_off_add(block);
+    struct remains remains = {.mapped = 0};
     large = large_at(block);
     *bytes = large ? bytes_of(large) : 0;
-    size_t mapped = large ? large_unmake(large) : 0;
+    if (large)
+        remains = large_unmake(large);
     lock_release();
-    if (mapped > 0)
-        unmap_or_purge(block, mapped);
+    if (remains.mapped > 0)
+        unmap_or_purge(block, remains.mapped);
+    if (UNLIKELY(remains.units > 0))
+        guard_hold(remains.run, remains.units, block, remains.bytes, remains.is_filled);
     return large != NULL;
 }
 
@@ -345,6 +452,12 @@ size_t large_size(const void *block)
 {
     struct page *large = large_at(block);
     return large ? bytes_of(large) : 0;
+}
+
+COLD bool large_is_guarded(const void *block)
+{
+    struct page *large = large_at(block);
+    return large && large->guarded;
 }
 
 /* ---- Resizing ---------------------------------------------------------------------------------------------------- */
@@ -400,9 +513,9 @@ static bool run_resize_in_place(char *block, size_t size)
     return done;
 }
 
-/* Takes a mapping out of the page map while the system works on it; NULL when there is none. It is the caller's to resize, so
+/* Takes a block out of the page map while the system works on it; NULL when there is none. It is the caller's to resize, so
  * nobody else may have anything to do with it. */
-static struct page *mapping_take(char *block, size_t *bytes)
+static struct page *block_take(char *block, size_t *bytes)
 {
     if (!lock_acquire())
         return NULL;
@@ -416,10 +529,10 @@ static struct page *mapping_take(char *block, size_t *bytes)
     return large;
 }
 
-/* Ends mapping_take: the mapping lies at `start` now. */
-static void mapping_put(struct page *large, char *start, size_t bytes)
+/* Ends block_take: the block lies at `start` now. */
+static void block_put(struct page *large, char *start, size_t bytes)
 {
-    while (!lock_acquire()) /* cannot be: mapping_take could */
+    while (!lock_acquire()) /* cannot be: block_take could */
         continue;
     large->start = start;
     large_set_bytes(large, bytes);
@@ -430,13 +543,51 @@ static void mapping_put(struct page *large, char *start, size_t bytes)
 static bool mapping_resize_in_place(char *block, size_t size)
 {
     size_t before, after = mapping_size(size);
-    struct page *large = mapping_take(block, &before);
+    struct page *large = block_take(block, &before);
     if (!large)
         return false;
-    bool done = after < before || (is_allowed(after - before) && os_resize(block, before, after) == 0);
+    size_t tail = tail_size(large);
+    guard_open(block + before, tail); /* else it is two mappings, which cannot be resized at once */
+    bool done = after < before || (is_allowed(after - before) && os_resize(block, before + tail, after + tail) == 0);
     if (after < before)
-        unmap_or_purge(block + after, before - after);
-    mapping_put(large, block, done ? after : before);
+        unmap_or_purge(block + after + tail, before - after);
+    block_put(large, block, done ? after : before);
+    if (UNLIKELY(tail > 0))
+        large_shut(large);
+    return done;
+}
+
+/* Makes the run of a block with guards, which is the caller's alone, as long as so many bytes need; false when what follows
+ * is not free, or much would be left over: such a block is better made anew. */
+static bool guarded_extend(struct page *large, size_t bytes)
+{
+    size_t units = large_units(large), new_units = large->ahead + units_for(bytes + os_page_size());
+    struct run run = large_run(large);
+    if (new_units <= units)
+        return new_units == units;
+    if (!lock_acquire())
+        return false;
+    bool done = span_extend(&run, units, new_units);
+    if (done)
+        store_relaxed(&large->weight, (uint32_t)new_units);
+    lock_release();
+    if (done)
+        run_settle(run, new_units);
+    return done;
+}
+
+/* The same as run_resize_in_place within guards, which move. */
+static COLD bool guarded_resize_in_place(char *block, size_t size)
+{
+    size_t before, after = mapping_size(size);
+    struct page *large = size <= RUN_MAX_SIZE - GUARD_ROOM ? block_take(block, &before) : NULL;
+    if (!large)
+        return false;
+    bool done = guarded_extend(large, after) && (after <= before || guard_open(block + before, after - before));
+    if (done && after > before)
+        large->zeroed = false; /* what the guard has become may be resident */
+    block_put(large, block, done ? after : before);
+    large_shut(large);
     return done;
 }
 
@@ -446,7 +597,13 @@ bool large_resize(void *block, size_t size)
     if (!large)
         return false;
     size_t before = bytes_of(large);
-    bool done = large->slab ? run_resize_in_place(block, size) : mapping_resize_in_place(block, size);
+    bool done;
+    if (!large->slab)
+        done = mapping_resize_in_place(block, size);
+    else if (UNLIKELY(large->guarded))
+        done = guarded_resize_in_place(block, size);
+    else
+        done = run_resize_in_place(block, size);
     purge_if_due(done && size < before ? before - size : 0);
     return done;
 }
@@ -476,11 +633,15 @@ COLD void *large_move(void *block, size_t size)
     size_t before, after = mapping_size(size);
     if (!seen || seen->slab || size <= RUN_MAX_SIZE)
         return NULL;
-    struct page *large = mapping_take(block, &before);
+    struct page *large = block_take(block, &before);
     if (!large)
         return NULL;
-    char *moved = mapping_move(block, before, after);
-    mapping_put(large, moved ? moved : block, moved ? after : before);
+    size_t tail = tail_size(large);
+    guard_open((char *)block + before, tail);
+    char *moved = mapping_move(block, before + tail, after + tail);
+    block_put(large, moved ? moved : block, moved ? after : before);
+    if (UNLIKELY(tail > 0))
+        large_shut(large);
     return moved;
 }
 
@@ -489,6 +650,7 @@ COLD void large_after_fork(void)
 {
     store_relaxed(&newest, NULL);
     store_relaxed(&put_off, NULL); /* relaxed: the only thread */
+    guard_after_fork();
 }
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */

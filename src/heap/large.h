@@ -16,8 +16,10 @@ void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed);
 /* Frees the large block at this address; false when there is none. */
 bool large_free(void *block);
 
-/* Usable bytes of the large block at this address; 0 when there is none. */
+/* Usable bytes of the large block at this address; 0 when there is none. Of one with guards (guard.h) as few as its
+ * size allows, in whole pages of memory. */
 size_t large_size(const void *block);
+bool large_is_guarded(const void *block);
 
 /* In the child of a fork, under the lock, if a vanished thread had it: forgets what that may have been about to free. */
 void large_after_fork(void);

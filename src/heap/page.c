@@ -1,6 +1,7 @@
 #include "heap/page.h"
 
 #include "heap/fill.h"
+#include "heap/guard.h"
 #include "system/lock.h"
 #include "heap/map.h"
 #include "heap/meta.h"
@@ -237,6 +238,19 @@ COLD bool page_forget_visitors(void)
 
 /* ---- Making and unmaking ----------------------------------------------------------------------------------------- */
 
+/* A free block of a checked page is all zero. Until it is, none is in the bitmap, for the child of a fork gets the page
+ * as it is. The caller holds the page, and nobody has a block of it. */
+static COLD void page_clear(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    __builtin_memset(page->start, 0, info->units * UNIT_SIZE);
+    signal_fence();
+    for (unsigned word = 0; word < info->words; word++)
+        store_relaxed(&page->free[word], full_word(info, word));
+}
+
+static bool must_be_cleared(const struct page *page) { return page->checked && !page->zeroed; }
+
 static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
 {
     const struct class_info *info = &class_info[class_id];
@@ -246,7 +260,8 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     store_relaxed(&page->group, (uint8_t)group);
     page->zeroed = run.zeroed;
     page->missed = run.missed > 0;
-    page->checked = option(OPTION_CHECK);
+    page->checked = check_is_on() && group == 0;
+    page->guarded = false;
     page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
     page->ready = (uint16_t)(run.clean > 0 ? 0 : info->units * (UNIT_SIZE / os_page_size()));
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
@@ -256,7 +271,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     store_relaxed(&page->low_word, 0);
     store_relaxed(&page->virgin, 0);
     for (unsigned word = 0; word < info->words; word++)
-        store_relaxed(&page->free[word], full_word(info, word));
+        store_relaxed(&page->free[word], UNLIKELY(must_be_cleared(page)) ? 0 : full_word(info, word));
     for (unsigned unit = 0; unit < info->units; unit++)
         store_relaxed(&page_purged(page)[unit], 0);
     store_seq(&page->state, PAGE_OWNED);
@@ -268,52 +283,82 @@ static size_t descriptor_size(unsigned class_id)
            class_info[class_id].units * sizeof(uint16_t);
 }
 
+/* Where its units end, and its guard lies, if it has one. */
+static char *page_end(const struct page *page) { return page->start + class_info[page->class_id].units * UNIT_SIZE; }
+
 static struct page *page_create(unsigned class_id, unsigned group, bool dense, size_t ahead)
 {
     const struct class_info *info = &class_info[class_id];
+    bool guarded = !dense && guard_reserve_page();
     struct run run;
-    struct page *page = span_obtain(&run, info->units, 1, dense, descriptor_size(class_id));
-    if (!page)
+    struct page *page = span_obtain(&run, info->units + guarded, 1, dense, descriptor_size(class_id));
+    if (!page) {
+        guard_release_page(guarded);
         return NULL;
+    }
     page_init(page, class_id, group, ahead, run);
+    page->guarded = guarded;
     retain_vacate((ptrdiff_t)info->blocks * info->size);
     count_pages_of(class_id, 1);
     map_set(page->start, info->units, page_entry_class(page), page);
     lock_release();
-    span_settle(run, info->units);
-    if (page->checked && !page->zeroed)
-        __builtin_memset(page->start, 0, info->units * UNIT_SIZE); /* a free block of a checked page is all zero */
+    span_settle(run, info->units + guarded);
+    if (UNLIKELY(guarded)) {
+        guard_prepare(page->start);
+        guard_shut(page_end(page), UNIT_SIZE);
+    }
+    if (UNLIKELY(must_be_cleared(page)))
+        page_clear(page);
     return page;
 }
 
 enum destroyed {
     DESTROYED,
     IN_USE, /* under the lock not every block was free any more: somebody has taken free blocks to purge their memory */
-    KEPT    /* the lock is this thread's already; or the page is checked, and a write to its freed blocks is to be noticed */
+    KEPT    /* the lock is this thread's already; or the page is checked, and a write to its freed blocks is to be noticed,
+               however late */
 };
+
+/* Opens the unit behind a page that may go, or shuts it again if the page stays. The system may refuse the former: then the
+ * unit is lost when the page goes. Not under the lock. */
+static COLD bool page_unguard(const struct page *page) { return guard_open(page_end(page), UNIT_SIZE); }
+static COLD void page_guard_again(const struct page *page) { guard_shut(page_end(page), UNIT_SIZE); }
+
+/* Under the lock, if every block is free still: the page is no more, and `behind` units behind it are the heap's, too. */
+static bool page_try_destroy(struct page *page, size_t behind)
+{
+    unsigned class_id = page->class_id;
+    const struct class_info *info = &class_info[class_id];
+    if (!bitmap_is_full(page->free, info))
+        return false;
+    size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
+    note_loose(page, -UINT16_MAX);
+    retain_vacate(-(ptrdiff_t)info->blocks * info->size);
+    count_pages_of(class_id, (size_t)-1);
+    map_set(page->start, info->units, 0, NULL);
+    /* What a fresh page never handed out is as clean as it was. */
+    span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units + behind,
+              page->zeroed ? units_for(used) : info->units + behind);
+    meta_free(META_PAGE, page, descriptor_size(class_id));
+    return true;
+}
 
 /* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */
 static enum destroyed page_destroy(struct page *page)
 {
-    unsigned class_id = page->class_id;
-    const struct class_info *info = &class_info[class_id];
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
-    if (page->checked || !lock_acquire())
+    if (page->checked && !check_is_hardened())
         return KEPT;
-    bool full = bitmap_is_full(page->free, info);
-    if (full) {
-        size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
-        note_loose(page, -UINT16_MAX);
-        retain_vacate(-(ptrdiff_t)info->blocks * info->size);
-        count_pages_of(class_id, (size_t)-1);
-        map_set(page->start, info->units, 0, NULL);
-        /* What a fresh page never handed out is as clean as it was. */
-        span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units,
-                  page->zeroed ? units_for(used) : info->units);
-        meta_free(META_PAGE, page, descriptor_size(class_id));
+    bool guarded = page->guarded, is_open = UNLIKELY(guarded) && page_unguard(page), destroyed = false;
+    bool tried = lock_acquire();
+    if (tried) {
+        destroyed = page_try_destroy(page, is_open);
+        lock_release();
     }
-    lock_release();
-    return full ? DESTROYED : IN_USE;
+    if (UNLIKELY(guarded) && !destroyed)
+        page_guard_again(page);
+    guard_release_page(is_open && destroyed);
+    return destroyed ? DESTROYED : tried ? IN_USE : KEPT;
 }
 
 /* If all blocks of the page listed at this unit are free, it goes back to the spans. */
@@ -514,6 +559,29 @@ static COLD void fresh_regret(const struct page *page, uint32_t virgin)
         retain_regret(now - before, load_relaxed(&page->slab->purged_at));
 }
 
+/* The addresses of what was taken, and what the page has to know of it. */
+INLINE unsigned taking_end(struct page *page, const struct taking *taking, void **out)
+{
+    size_t size = class_size(page->class_id);
+    void **next = out + taking->count;
+    for (unsigned word = taking->first; word < taking->end; word++) {
+        char *base = block_at(page, word * 64);
+        for (uint64_t bits = taking->bits[word]; bits; bits &= bits - 1)
+            *--next = base + lowest_bit(bits) * size;
+    }
+    if (UNLIKELY(load_relaxed(&page->has_purged)))
+        taking_unpurge(page, taking);
+    uint32_t virgin = load_relaxed(&page->virgin);
+    note_loose(page, (int)virgin_advance(page, taking) - (int)taking->count);
+    if (UNLIKELY(page->missed))
+        fresh_regret(page, virgin);
+    if (UNLIKELY(!is_ready(page)))
+        page_prefault(page);
+    retain_vacate(-(ptrdiff_t)(taking->count * size));
+    count_free(page->class_id, -(size_t)taking->count);
+    return taking->count;
+}
+
 unsigned page_take(struct page *page, void **out, unsigned count)
 {
     struct taking taking;
@@ -522,26 +590,57 @@ unsigned page_take(struct page *page, void **out, unsigned count)
     /* The hint may be too high: of two threads, one lowered it and the other took no notice. */
     if (taking.count == 0 && low > 0)
         words_take(&taking, page, 0, count);
-    if (taking.count == 0)
-        return 0;
-    size_t size = class_size(page->class_id);
-    void **next = out + taking.count;
-    for (unsigned word = taking.first; word < taking.end; word++) {
-        char *base = block_at(page, word * 64);
-        for (uint64_t bits = taking.bits[word]; bits; bits &= bits - 1)
-            *--next = base + lowest_bit(bits) * size;
+    return taking.count > 0 ? taking_end(page, &taking, out) : 0;
+}
+
+/* Up to `count` of the bits, of about half of them: those that `random` has, too, or else the others. */
+static uint64_t bits_choose(uint64_t bits, unsigned count, uint64_t random)
+{
+    uint64_t mask = bits & random ? bits & random : bits, chosen = 0;
+    if (count_bits(mask) <= count)
+        return mask;
+    /* From a random place on, and round. */
+    for (unsigned turn = (unsigned)(random >> 58); count > 0; count--) {
+        uint64_t rest = mask & ~low_mask64(turn) ? mask & ~low_mask64(turn) : mask;
+        chosen |= rest & -rest;
+        mask &= ~(rest & -rest);
     }
-    if (UNLIKELY(load_relaxed(&page->has_purged)))
-        taking_unpurge(page, &taking);
+    return chosen;
+}
+
+/* Writes to blocks that were never handed out, from number `virgin` on: who is going to get them reads them first, and
+ * fresh memory that is read before it is written to costs two page faults. */
+static void blocks_touch(const struct page *page, void *const *blocks, unsigned count, uint32_t virgin)
+{
+    const char *fresh = block_at(page, virgin);
+    for (unsigned i = 0; i < count; i++)
+        if ((const char *)blocks[i] >= fresh)
+            *(volatile uint64_t *)blocks[i] = 0;
+}
+
+NOINLINE unsigned page_take_random(struct page *page, void **out, unsigned count, uint64_t random)
+{
     uint32_t virgin = load_relaxed(&page->virgin);
-    note_loose(page, (int)virgin_advance(page, &taking) - (int)taking.count);
-    if (UNLIKELY(page->missed))
-        fresh_regret(page, virgin);
-    if (UNLIKELY(!is_ready(page)))
-        page_prefault(page);
-    retain_vacate(-(ptrdiff_t)(taking.count * size));
-    count_free(page->class_id, -(size_t)taking.count);
-    return taking.count;
+    unsigned words = class_info[page->class_id].words, taken = 0;
+    struct taking taking = {.first = 0, .end = words};
+    __builtin_memset(taking.bits, 0, words * sizeof taking.bits[0]);
+    unsigned start = (unsigned)((random >> 32) * words >> 32);
+    /* The second round takes what the first has left in the words. */
+    for (unsigned i = 0; i < 2 * words && taken < count; i++) {
+        unsigned word = (start + i) % words;
+        uint64_t seen = load_relaxed(&page->free[word]), mask = bits_choose(seen, count - taken, random);
+        random = random * 0xD1342543DE82EF95 + 1;
+        if (!mask)
+            continue;
+        mask &= fetch_and_acquire(&page->free[word], ~mask); /* pairs with the fetch_or in page_put */
+        taking.bits[word] |= mask;
+        taken += count_bits(mask);
+    }
+    taking.count = taken;
+    if (taken > 0)
+        taking_end(page, &taking, out);
+    blocks_touch(page, out, taken, virgin);
+    return taken;
 }
 
 void *page_take_zeroed(struct page *page)
@@ -561,6 +660,22 @@ void *page_take_zeroed(struct page *page)
     count_free(page->class_id, (size_t)-1);
     return block_at(page, index);
 }
+
+static COLD void page_seal(struct page *page, void *unused)
+{
+    (void)unused;
+    const struct class_info *info = &class_info[page->class_id];
+    if (page->checked || load_relaxed(&page->group) != 0)
+        return;
+    size_t count = info->blocks - page_used_blocks(page);
+    for (unsigned word = 0; word < info->words; word++)
+        store_relaxed(&page->free[word], 0);
+    store_relaxed(&page->virgin, info->blocks);
+    retain_vacate(-(ptrdiff_t)(count * info->size));
+    count_free(page->class_id, -count);
+}
+
+COLD void page_seal_unchecked(void) { page_each(page_seal, NULL); }
 
 /* ---- Freeing blocks ---------------------------------------------------------------------------------------------- */
 
@@ -718,6 +833,16 @@ unsigned page_used_blocks(const struct page *page)
     return used;
 }
 
+COLD void page_each(void (*visit)(struct page *, void *), void *argument)
+{
+    for (uint32_t n = 0; n < span_slab_count(); n++) {
+        if (!lock_acquire())
+            return;
+        slab_each_page(slab_at(n), visit, argument);
+        lock_release();
+    }
+}
+
 /* Bytes of blocks that were ever handed out, without what was purged since. */
 static size_t bytes_touched(const struct page *page)
 {
@@ -759,12 +884,7 @@ void page_count_groups(struct page_totals *totals)
 {
     for (unsigned i = 0; i < GROUP_COUNT; i++)
         totals[i] = (struct page_totals){0};
-    for (uint32_t n = 0; n < span_slab_count(); n++) {
-        if (!lock_acquire())
-            return;
-        slab_each_page(slab_at(n), add_grouped_page, totals);
-        lock_release();
-    }
+    page_each(add_grouped_page, totals);
 }
 
 size_t page_bytes_kept(const void *block, unsigned class_id)

@@ -54,8 +54,11 @@ struct page {
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
     bool missed;               /* [holder] its memory had been purged: what is touched of it for the first time is regretted */
-    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle) */
-    uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none */
+    bool guarded;              /* [const ..] a unit that nobody may touch lies behind it (guard.h). Of a large block: around it */
+    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle). Of a guarded large
+                                  block: units of its run, with the guards */
+    uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none.
+                                  Of a guarded large block: units of its run before it */
     uint16_t ready;            /* [holder] so many from the start on were */
     union {
         struct {
@@ -91,8 +94,15 @@ void page_release(struct page *page);
  * page. */
 unsigned page_take(struct page *page, void **out, unsigned count);
 
+/* The same, but random ones in random words of the bitmap, as `random` has it. */
+unsigned page_take_random(struct page *page, void **out, unsigned count, uint64_t random);
+
 /* Takes one block that is known to read as zero; NULL when there is none. The caller holds the page. */
 void *page_take_zeroed(struct page *page);
+
+/* Nobody gets free blocks of pages that are not checked (check.h) any more. Only as long as there is one thread, which
+ * holds none of these pages. */
+void page_seal_unchecked(void);
 
 /* Frees blocks, of any pages, that may be given by any thread. What is not a live block's address ends the program:
  * `call` is the function to name. */
@@ -120,6 +130,9 @@ void page_count(struct page_totals *totals);
 
 /* Counts the pages of every group into totals[GROUP_COUNT]: looks at all pages that there are. */
 void page_count_groups(struct page_totals *totals);
+
+/* Calls `visit` for every page of blocks, under the lock for a superslab at a time. */
+void page_each(void (*visit)(struct page *, void *), void *argument);
 
 /* The bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when
  * `block` is in no page of the class. */

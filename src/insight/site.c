@@ -1,6 +1,7 @@
 #include "insight/site.h"
 
 #include "hakmem.h"
+#include "heap/check.h"
 #include "heap/large.h"
 #include "system/lock.h"
 #include "heap/map.h"
@@ -334,7 +335,13 @@ static void *plain_malloc(unsigned c, size_t size, uintptr_t site)
     cache_leave(cache);
     if (!sample)
         return block;
-    hak_free(block);
+    if (check_is_hardened()) { /* it has no mark yet, by which it could be freed */
+        page_visit_begin();
+        page_return(&block, 1, "free");
+        page_visit_end();
+    } else {
+        hak_free(block);
+    }
     return sample;
 }
 

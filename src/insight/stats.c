@@ -3,6 +3,7 @@
 #include "insight/explain.h"
 #include "hakmem.h"
 #include "heap/ground.h"
+#include "heap/guard.h"
 #include "heap/large.h"
 #include "system/lock.h"
 #include "system/options.h"
@@ -56,8 +57,10 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     }
     struct span_stats span = {0};
     struct large_stats large = {0};
+    uint64_t guards = 0;
     span_stats(&span);
     s->metadata = ground_bytes();
+    guards = guard_page_bytes();
     if (lock_acquire()) {
         large_stats(&large);
         lock_release();
@@ -68,7 +71,8 @@ static COLD void add_memory(struct stats *s, const struct class_use *use)
     s->huge = span.huge;
     s->huge_slow = span.huge_slow;
     s->prefaulted = prefault_bytes();
-    s->large = minus(span.used, paged) + large.mapped_bytes;
+    s->page_rest += guards;
+    s->large = minus(span.used, paged + guards) + large.mapped_bytes;
     s->large_blocks = large.blocks;
     s->malloc_large = large.mallocs;
     s->free_large = large.frees;

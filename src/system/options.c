@@ -227,6 +227,16 @@ static void read_list(const char *list)
     }
 }
 
+uint8_t check_mode;
+
+static void choose_check_mode(void)
+{
+    if (option(OPTION_CHECK))
+        check_mode = CHECK_EXACT;
+    else if (option(OPTION_HARDEN))
+        check_mode = option(OPTION_STATS) || option(OPTION_SITES) ? CHECK_WATCHED : CHECK_HARDENED;
+}
+
 /* The list first, so that a variable of its own overrides it. */
 COLD void options_read(char *const *environment)
 {
@@ -245,4 +255,5 @@ COLD void options_read(char *const *environment)
             else if (!is_list && !lists_first)
                 set_option(key, piece_until(value, 0));
         }
+    choose_check_mode();
 }

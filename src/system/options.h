@@ -26,6 +26,15 @@ extern char option_path[256];
 enum learn_mode { LEARN_OFF, LEARN_ON, LEARN_FREEZE, LEARN_SHADOW };
 enum report_mode { REPORT_OFF, REPORT_ON, REPORT_JSON };
 
+/* How blocks are checked (heap/check.h), by the options CHECK and HARDEN. Written once, before there are other
+ * threads. CHECK_WATCHED: hardened, too, but calls are counted, or their sites looked at, so that none of them may
+ * take the short ways of cache/harden.h. */
+enum check_mode { CHECK_OFF, CHECK_EXACT, CHECK_HARDENED, CHECK_WATCHED };
+extern uint8_t check_mode;
+INLINE bool check_is_on(void) { return UNLIKELY(check_mode != CHECK_OFF); }
+INLINE bool check_is_hardened(void) { return UNLIKELY(check_mode >= CHECK_HARDENED); }
+INLINE bool check_is_short(void) { return UNLIKELY(check_mode == CHECK_HARDENED); }
+
 /* Reads HAKMEM_CONF and HAKMEM_* from `environment` (as main's third argument; may be NULL). What is wrong is said
  * in one line each on stderr and otherwise ignored. Called once, before other threads exist. */
 void options_read(char *const *environment);

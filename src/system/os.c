@@ -279,18 +279,25 @@ COLD void *os_find_room(size_t size)
     return start;
 }
 
-/* Sebastiano Vigna, splitmix64: https://prng.di.unimi.it/splitmix64.c */
+/* The bits of `x` on their way into all others (the end of MurmurHash3, by A. Appleby, in the public domain). */
+static uint64_t stir(uint64_t x)
+{
+    x = (x ^ x >> 33) * 0xFF51AFD7ED558CCD;
+    x = (x ^ x >> 33) * 0xC4CEB9FE1A85EC53;
+    return x ^ x >> 33;
+}
+
 COLD uint64_t os_random(void)
 {
-    static _Atomic(uint64_t) state; /* relaxed: a number for each caller is all that is asked for */
-    uint64_t given[2] = {(uintptr_t)&given, os_nanoseconds()};
-    const void *random = (const void *)getauxval(AT_RANDOM);
-    if (random)
-        __builtin_memcpy(given, random, sizeof given);
-    uint64_t x = fetch_add_relaxed(&state, UINT64_C(0x9e3779b97f4a7c15)) + (given[0] ^ given[1] << 32 ^ given[1] >> 32);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
+    static _Atomic(uint64_t) calls; /* relaxed: two at once get two numbers */
+    const uint64_t *given = (const uint64_t *)getauxval(AT_RANDOM); /* 16 bytes, which libc makes its secrets of */
+    uint64_t from_kernel[2] = {0, 0};
+    if (given)
+        __builtin_memcpy(from_kernel, given, sizeof from_kernel);
+    uint64_t x = stir(from_kernel[0] ^ os_nanoseconds());
+    x = stir(x ^ from_kernel[1] ^ (uintptr_t)&x);
+    x = stir(x ^ (uintptr_t)__builtin_return_address(0) ^ fetch_add_relaxed(&calls, 1));
+    return x ? x : 1;
 }
 
 int os_map(size_t size, size_t align, void *hint, void **out)
@@ -322,6 +329,11 @@ int os_map(size_t size, size_t align, void *hint, void **out)
 }
 
 int os_unmap(void *address, size_t size) { return call_munmap(address, size); }
+
+COLD int os_protect(void *address, size_t size, bool usable)
+{
+    return call4(SYS_mprotect, (long)address, (long)size, usable ? PROT_READ | PROT_WRITE : PROT_NONE, 0);
+}
 
 /* Whether MADV_DONTNEED does what it says: emulators and sandboxes take it for advice that may be ignored (qemu-user
  * before 7.1). A filter of the program's own is looked at anew. */

@@ -52,9 +52,6 @@ int os_map_at(void *address, size_t size, bool writable);
 /* An address where the system has so much room at present; NULL when it has not. */
 void *os_find_room(size_t size);
 
-/* A number that nobody can guess, as far as the system has given the process any such. */
-uint64_t os_random(void);
-
 /* In debug builds a system call ends the program that this thread makes while they are forbidden. */
 #if HAK_DEBUG
 void os_forbid_calls(bool forbidden);
@@ -64,6 +61,10 @@ INLINE void os_forbid_calls(bool forbidden) { (void)forbidden; }
 
 /* Gives memory from os_map back, whole or in part. May fail with ENOMEM when the process has too many mappings. */
 int os_unmap(void *address, size_t size);
+
+/* Whether a range of memory from os_map may be read and written; if not, who touches it gets SIGSEGV. ENOMEM when the
+ * process has too many mappings. */
+int os_protect(void *address, size_t size, bool usable);
 
 /* Frees the physical memory behind a range that stays mapped and that nobody else uses. On success, and only then,
  * it reads as zero afterwards: the first one is looked at, and where the system does nothing but say yes, none
@@ -113,6 +114,10 @@ uint64_t os_nanoseconds(void);
 
 /* Milliseconds of processor time that all threads of the process used. */
 uint64_t os_cpu_milliseconds(void);
+
+/* A number that an attacker cannot know beforehand, from what the kernel told the process at its start, and from where
+ * and when it runs. No system call where the kernel helps with the clock. Never 0. */
+uint64_t os_random(void);
 
 uint32_t os_process_id(void);
 /* Of the user whose rights the process has. */

@@ -20,5 +20,7 @@ int main(int argc, char **argv)
     must(argc == 2, "usage: misuse_probe NAME");
     run(misuses_always, misuses_always_count, argv[1]);
     run(misuses_checked, misuses_checked_count, argv[1]);
+    run(misuses_at_exit, misuses_at_exit_count, argv[1]);
+    run(misuses_hardened, misuses_hardened_count, argv[1]);
     return 0;
 }

@@ -40,6 +40,15 @@ static void expected_line(char *line, size_t capacity, const struct misuse *misu
              class_text, g_errors[misuse->error].advice);
 }
 
+/* A guard ends the program without a word. */
+static bool faulted(const struct misuse *misuse, const struct child_result *result, const char *options)
+{
+    bool is_right = !result->timed_out && WIFSIGNALED(result->status) && WTERMSIG(result->status) == SIGSEGV;
+    if (!is_right)
+        print_error("%s%s: expected SIGSEGV, saw %s and\n  %s\n", misuse->name, options, child_ending(result), result->err);
+    return is_right;
+}
+
 /* True when the misuse ended as it must; otherwise says what was expected and seen. */
 static bool detected(const struct misuse *misuse, char **environment, const char *options)
 {
@@ -47,6 +56,8 @@ static bool detected(const struct misuse *misuse, char **environment, const char
     struct child_result result;
     char *const arguments[] = {(char *)MISUSE_PROBE, (char *)misuse->name, NULL};
     child_exec(arguments, environment, SECONDS, &result);
+    if (misuse->error == MISUSE_FAULT)
+        return faulted(misuse, &result, options);
     expected_line(line, sizeof line, misuse, result.out);
     bool aborted = !result.timed_out && WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGABRT;
     bool told = is_fatal_line(result.err, line);
@@ -63,7 +74,11 @@ static void must_detect_all(const struct misuse *misuses, size_t count, const ch
     char **environment = environment_with(changes);
     size_t missed = 0;
     for (size_t i = 0; i < count; i++) {
-        missed += !detected(&misuses[i], environment, strchr(check, '=') != NULL ? " with HAKMEM_CHECK=1" : "");
+        char options[64] = "";
+        if (strchr(check, '=') != NULL) {
+            snprintf(options, sizeof options, " with %s", check);
+        }
+        missed += !detected(&misuses[i], environment, options);
     }
     must(missed == 0, "%zu of %zu misuses did not end as they must", missed, count);
 }
@@ -80,22 +95,42 @@ static void test_misuses_with_check(void **state)
     must_detect_all(misuses_checked, misuses_checked_count, "HAKMEM_CHECK=1");
 }
 
-/* What is found by default must be found with the checks as well; the text may be more precise then. */
-static void test_misuses_are_not_lost_with_check(void **state)
+static void test_misuses_at_exit_with_check(void **state)
 {
     (void)state;
-    const char *const changes[] = {"HAKMEM_CHECK=1", NULL};
+    must_detect_all(misuses_at_exit, misuses_at_exit_count, "HAKMEM_CHECK=1");
+}
+
+static void test_misuses_with_harden(void **state)
+{
+    (void)state;
+    must_detect_all(misuses_hardened, misuses_hardened_count, "HAKMEM_HARDEN=1");
+}
+
+/* What is found by default must be found with the checks as well, and with HAKMEM_HARDEN=1 what HAKMEM_CHECK=1 finds; the text
+ * may be another one then. */
+static void must_not_lose(const struct misuse *misuses, size_t count, const char *check)
+{
+    const char *const changes[] = {check, NULL};
     char **environment = environment_with(changes);
     const char begin[] = "hakmem: fatal: ";
-    for (size_t i = 0; i < misuses_always_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct child_result result;
-        char *const arguments[] = {(char *)MISUSE_PROBE, (char *)misuses_always[i].name, NULL};
+        char *const arguments[] = {(char *)MISUSE_PROBE, (char *)misuses[i].name, NULL};
         child_exec(arguments, environment, SECONDS, &result);
         bool aborted = WIFSIGNALED(result.status) && WTERMSIG(result.status) == SIGABRT;
         must(aborted && strncmp(result.err, begin, strlen(begin)) == 0,
-             "%s with HAKMEM_CHECK=1: expected SIGABRT and '%s...', saw %s and '%s'", misuses_always[i].name, begin,
+             "%s with %s: expected SIGABRT and '%s...', saw %s and '%s'", misuses[i].name, check, begin,
              child_ending(&result), result.err);
     }
+}
+
+static void test_misuses_are_not_lost(void **state)
+{
+    (void)state;
+    must_not_lose(misuses_always, misuses_always_count, "HAKMEM_CHECK=1");
+    must_not_lose(misuses_always, misuses_always_count, "HAKMEM_HARDEN=1");
+    must_not_lose(misuses_checked, misuses_checked_count, "HAKMEM_HARDEN=1");
 }
 
 static void must_be_left_alone(const char *const changes[], const char *what)
@@ -113,6 +148,10 @@ static void test_good_program_hears_nothing(void **state)
     must_be_left_alone(plain, "a program without a misuse");
     const char *const checked[] = {"HAKMEM_CHECK=1", NULL};
     must_be_left_alone(checked, "a program without a misuse, with HAKMEM_CHECK=1");
+    const char *const hardened[] = {"HAKMEM_HARDEN=1", NULL};
+    must_be_left_alone(hardened, "a program without a misuse, with HAKMEM_HARDEN=1");
+    const char *const watched[] = {"HAKMEM_HARDEN=1", "HAKMEM_SITES=1", "HAKMEM_SITES_FD=1", NULL};
+    must_be_left_alone(watched, "a program without a misuse, with HAKMEM_HARDEN=1 and HAKMEM_SITES=1");
 }
 
 /* A program's own SIGABRT handler, ignoring it or blocking it changes nothing about the end. */
@@ -182,7 +221,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_misuses_by_default),
         cmocka_unit_test(test_misuses_with_check),
-        cmocka_unit_test(test_misuses_are_not_lost_with_check),
+        cmocka_unit_test(test_misuses_at_exit_with_check),
+        cmocka_unit_test(test_misuses_with_harden),
+        cmocka_unit_test(test_misuses_are_not_lost),
         cmocka_unit_test(test_good_program_hears_nothing),
         cmocka_unit_test(test_abort_cannot_be_ignored),
         cmocka_unit_test(test_new_without_runtime),

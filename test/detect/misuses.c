@@ -612,6 +612,143 @@ static void wrong_size_of_an_aligned_block(void)
     free_aligned_sized(hidden(block), 64, 70000);
 }
 
+/* ---- What HAKMEM_CHECK=1 finds when the program ends ------------------------------------------------------------- */
+
+static void write_after_free_and_end(void)
+{
+    char *block = block_of(1000);
+    announce(block, checked_class(1000));
+    free(block);
+    ((char *)hidden(block))[500] ^= 0x40;
+}
+
+static void overflow_and_end(void)
+{
+    static char *live[3];
+    for (size_t i = 0; i < COUNT_OF(live); i++)
+        live[i] = block_of(100);
+    announce(live[1], checked_class(100));
+    ((char *)hidden(live[1]))[100] ^= 0x40;
+}
+
+static void write_to_nothing_and_end(void)
+{
+    static char *live;
+    live = hidden(malloc(0));
+    announce(live, checked_class(0));
+    live[0] = 5;
+}
+
+/* ---- What HAKMEM_HARDEN=1 finds besides -------------------------------------------------------------------------- */
+
+/* After more blocks than the option holds back, in a ring that has been open for long. */
+static void twice_late(void)
+{
+    static char *others[300];
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        others[i] = block_of(SMALL);
+    warm_up(SMALL);
+    char *block = block_of(SMALL);
+    announce(block, checked_class(SMALL));
+    free(block);
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        free(others[i]);
+    free(hidden(block));
+}
+
+static void inside_late(void)
+{
+    warm_up(SMALL);
+    char *block = block_of(SMALL);
+    announce(block + 16, checked_class(SMALL));
+    free(hidden(block + 16));
+}
+
+static void misaligned_late(void)
+{
+    warm_up(SMALL);
+    char *block = block_of(SMALL);
+    announce(block + 8, checked_class(SMALL));
+    free(hidden(block + 8));
+}
+
+static void foreign_late(void)
+{
+    static char bytes[256] __attribute__((aligned(64)));
+    warm_up(SMALL);
+    free_foreign(bytes + 64);
+}
+
+static void write_after_free_held_at_the_end(void)
+{
+    char *block = block_of(SMALL);
+    announce(block, checked_class(SMALL));
+    free(block);
+    ((char *)hidden(block))[20] ^= 0x40;
+}
+
+static void overflow_of_all_neighbours(void)
+{
+    char *blocks[64];
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        blocks[i] = block_of(100);
+    announce(blocks[0], checked_class(100));
+    memset(hidden(blocks[0]), 0x42, 128);
+    for (size_t i = 0; i < COUNT_OF(blocks); i++)
+        free(blocks[i]);
+}
+
+static void fault_behind(size_t size)
+{
+    char *block = block_of(size);
+    announce(block, 0);
+    ((char *)hidden(block))[malloc_usable_size(block)] = 1;
+}
+
+static void fault_behind_a_run(void) { fault_behind(PAGED); }
+static void fault_behind_whole_units(void) { fault_behind(LARGE); }
+static void fault_behind_a_mapping(void) { fault_behind(MAPPED); }
+static void fault_behind_a_grown_run(void)
+{
+    char *block = realloc(block_of(PAGED), PAGED + 50000);
+    memset(hidden(block), 1, malloc_usable_size(block));
+    announce(block, 0);
+    ((char *)hidden(block))[malloc_usable_size(block)] = 1;
+}
+static void fault_behind_a_grown_mapping(void)
+{
+    char *block = realloc(block_of(MAPPED), MAPPED + 50000);
+    memset(hidden(block), 1, malloc_usable_size(block));
+    announce(block, 0);
+    ((char *)hidden(block))[malloc_usable_size(block)] = 1;
+}
+static void fault_before_a_run(void)
+{
+    char *block = block_of(PAGED);
+    announce(block, 0);
+    ((char *)hidden(block))[-1] = 1;
+}
+
+static void fault_after_free(size_t size)
+{
+    char *block = block_of(size), *other;
+    free(block);
+    other = block_of(size);
+    announce(block, 0);
+    if (other != block)
+        ((char *)hidden(block))[size / 2] = 1;
+}
+
+static void fault_in_a_freed_run(void) { fault_after_free(PAGED); }
+static void fault_in_a_freed_large_run(void) { fault_after_free(LARGE); }
+
+static void wrong_size_of_a_run(void)
+{
+    char *block = block_of(PAGED);
+    announce(block, 0);
+    free_sized(hidden(block), PAGED - 5000);
+}
+
 #define CASE(body, call, error)           \
     {                                     \
 #body, body, call, MISUSE_##error \
@@ -704,3 +841,29 @@ const struct misuse misuses_checked[] = {
     CASE(wrong_size_of_an_aligned_block, "free_sized", SIZE_MISMATCH),
 };
 const size_t misuses_checked_count = COUNT_OF(misuses_checked);
+
+const struct misuse misuses_at_exit[] = {
+    CASE(write_after_free_and_end, "exit", WRITE_AFTER_FREE),
+    CASE(overflow_and_end, "exit", OVERFLOW),
+    CASE(write_to_nothing_and_end, "exit", OVERFLOW),
+};
+const size_t misuses_at_exit_count = COUNT_OF(misuses_at_exit);
+
+const struct misuse misuses_hardened[] = {
+    CASE(twice_late, "free", DOUBLE_FREE),
+    CASE(inside_late, "free", INTERIOR),
+    CASE(misaligned_late, "free", INTERIOR),
+    CASE(foreign_late, "free", FOREIGN),
+    CASE(write_after_free_held_at_the_end, "free", WRITE_AFTER_FREE),
+    CASE(overflow_of_all_neighbours, "free", OVERFLOW),
+    CASE(fault_behind_a_run, "", FAULT),
+    CASE(fault_behind_whole_units, "", FAULT),
+    CASE(fault_behind_a_mapping, "", FAULT),
+    CASE(fault_behind_a_grown_run, "", FAULT),
+    CASE(fault_behind_a_grown_mapping, "", FAULT),
+    CASE(fault_before_a_run, "", FAULT),
+    CASE(fault_in_a_freed_run, "", FAULT),
+    CASE(fault_in_a_freed_large_run, "", FAULT),
+    CASE(wrong_size_of_a_run, "free_sized", SIZE_MISMATCH),
+};
+const size_t misuses_hardened_count = COUNT_OF(misuses_hardened);

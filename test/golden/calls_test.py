@@ -36,6 +36,7 @@ SITUATIONS = [
     ("learning", {"PROFILE": "{folder}/profile", "LEARN": "on", "LEARN_WINDOW_MS": "10"}, {"profile", "learn"}),
     ("learning", {"PROFILE": "{folder}/", "LEARN": "on", "LEARN_WINDOW_MS": "10"}, {"profile", "learn"}),
     ("threads", {"CHECK": "1"}, {"check", "thread"}),
+    ("very-large", {"HARDEN": "1"}, {"harden", "realloc"}),
     ("fatal", {}, {"fatal"}),
     ("ignored", {}, {"fatal", "ignored"}),
 ]

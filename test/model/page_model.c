@@ -9,6 +9,7 @@
 #include "system/error.h"
 #include "heap/fill.h"
 #include "heap/ground.h"
+#include "heap/guard.h"
 #include "system/lock.h"
 #include "heap/map.h"
 #include "heap/meta.h"
@@ -173,6 +174,13 @@ bool ground_extend(enum ground_table table, size_t size) { return size <= ground
 bool lock_growth_acquire(void) { return true; }
 void lock_growth_release(void) {}
 bool lock_growth_is_held(void) { return true; }
+
+/* Blocks have no marks and pages no guards: neither is a part of what pages do with each other. */
+uint8_t check_mode = CHECK_OFF;
+bool guard_reserve_page_now(void) { return false; }
+void guard_release_page(bool reserved) { (void)reserved; }
+bool guard_shut(char *start, size_t size) { return (void)start, (void)size, false; }
+bool guard_open(char *start, size_t size) { return (void)start, (void)size, false; }
 
 /* Retention decides nothing that is checked here, and its figures are relaxed throughout. */
 _Atomic(bool) retain_due;

@@ -98,7 +98,8 @@ static void slot_set(struct slot *slot, char *block, size_t size, size_t align, 
     check(errno == UNTOUCHED, "%s(%zu) succeeded and set errno to %d", call, size, errno);
     size_t usable = hak_usable_size(block);
     check(usable >= size, "%s(%zu): %zu usable bytes", call, size, usable);
-    block[usable - 1] = 1;
+    if (usable > 0) /* where blocks end with the request it may be 0 */
+        block[usable - 1] = 1;
     *slot = (struct slot){block, size, 0};
     g_bytes += size;
     slot_fill(slot);
@@ -210,7 +211,7 @@ static void do_use_all(struct slot *slot)
     slot_fill(slot);
     check(hak_usable_size(slot->block) == usable, "the usable size changed from %zu to %zu", usable,
           hak_usable_size(slot->block));
-    check(hak_realloc(slot->block, usable) == slot->block, "realloc to the usable size moved the block");
+    check(usable == 0 || hak_realloc(slot->block, usable) == slot->block, "realloc to the usable size moved the block");
     slot_check(slot, "after realloc to the usable size");
 }
 
