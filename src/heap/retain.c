@@ -93,6 +93,12 @@ static size_t limit_left(void)
 
 static size_t budget(void) { return min_size(FLOOR + min_size(keep_now() + extra_now(), peak_bound()), limit_left()); }
 
+size_t retain_over_limit(void)
+{
+    size_t dirty = dirty_bytes();
+    return dirty - min_size(dirty, limit_left());
+}
+
 static void judge(void)
 {
     size_t dirty = dirty_bytes(), now = in_hand();
@@ -108,7 +114,7 @@ static void judge(void)
     if (limit_wants_look(handed_out() + dirty))
         store_relaxed(&retain_due, true);
     size_t step = max_size(STEP, load_relaxed(&retain.used) / STEP_PART);
-    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step || dirty > limit_left() + STEP)
+    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step || retain_over_limit() > STEP)
         store_relaxed(&retain_due, true);
 }
 
@@ -228,12 +234,6 @@ void retain_tick(uint64_t now)
     store_relaxed(&retain.peak, peak - (peak - min_size(load_relaxed(&retain.top), peak)) / 2);
     store_relaxed(&retain.top, in_hand());
     judge();
-}
-
-size_t retain_over_limit(void)
-{
-    size_t dirty = dirty_bytes();
-    return dirty - min_size(dirty, limit_left());
 }
 
 void retain_go_on(void)
