@@ -40,6 +40,7 @@ static struct {
     _Atomic(size_t) peak;             /* and lately: that is a bound, */
     _Atomic(size_t) beyond;           /* and so much more */
     _Atomic(size_t) settled;          /* dirty bytes when the last purge ended, or fewer */
+    _Atomic(size_t) settled_over;     /* the same of those beyond a limit */
     _Atomic(size_t) low_water;        /* least dirty bytes in this window */
     _Atomic(uint64_t) window_begin;   /* milliseconds */
     _Atomic(bool) bounded;            /* the last purge took more than it would have if more were in use */
@@ -99,22 +100,26 @@ size_t retain_over_limit(void)
     return dirty - min_size(dirty, limit_left());
 }
 
+static void lower(_Atomic(size_t) *least, size_t now)
+{
+    if (now < load_relaxed(least))
+        store_relaxed(least, now);
+}
+
 static void judge(void)
 {
-    size_t dirty = dirty_bytes(), now = in_hand();
-    if (now > load_relaxed(&retain.top))
-        store_relaxed(&retain.top, now);
-    if (dirty < load_relaxed(&retain.low_water))
-        store_relaxed(&retain.low_water, dirty);
-    if (dirty < load_relaxed(&retain.settled))
-        store_relaxed(&retain.settled, dirty);
+    size_t dirty = dirty_bytes(), over = retain_over_limit();
+    if (in_hand() > load_relaxed(&retain.top))
+        store_relaxed(&retain.top, in_hand());
+    lower(&retain.low_water, dirty);
+    lower(&retain.settled, dirty);
+    lower(&retain.settled_over, over);
     bool waits = dirty > FLOOR + STEP && (load_relaxed(&retain.keep) | load_relaxed(&retain.extra)) > 0;
     if (waits != load_relaxed(&retain_waits))
         store_relaxed(&retain_waits, waits);
-    if (limit_wants_look(handed_out() + dirty))
-        store_relaxed(&retain_due, true);
     size_t step = max_size(STEP, load_relaxed(&retain.used) / STEP_PART);
-    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step || retain_over_limit() > STEP)
+    if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step ||
+        over > load_relaxed(&retain.settled_over) + STEP || limit_wants_look(handed_out() + dirty))
         store_relaxed(&retain_due, true);
 }
 
@@ -209,30 +214,42 @@ static uint64_t bearable_after(size_t bytes)
     return touch_cost(bytes) / LATE_PERMILLE / 1000; /* nanoseconds * 1000 / 1000000 */
 }
 
+/* Lets go what lay dirty through a window: `spare` bytes. */
+static void spare_give_up(size_t spare)
+{
+    size_t extra = extra_now(), of_extra = min_size(extra, spare), beyond = load_relaxed(&retain.beyond);
+    size_t keep = load_relaxed(&retain.keep), needed = min_size(keep, recent_peak());
+    if (spare > of_extra)
+        keep = needed - min_size(needed, spare - of_extra);
+    store_relaxed(&retain.beyond, beyond - min_size(beyond, spare));
+    store_relaxed(&retain.extra, extra - of_extra);
+    store_relaxed(&retain.keep, keep);
+    store_relaxed(&retain.unbound, min_size(load_relaxed(&retain.unbound), keep));
+    store_relaxed(&retain.lasting, max_size(load_relaxed(&retain.lasting), keep));
+}
+
+static void retain_window_open(void)
+{
+    size_t peak = recent_peak();
+    store_relaxed(&retain.peak, peak - (peak - min_size(load_relaxed(&retain.top), peak)) / 2);
+    store_relaxed(&retain.top, in_hand());
+    store_relaxed(&retain.low_water, dirty_bytes());
+    store_relaxed(&retain.settled, 0); /* what could not be purged is tried again */
+    store_relaxed(&retain.settled_over, 0);
+}
+
 void retain_tick(uint64_t now)
 {
     uint64_t begin = load_relaxed(&retain.window_begin);
-    size_t low = load_relaxed(&retain.low_water), extra = extra_now();
-    size_t peak = recent_peak(), keep = load_relaxed(&retain.keep);
-    size_t spare = low > FLOOR ? low - FLOOR : 0;
+    size_t low = load_relaxed(&retain.low_water), spare = low > FLOOR ? low - FLOOR : 0;
     uint64_t window = min_size(max_size(bearable_after(spare), WINDOW_SHORTEST), WINDOW_LONGEST);
     /* The swap elects one thread. */
     if (now - begin < window || !atomic_compare_exchange_strong_explicit(&retain.window_begin, &begin, now,
                                                                          memory_order_relaxed, memory_order_relaxed))
         return;
-    size_t of_extra = min_size(extra, spare), beyond = load_relaxed(&retain.beyond);
-    store_relaxed(&retain.beyond, beyond - min_size(beyond, spare));
-    store_relaxed(&retain.extra, extra - of_extra);
-    if (spare > of_extra)
-        keep = min_size(keep, peak) - min_size(min_size(keep, peak), spare - of_extra);
-    store_relaxed(&retain.keep, keep);
-    store_relaxed(&retain.unbound, min_size(load_relaxed(&retain.unbound), keep));
-    store_relaxed(&retain.lasting, max_size(load_relaxed(&retain.lasting), keep));
-    store_relaxed(&retain.low_water, dirty_bytes());
-    store_relaxed(&retain.settled, 0); /* what could not be purged is tried again */
+    spare_give_up(spare);
+    retain_window_open();
     limit_look(now, handed_out() + dirty_bytes());
-    store_relaxed(&retain.peak, peak - (peak - min_size(load_relaxed(&retain.top), peak)) / 2);
-    store_relaxed(&retain.top, in_hand());
     judge();
 }
 
@@ -261,4 +278,5 @@ void retain_purged(size_t looked_at, size_t left)
     else /* what threads lost sight of, because they count blocks of a page without a lock, is made good */
         store_relaxed(&retain.loose, (ptrdiff_t)left);
     store_relaxed(&retain.settled, dirty_bytes());
+    store_relaxed(&retain.settled_over, retain_over_limit());
 }
