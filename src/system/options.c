@@ -120,6 +120,7 @@ static bool parse_share(struct piece piece, uint64_t *out)
 /* "2G", "512m", "1048576", or "80%". */
 static bool parse_size(struct piece piece, uint64_t *out)
 {
+    enum { SIZE_LEAST = 1 << 20 }; /* who asks for less has left out the unit */
     static const char units[] = "kmgt";
     struct piece number = {piece.start, piece.length - (piece.length > 0)};
     char last = piece.length > 0 ? word_lower(piece.start[piece.length - 1]) : 0;
@@ -135,7 +136,7 @@ static bool parse_size(struct piece piece, uint64_t *out)
     if (!parse_count(shift > 0 ? number : piece, out) || *out >= OPTION_PERCENT >> shift)
         return false;
     *out <<= shift;
-    return true;
+    return *out == 0 || *out >= SIZE_LEAST;
 }
 
 /* Five numbers of up to `max`; fewer leave the others 0. */

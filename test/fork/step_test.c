@@ -409,9 +409,10 @@ static void unmap(void) { span_unmap_free(); }
 
 static void nothing(void) {}
 
-/* The ring is open, and neither full nor empty. */
+/* The ring is open, and neither full nor empty. Nothing waits to be given back, for which it would be hidden. */
 static void open_ring_make(void)
 {
+    hak_trim(0);
     for (unsigned round = 0; round < 3; round++) {
         blocks_make(BLOCKS / 2, 200, 0);
         blocks_free();
