@@ -8,20 +8,8 @@
 #include "heap/map.h"
 #include "heap/page.h"
 
-
 /* No signal handler's, and no call that the clock is waiting for (cache_fence). */
 static bool may_be_short(const struct cache *cache) { return !cache->busy && !cache->fenced; }
-
-/* Any of the newest blocks of a ring, which has one. */
-static void *ring_choose(struct ring *ring, struct hold *hold)
-{
-    void **top = ring->held_top;
-    void **chosen = top - hold_choose(hold, (size_t)(top - ring->slot));
-    void *block = *chosen;
-    *chosen = *top;
-    ring->held_top = top - 1;
-    return block;
-}
 
 NOINLINE void *harden_malloc(size_t size)
 {
@@ -33,7 +21,7 @@ NOINLINE void *harden_malloc(size_t size)
     struct ring *ring = &cache->ring[c];
     cache->busy = true;
     signal_fence(); /* as in cache_enter */
-    void *block = LIKELY(ring->held_top != ring->slot) ? ring_choose(ring, cache->hold) : NULL;
+    void *block = LIKELY(ring->held_top != ring->slot) ? hold_pop(cache->hold, ring->slot, &ring->held_top) : NULL;
     signal_fence(); /* as in cache_leave */
     cache->busy = false;
     if (LIKELY(block))

@@ -35,7 +35,7 @@ enum {
     PARKED_MAX = 1024,          /* bytes of a block, up to which a thread that ends leaves its ring to the next, */
     PARKED_BYTES = 8 << 10,     /* with so many bytes of blocks, or as many as a new ring may hold; WATCHED_SLOTS at most */
     IDLE_MILLISECONDS = 250,    /* a ring not used for so long loses half of its blocks */
-    FENCE_RATE = 40,            /* calls that fences may make slow in a millisecond, half a percent of it; what was not */
+    FENCE_RATE = 40,            /* calls that fences may make slow in a millisecond, 0.2 % of it; what was not */
     FENCE_CALLS = 16384         /* used adds up to so many */
 };
 
@@ -385,6 +385,15 @@ static void count_flush(struct cache *cache, unsigned c, unsigned passed, unsign
     n->batches_refused += refused;
 }
 
+/* Calls all threads' blocks in, once for each look that has found little room (limit.h). */
+static void alarm_answer(void)
+{
+    static _Atomic(uint32_t) answered; /* relaxed: elects one thread */
+    uint32_t before = load_relaxed(&answered), alarms = load_relaxed(&limit_alarms);
+    if (UNLIKELY(alarms != before) && cas_relaxed(&answered, &before, alarms))
+        ring_collect_all();
+}
+
 static COLD void cache_tick(struct cache *cache)
 {
     uint64_t now = os_milliseconds();
@@ -402,8 +411,7 @@ static COLD void cache_tick(struct cache *cache)
         thread_close_parked();
     cache_sweep(cache);
     retain_tick(now);
-    if (load_relaxed(&limit_is_near)) /* relaxed: of the last look */
-        ring_collect_all();
+    alarm_answer();
 }
 
 static void cache_empty(struct cache *cache);
@@ -743,13 +751,7 @@ bool ring_in_demand(unsigned c)
 /* The top block of a hidden ring that has one; under HAKMEM_HARDEN any of its blocks. */
 INLINE void *ring_pop(const struct cache *cache, struct ring *ring)
 {
-    void **top = ring->held_top--, *block = *top;
-    if (UNLIKELY(cache->hold)) {
-        void **chosen = top - hold_choose(cache->hold, (size_t)(top - ring->slot));
-        block = *chosen;
-        *chosen = *top;
-    }
-    return block;
+    return UNLIKELY(cache->hold) ? hold_pop(cache->hold, ring->slot, &ring->held_top) : *ring->held_top--;
 }
 
 void *ring_malloc(unsigned c, size_t size)

@@ -607,6 +607,7 @@ static COLD void heap_repair(struct forker forker, bool torn)
         learn_after_fork(forker.cache && forker.cache->tally);
     }
     purge_after_fork();
+    limit_after_fork();
     site_after_fork();
 }
 

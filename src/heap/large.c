@@ -149,7 +149,6 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     map_set_large(start, large);
     tally.blocks++;
     tally.bytes += bytes;
-    tally.mapped_bytes += slab ? 0 : bytes;
     note_mapped(slab ? 0 : (ptrdiff_t)bytes);
     tally.mallocs++;
 }
@@ -371,7 +370,6 @@ static struct remains large_unmake(struct page *large)
     }
     tally.blocks--;
     tally.bytes -= bytes;
-    tally.mapped_bytes -= slab ? 0 : bytes;
     note_mapped(slab ? 0 : -(ptrdiff_t)bytes);
     tally.frees++;
     meta_free(META_PAGE, large, sizeof *large);
@@ -467,7 +465,6 @@ static void large_set_bytes(struct page *large, size_t bytes)
 {
     newest_forget(large);
     tally.bytes += bytes - bytes_of(large);
-    tally.mapped_bytes += large->slab ? 0 : bytes - bytes_of(large);
     note_mapped(large->slab ? 0 : (ptrdiff_t)(bytes - bytes_of(large)));
     store_relaxed(&large->bytes, bytes);
 }
@@ -685,4 +682,5 @@ void large_stats(struct large_stats *out)
 {
     HAK_ASSERT(lock_is_held());
     *out = tally;
+    out->mapped_bytes = limit_mapped();
 }

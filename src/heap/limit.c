@@ -14,6 +14,7 @@ enum {
 
 _Atomic(size_t) limit_look_at = LOOK_FIRST;
 _Atomic(bool) limit_is_near;
+_Atomic(uint32_t) limit_alarms;
 
 static _Atomic(size_t) own_limit = SIZE_MAX; /* HAKMEM_LIMIT, in bytes. Written at the start */
 static _Atomic(size_t) allowed = SIZE_MAX;      /* relaxed, as the others: a matter of policy */
@@ -70,9 +71,10 @@ static COLD void bound_find(size_t resident, bool is_time)
     struct cgroup_memory group = cgroup_memory();
     size_t own = own_room(resident), room = min_size(group.room, own);
     size_t limit = own <= group.room ? load_relaxed(&own_limit) : group.room + group.used;
-    bool is_limited = room < SIZE_MAX;
+    bool is_limited = room < SIZE_MAX, is_near = is_limited && room <= limit / RESERVE_PART;
     store_relaxed(&allowed, min_size(load_relaxed(&own_limit), group_bound(group, resident, is_time)));
-    store_relaxed(&limit_is_near, is_limited && room <= limit / RESERVE_PART);
+    store_relaxed(&limit_is_near, is_near);
+    store_relaxed(&limit_alarms, load_relaxed(&limit_alarms) + is_near);
     store_relaxed(&limit_look_at, is_limited ? resident + max_size(room, LOOK_FIRST) / LOOK_PART : SIZE_MAX);
 }
 
@@ -98,3 +100,5 @@ bool limit_allows(size_t used, size_t more)
     size_t limit = load_relaxed(&own_limit), have = used + load_relaxed(&mapped_bytes);
     return LIKELY(limit == SIZE_MAX || !option(OPTION_LIMIT_HARD)) || (have <= limit && more <= limit - have);
 }
+
+void limit_after_fork(void) { store_relaxed(&looking, 0); }

@@ -23,12 +23,16 @@ void limit_look(uint64_t now, size_t resident);
 extern _Atomic(size_t) limit_look_at; /* so much in use and dirty makes another look worth it */
 INLINE bool limit_wants_look(size_t resident) { return UNLIKELY(resident >= load_relaxed(&limit_look_at)); }
 
-/* Whether there is little room; as of the last look. */
+/* Whether there is little room; as of the last look. And how many looks have found that. */
 extern _Atomic(bool) limit_is_near;
+extern _Atomic(uint32_t) limit_alarms;
 
 /* Bytes of mappings of very large blocks come (> 0) or go. Under the lock. And how many there are. */
 void limit_note_mapped(ptrdiff_t bytes);
 size_t limit_mapped(void);
+
+/* In the child of a fork: no other thread looks. */
+void limit_after_fork(void);
 
 /* Whether so many more bytes may be handed out, of runs while `used` are in use, or of mappings. */
 bool limit_allows(size_t used, size_t more);

@@ -70,7 +70,7 @@ static size_t number_behind(const char *key)
     return 0;
 }
 
-/* What the group at `path`, of so many letters, may have; SIZE_MAX: anything. Version 1 writes a number near 2^63 for that. */
+/* What the group whose path has so many letters, may have; SIZE_MAX: anything. Version 1 writes a number near 2^63 for that. */
 static size_t group_limit(const struct version *version, size_t length)
 {
     size_t limit = SIZE_MAX;

@@ -23,7 +23,7 @@
 
 enum { RUNS = 1000, FAULTS_MORE_MAX = 40 };
 #define OWN_MORE_MAX (48 * KIB)
-#define RSS_MORE_MAX (288 * KIB)
+#define RSS_MORE_MAX (256 * KIB)
 
 struct cost {
     size_t rss, own; /* bytes */
