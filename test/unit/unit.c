@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -119,6 +120,15 @@ void child_join(pid_t child, const char *what)
     must(waitpid(child, &result.status, 0) == child, "waitpid: %s", strerror(errno));
     must(WIFEXITED(result.status) && WEXITSTATUS(result.status) == 0, "%s: the child ended with %s", what,
          child_ending(&result));
+}
+
+void run_again_with(const char *variable, char **arguments)
+{
+    if (getenv(variable))
+        return;
+    setenv(variable, "1", 1);
+    execv("/proc/self/exe", arguments);
+    must_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
 }
 
 /* ---- Threads ----------------------------------------------------------------------------------------------------- */

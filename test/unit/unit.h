@@ -55,6 +55,9 @@ pid_t child_fork(unsigned seconds);
 /* Waits for it; fails unless it ended with status 0. */
 void child_join(pid_t child, const char *what);
 
+/* Runs the program again, with 1 for an option's variable, unless it has a value: options are read once, at the start. */
+void run_again_with(const char *variable, char **arguments);
+
 /* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 /* Runs body(argument) in a new thread and waits for its end. The thread finds nothing that those before it left in their

@@ -206,11 +206,8 @@ static void test_blocks_of_other_threads(void **state)
 
 int main(int count, char **arguments)
 {
-    if (check_mode == CHECK_OFF && count == 1) {
-        setenv("HAKMEM_HARDEN", "1", 1);
-        execl("/proc/self/exe", arguments[0], "again", (char *)NULL);
-        must_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
-    }
+    (void)count;
+    run_again_with("HAKMEM_HARDEN", arguments);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_option_is_on),
         cmocka_unit_test(test_order_is_random),

@@ -241,11 +241,8 @@ static void test_size_mismatch(void **state)
 
 int main(int count, char **arguments)
 {
-    if (!option(OPTION_CHECK) && count == 1) {
-        setenv("HAKMEM_CHECK", "1", 1);
-        execl("/proc/self/exe", arguments[0], "again", (char *)NULL);
-        must_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
-    }
+    (void)count;
+    run_again_with("HAKMEM_CHECK", arguments);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_option_is_on),
         cmocka_unit_test(test_usable_size_is_exact),

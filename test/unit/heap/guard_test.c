@@ -292,11 +292,8 @@ static void test_refusals(void **state)
 
 int main(int count, char **arguments)
 {
-    if (check_mode == CHECK_OFF && count == 1) {
-        setenv("HAKMEM_HARDEN", "1", 1);
-        execl("/proc/self/exe", arguments[0], "again", (char *)NULL);
-        must_fail(__FILE__, __LINE__, "exec: %s", strerror(errno));
-    }
+    (void)count;
+    run_again_with("HAKMEM_HARDEN", arguments);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_have_guards),
         cmocka_unit_test(test_aligned_blocks_have_guards),
