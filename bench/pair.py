@@ -23,6 +23,7 @@ def instructions_count(program, library, size, live, pairs):
     """Instructions of a whole run of the loop. A preloaded library that did not serve it is an error."""
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith("HAKMEM") and name != "LD_PRELOAD"}
+    environment["HAKMEM_SAMPLE"] = "0"  # samples are slow, and few in a time that is much longer than this
     if library != "glibc":
         environment["LD_PRELOAD"] = os.path.abspath(library)
     with tempfile.TemporaryDirectory(prefix="hakmem-pair-") as folder:

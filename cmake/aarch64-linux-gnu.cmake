@@ -1,6 +1,4 @@
 # Cross compilation for aarch64 with Debian's gcc-aarch64-linux-gnu; programs run under qemu-user.
-set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
-set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
-set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L /usr/aarch64-linux-gnu)
+set(HAK_EMULATOR qemu-aarch64)
+include(${CMAKE_CURRENT_LIST_DIR}/cross.cmake)

@@ -2,8 +2,15 @@
 
 add_test(NAME product.layers COMMAND python3 ${PROJECT_SOURCE_DIR}/tools/check_layers.py ${PROJECT_SOURCE_DIR}/src)
 
+# A 32-bit target ends with a sentence that says so, before anything is compiled. Nothing is linked, so its libc is not needed.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+    add_test(NAME product.pointers COMMAND ${CMAKE_COMMAND} -S ${PROJECT_SOURCE_DIR} -B ${PROJECT_BINARY_DIR}/pointers
+        -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER} -DCMAKE_C_FLAGS=-m32 -DCMAKE_TRY_COMPILE_TARGET_TYPE=STATIC_LIBRARY)
+    set_tests_properties(product.pointers PROPERTIES PASS_REGULAR_EXPRESSION "hakmem needs 64-bit addresses")
+endif()
+
 if(NOT HAK_SANITIZE)
-    foreach(page IN ITEMS hakmem.1 hakmem.3)
+    foreach(page IN ITEMS hakmem.1 hakmem.3 hakmem.conf.5)
         add_test(NAME product.${page} COMMAND mandoc -T lint -W warning ${PROJECT_BINARY_DIR}/man/${page})
     endforeach()
 
@@ -21,8 +28,13 @@ if(NOT HAK_SANITIZE)
     add_executable(cycles ${PROJECT_SOURCE_DIR}/test/product/cycles.c)
     target_compile_options(cycles PRIVATE -fno-builtin)
     target_link_libraries(cycles PRIVATE hakmem_warnings)
+    add_executable(survivors ${PROJECT_SOURCE_DIR}/test/product/survivors.c)
+    target_compile_options(survivors PRIVATE -fno-builtin)
+    target_link_libraries(survivors PRIVATE hakmem_warnings)
     add_test(NAME product.learn COMMAND python3 ${PROJECT_SOURCE_DIR}/test/product/learn.py
-        $<TARGET_FILE:hakmem-tool> $<TARGET_FILE:hakmem-workloads> $<TARGET_FILE:cycles>)
+        $<TARGET_FILE:hakmem-tool> $<TARGET_FILE:hakmem-workloads> $<TARGET_FILE:cycles>
+        $<TARGET_FILE:survivors>)
+    set_tests_properties(product.learn PROPERTIES ENVIRONMENT IS_DEBUG=$<CONFIG:Debug>)
     add_test(NAME product.package COMMAND python3 ${PROJECT_SOURCE_DIR}/test/product/package.py
         ${CMAKE_COMMAND} ${PROJECT_BINARY_DIR} $<CONFIG> ${CMAKE_C_COMPILER})
 endif()

@@ -41,30 +41,38 @@ set_target_properties(hakmem PROPERTIES
 target_link_options(hakmem PRIVATE
     -nodefaultlibs -Wl,--version-script=${exports} -Wl,-z,nodelete,-z,now,-z,relro,-z,defs,-z,noseparate-code -Wl,--as-needed,--gc-sections)
 # Not every linker can: then the library takes a little more memory.
+include(CheckIncludeFile)
 include(CheckLinkerFlag)
 set(rare ${CMAKE_CURRENT_LIST_DIR}/rare.ld)
-check_linker_flag(C -Wl,-T,${rare} HAK_LINKER_PUTS_RARE_LAST)
-if(HAK_LINKER_PUTS_RARE_LAST)
-    target_link_options(hakmem PRIVATE -Wl,-T,${rare})
-    set_property(TARGET hakmem APPEND PROPERTY LINK_DEPENDS ${rare})
+set(start ${CMAKE_CURRENT_LIST_DIR}/start.ld)
+check_linker_flag(C -Wl,-T,${start},-T,${rare} HAK_LINKER_ORDERS_FUNCTIONS)
+if(HAK_LINKER_ORDERS_FUNCTIONS)
+    target_link_options(hakmem PRIVATE -Wl,-T,${start},-T,${rare})
+    set_property(TARGET hakmem APPEND PROPERTY LINK_DEPENDS ${start} ${rare})
 endif()
 # A linker that leaves out what a program does not call itself would leave malloc to libc; so it would below, in the
 # archive, without the reference that -u makes.
 target_link_options(hakmem INTERFACE -Wl,--no-as-needed)
 
-# In the archive, names that the shared library hides must not clash with a program's own.
+# In the archive, names that the shared library hides must not clash with a program's own; but _.stapsdt.base is that of
+# all objects with probes (insight/probe.c), weak, so that the first one is everybody's.
 set(static_object ${PROJECT_BINARY_DIR}/hakmem.o)
+set(static_names ${PROJECT_BINARY_DIR}/static_names)
+list(JOIN symbols "\n" symbol_lines)
+file(CONFIGURE OUTPUT ${static_names} CONTENT "${symbol_lines}\n_.stapsdt.base\n")
 add_library(hakmem_archive_object OBJECT src/front/archive.c)
 set_target_properties(hakmem_archive_object PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_link_libraries(hakmem_archive_object PRIVATE hakmem_codegen)
 add_custom_command(OUTPUT ${static_object}
     COMMAND ${CMAKE_LINKER} -r -o ${static_object} $<TARGET_OBJECTS:hakmem_object> $<TARGET_OBJECTS:hakmem_archive_object>
-    COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${static_object}
-    DEPENDS hakmem_object hakmem_archive_object $<TARGET_OBJECTS:hakmem_object> $<TARGET_OBJECTS:hakmem_archive_object>
+    COMMAND ${CMAKE_OBJCOPY} --keep-global-symbols=${static_names} ${static_object}
+    DEPENDS ${static_names} hakmem_object hakmem_archive_object
+        $<TARGET_OBJECTS:hakmem_object> $<TARGET_OBJECTS:hakmem_archive_object>
     COMMENT "Hiding internal names in hakmem.o" VERBATIM)
 add_library(hakmem-static STATIC ${static_object})
 set_target_properties(hakmem-static PROPERTIES LINKER_LANGUAGE C OUTPUT_NAME hakmem)
-target_link_options(hakmem-static INTERFACE -Wl,-u,malloc)
+# Without the option a program with -static has no table of its call frames that can be searched (insight/cfi.h).
+target_link_options(hakmem-static INTERFACE -Wl,-u,malloc -Wl,--eh-frame-hdr)
 
 foreach(library IN ITEMS hakmem hakmem-static)
     add_library(hakmem::${library} ALIAS ${library})
@@ -88,10 +96,10 @@ add_custom_target(single-file DEPENDS ${single}/hakmem.c ${single}/hakmem.h)
 
 # ---- The tool --------------------------------------------------------------------------------------------------------
 
-add_executable(hakmem-tool tools/hakmem.c tools/sites.c)
+add_executable(hakmem-tool command/hakmem.c command/last.c command/sites.c)
 set_target_properties(hakmem-tool PROPERTIES OUTPUT_NAME hakmem)
 target_include_directories(hakmem-tool PRIVATE include src)
-target_link_libraries(hakmem-tool PRIVATE hakmem_warnings)
+target_link_libraries(hakmem-tool PRIVATE hakmem_warnings hakmem_views)
 target_compile_definitions(hakmem-tool PRIVATE
     HAK_LIBRARY="$<TARGET_SONAME_FILE_NAME:hakmem>"
     HAK_LIBDIR="${CMAKE_INSTALL_FULL_LIBDIR}" HAK_MULTIARCH="${CMAKE_LIBRARY_ARCHITECTURE}"
@@ -106,7 +114,7 @@ install(PROGRAMS bench/pair.py DESTINATION ${CMAKE_INSTALL_DATADIR}/hakmem)
 # ---- The manual pages: their lists of symbols, options and messages come from the tables -----------------------------
 
 hak_manual_lists()
-foreach(page IN ITEMS hakmem.1 hakmem.3)
+foreach(page IN ITEMS hakmem.1 hakmem.3 hakmem.conf.5)
     configure_file(docs/man/${page}.in man/${page} @ONLY)
 endforeach()
 
@@ -124,9 +132,10 @@ install(TARGETS hakmem hakmem-static hakmem-tool EXPORT hakmemTargets
     RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(FILES include/hakmem.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES include/hakmem.h include/hakmem.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${PROJECT_BINARY_DIR}/man/hakmem.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES ${PROJECT_BINARY_DIR}/man/hakmem.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3)
+install(FILES ${PROJECT_BINARY_DIR}/man/hakmem.conf.5 DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
 install(FILES ${PROJECT_BINARY_DIR}/hakmem.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${PROJECT_BINARY_DIR}/hakmemConfig.cmake ${PROJECT_BINARY_DIR}/hakmemConfigVersion.cmake
     DESTINATION ${package_dir})

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the order of the layers in src/: includes point only downwards, and only src/system/os.c talks to the system.
+"""Checks the order of the layers in src/: includes point only downwards, and only src/system/os_*.c talk to the system.
 
 usage: check_layers.py [SRC]
 
@@ -13,25 +13,31 @@ import sys
 # to it. Tables (.def) and hakmem.h (the public interface) may be included anywhere; all.c includes everything.
 FLOORS = ["base", "system", "heap", "policy", "cache", "insight", "front"]
 
-# System headers that declare no system call are for everyone; all others for os.c alone, or for the files named.
+# System headers that declare no system call are for everyone; all others for os_*.c alone, or for the files named.
 PURE_HEADERS = {"errno.h", "limits.h", "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h"}
 OTHER_HEADERS = {"dlfcn.h": ["new.c", "replace.c"], "malloc.h": ["api.c"], "pthread.h": ["thread.c", "archive.c"], "stdio.h": ["api.c"],
                  "unwind.h": ["new.c"], "link.h": ["image.c", "replace.c"]}
-SYSTEM_FILE = "os.c"
+SYSTEM_FILES = "os_*.c"
+# Has the instructions for them.
+MACHINE_FILE = "machine.h"
 # Stands before functions of libc that make system calls, and passes them on.
 FRONT_FILE = "front.c"
 
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-SYSTEM_CALL = re.compile(r'\bsyscall\s*\(|"(syscall|svc\b)')
+SYSTEM_CALL = re.compile(r'\bsyscall\s*\(|"(syscall|svc|ecall|sc|int \$0x80)\b')
+
+
+def is_for_system(path):
+    return path.parent.name == "system" and path.match(SYSTEM_FILES)
 
 
 def include_problem(path, kind, name):
     """What is wrong with one include of a file, or None."""
     if kind == "<":
-        if name in PURE_HEADERS or path.name in [SYSTEM_FILE, FRONT_FILE, *OTHER_HEADERS.get(name, [])]:
+        if name in PURE_HEADERS or is_for_system(path) or path.name in [FRONT_FILE, *OTHER_HEADERS.get(name, [])]:
             return None
-        return f"<{name}> is not for this file: only {SYSTEM_FILE} talks to the system"
+        return f"<{name}> is not for this file: only {SYSTEM_FILES} talk to the system"
     included = pathlib.PurePath(name)
     if included.suffix == ".def" or name == "hakmem.h":
         return None
@@ -75,8 +81,8 @@ def problems(path):
         problem = include_problem(path, *include.groups()) if include else None
         if problem:
             yield number, problem
-        if path.name not in (SYSTEM_FILE, FRONT_FILE) and SYSTEM_CALL.search(line):
-            yield number, f"a system call; only {SYSTEM_FILE} makes any"
+        if not is_for_system(path) and path.name not in (MACHINE_FILE, FRONT_FILE) and SYSTEM_CALL.search(line):
+            yield number, f"a system call; only {SYSTEM_FILES} make any"
 
 
 def main():

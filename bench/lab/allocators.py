@@ -209,7 +209,7 @@ def bindings_check(allocator, processes):
 
 
 def layers_read(errors):
-    """From what HAKMEM_STATS=1 prints: how many calls each layer served, over all processes."""
+    """From what HAKMEM_STATS=all prints: how many calls each layer served, over all processes."""
     layers = {}
     for name, count in STATISTIC.findall(errors):
         layer = name.removeprefix("malloc.")

@@ -2,6 +2,7 @@
 SPDX-License-Identifier: MIT"""
 import importlib
 import json
+import math
 import os
 import tempfile
 import time
@@ -9,16 +10,22 @@ import time
 import allocators
 import console
 import ending
+import host
 import machine
 import measure
 import rows
 import summary
 import tables
 import text
+import words
 
 FORMAT = 1
-# The short one takes about ten minutes with five allocators, the full one hours.
-QUICK = rows.Pace(rounds=5, part=0.3, warmup=0.1, idle=3, scale=0.2)
+# The short one is over after so many minutes, in which five allocators have all its rounds on two CPUs; the full one
+# takes hours. Rounds are left out where a machine takes longer, never rows.
+MINUTES = 10
+# For what follows the last run, and one that takes longer than others did.
+SPARE_SECONDS = 15
+QUICK = rows.Pace(rounds=5, part=0.2, warmup=0.1, idle=1.5, scale=0.1)
 FULL = rows.Pace(rounds=7, part=1.0, warmup=0.2, idle=rows.FULL_IDLE_SECONDS, scale=1.0)
 DESCRIPTION = """Measures hakmem, glibc, mimalloc, jemalloc and tcmalloc on the workloads and on
 real programs, and writes report.html, results.json, results.csv, table.md and
@@ -51,11 +58,19 @@ def options_parse(arguments):
     parser.add_argument("--scale", type=console.amount, metavar="X",
                         help="amount of work of the real programs; 1 takes a few seconds each "
                         f"(default: {QUICK.scale:g}, with --full {FULL.scale:g})")
+    parser.add_argument("--minutes", type=console.amount, metavar="X",
+                        help="after which it is over: rounds that do not fit are left out, never rows "
+                        f"(default: {MINUTES}; with --full or --rounds as many as it takes)")
+    parser.add_argument("--no-tails", action="store_false", dest="tails",
+                        help="do not time each call by itself, after the rounds")
     parser.add_argument("--output",
                         default="hakmem-bench",
                         metavar="FOLDER",
                         help="for the results (default: %(default)s)")
-    parser.add_argument("--no-install", action="store_true", help="do not install missing packages")
+    parser.add_argument("--install", action="store_true",
+                        help="as root on Debian: install with apt-get what is missing of the other allocators and of "
+                        "the programs")
+    console.compact_option(parser)
     return parser.parse_args(arguments)
 
 
@@ -63,6 +78,12 @@ def pace_of(options):
     pace = FULL if options.full else QUICK
     return rows.Pace(options.rounds or pace.rounds, options.part or pace.part, pace.warmup, pace.idle,
                      options.scale or pace.scale)
+
+
+def deadline_of(options):
+    """Of time.monotonic. What came before it counts."""
+    minutes = options.minutes or (math.inf if options.full or options.rounds else MINUTES)
+    return time.monotonic() - machine.seconds_since_start() + 60 * minutes - SPARE_SECONDS
 
 
 def rows_chosen(options, pace, folder, say):
@@ -97,7 +118,7 @@ def rows_chosen(options, pace, folder, say):
 def main(arguments):
     options = options_parse(arguments)
     screen = console.Console()
-    if not options.no_install and not options.list:
+    if options.install and not options.list:
         allocators.packages_install(allocators.packages_needed(), screen.say)
     try:
         chosen = console.allocators_chosen(options.allocators, options.lib, options.hakmem, screen.say)
@@ -107,6 +128,10 @@ def main(arguments):
         screen.say(f"hakmem bench: {fault}")
         return 2
     pace = pace_of(options)
+    deadline = deadline_of(options)
+    costs = {} if options.list else host.measure(options.workloads)
+    if costs:
+        screen.say(host.terminal(costs))
     with tempfile.TemporaryDirectory(prefix="hakmem-inputs-") as folder:
         to_measure = rows_chosen(options, pace, folder, screen.say)
         if options.list:
@@ -115,14 +140,25 @@ def main(arguments):
         if not to_measure:
             screen.say("hakmem bench: nothing to measure")
             return 2
-        measurement = measure.Measurement(to_measure, chosen, pace.rounds, screen.say, screen.progress(pace.rounds))
+        measurement = measure.Measurement(to_measure, chosen, pace.rounds, screen.say, screen.progress(pace.rounds),
+                                          options.compact, deadline, options.tails)
+        plan_tell(measurement, deadline, screen.say)
         measurement.run()
     results = results_make(measurement, chosen, pace, options.full)
+    results["machine"]["costs"], results["rounds_wanted"] = costs, pace.rounds
     if not any(runs for row in results["rows"] for runs in row["runs"].values()):
         screen.say("hakmem bench: nothing was measured, and nothing is written")
         return ending.status()
     write(results, options.output, screen.say)
     return ending.status() if measurement.interrupted else 1 if any_failure(results) else 0
+
+
+def plan_tell(measurement, deadline, say):
+    """Before it begins, for who may wait."""
+    seconds = sum(map(measurement.seconds_of, measurement.tasks(0)))
+    limit = "" if deadline == math.inf else f", and it ends within {words.duration(deadline - time.monotonic())}"
+    say(f"{len(measurement.rows)} rows, {len(measurement.allocators)} allocators, {measurement.rounds} rounds: about "
+        f"{words.duration(seconds)}{limit}")
 
 
 def results_make(measurement, chosen, pace, full):
@@ -132,7 +168,7 @@ def results_make(measurement, chosen, pace, full):
     return {
         "format": FORMAT, "made": time.strftime("%Y-%m-%d %H:%M"),
         "subject": allocators.SUBJECT if allocators.SUBJECT in names else names[0],
-        "machine": machine.describe(), "allocators": [allocator.describe() for allocator in chosen],
+        "machine": machine.describe(measurement.compacts), "allocators": [allocator.describe() for allocator in chosen],
         "pace": vars(pace), "rounds": measurement.rounds_done, "full": full,
         "interrupted": measurement.interrupted, "rows": measured}
 
@@ -156,8 +192,8 @@ def write(results, folder, say, table=True):
 
 
 def files_write(results, summaries, folder):
-    """The runs come first: everything else can be made from them again. What draws is loaded now, since 'compare' mostly
-    draws nothing, and is in a hurry."""
+    """The runs come first: everything else can be made from them again. What draws is loaded now, since 'compare'
+    mostly draws nothing, and is in a hurry."""
     page = importlib.import_module("page")
     for name, content in (("results.json", lambda: json.dumps(results)),
                           ("results.csv", lambda: summary.csv_text(summaries, results)),

@@ -51,6 +51,7 @@ def options_parse(arguments):
                         help="of the first measurement (default: %(default)s)")
     parser.add_argument("--part", type=console.amount, default=PACE.part, metavar="X",
                         help="of a workload's own time, mostly a second, that a run takes (default: %(default)s)")
+    console.compact_option(parser)
     return parser.parse_args(arguments)
 
 
@@ -104,13 +105,14 @@ def main(arguments):
 
 def judge(options, both, screen):
     chosen = rows_chosen(options)
-    first = summaries_of(chosen, both, options.rounds, screen)
+    first = summaries_of(chosen, both, options.rounds, screen, options.compact)
     suspects = {summary.info["id"] for summary, name in figures_judged(first) if is_worse(summary, name)}
     failed = [summary for summary in first if summary.failures]
     second = []
     if suspects and not failed:
         screen.say(f"looks worse, measured again: {', '.join(sorted(suspects))}")
-        second = summaries_of([row for row in chosen if row.id in suspects], both, CONFIRMING_ROUNDS, screen)
+        second = summaries_of([row for row in chosen if row.id in suspects], both, CONFIRMING_ROUNDS, screen,
+                              options.compact)
         failed += [summary for summary in second if summary.failures]
     confirmed = {(summary.info["id"], name) for summary, name in figures_judged(second) if is_worse(summary, name)}
     print("\n".join(verdict_table(first, second, both, confirmed)))
@@ -136,8 +138,8 @@ def rows_chosen(options):
     return chosen + [row for row in pairs if wanted(row.id, True)]
 
 
-def summaries_of(chosen, both, rounds, screen):
-    measurement = measure.Measurement(chosen, both, rounds, screen.say, screen.progress(rounds))
+def summaries_of(chosen, both, rounds, screen, compacts):
+    measurement = measure.Measurement(chosen, both, rounds, screen.say, screen.progress(rounds), compacts)
     measurement.run()
     if measurement.interrupted:
         raise KeyboardInterrupt

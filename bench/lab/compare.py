@@ -6,12 +6,14 @@ import os
 import select
 import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import time
 
 import allocators
 import bench
+import conditions
 import console
 import diagnose
 import ending
@@ -20,31 +22,49 @@ import machine
 import measure
 import process
 import rows
-import stats
+import server
 import summary
-import tables
-import text
-import words
+import telling
+import verdicts
 
-DESCRIPTION = """Runs a program some times on its own allocator (mostly glibc's), on hakmem, and on
-the other allocators that are installed, in turn, and tells which is faster,
-which needs less memory, and how certain that is."""
+DESCRIPTION = """Runs a program some times on its own allocator (mostly glibc's), on hakmem, and
+on the other allocators that are installed, in turn, and tells which is faster,
+which needs less memory, and how certain that is. What fails, or does something
+else, on one of them only is said first."""
 EXAMPLES = """examples:
   hakmem compare -- python3 -c 'print(sum(range(10**7)))'
-  hakmem compare -n 20 --with jemalloc,/opt/lib/libother.so -- ./server --selftest
+  hakmem compare -n 20 --with jemalloc,/opt/lib/libother.so -- ./tool --selftest
+  hakmem compare --ready 'redis-cli ping' --load 'redis-benchmark -q' \\
+      -- redis-server --save ''
+  hakmem compare --json --fail-if 'rss > 1.05 * glibc' -- ./tool --selftest
 
 What the program reads on standard input is read once and given to every run;
-what it writes is thrown away, but it has to be the same for all, and so has
-the exit status."""
-# Without -n: as many rounds as fit into this time, between these limits.
-SECONDS_IN_ALL, ROUNDS_LEAST, ROUNDS_MOST = 60, stats.ENOUGH_ROUNDS, 20
-METRICS = ("wall", "cpu", "peak", "minor_faults", "instructions")
-LIMIT_SECONDS = 3600
+what it writes is thrown away, but it has to be the same for all.
+
+--fail-if takes [ALLOCATOR.]METRIC < or > [FACTOR *] ALLOCATOR, with hakmem as
+the first allocator where there is none, and time, wall, cpu, rss, idle, faults
+or instructions as METRIC. It holds when the figures show it, not by chance.
+
+exit status:
+  0  measured                  3  the program fails, or does something else, on
+  1  the program fails on all     some of the allocators only
+  2  wrong options             4  a condition of --fail-if holds
+  125  the machine failed: a full disk, a closed output
+  126, 127  the program cannot be executed, is not there"""
+# Without -n: as many rounds as fit into this time, between what verdicts take and this.
+SECONDS_IN_ALL, ROUNDS_MOST = 60, 30
+BOUNDS = 0.05
+LIMIT_SECONDS = 60
+# After so long a first run it is said what a program that never ends needs.
+PATIENCE_SECONDS = 10
+IDLE_SECONDS = 3
 TRACE_SECONDS = 60
+# Of a program's output, in which the first difference is looked for.
+OUTPUT_BYTES = 4 << 20
 # Neither measured well (0) nor badly (1): there is something to mend first.
-STATUS_FINDING = 3
+STATUS_FINDING, STATUS_CONDITION = 3, 4
 # After which silence of standard input needs an explanation.
-PATIENCE_SECONDS = 1
+INPUT_SECONDS = 1
 
 
 class CommandRow(rows.Row):
@@ -53,21 +73,36 @@ class CommandRow(rows.Row):
     proof_is_full = True
     seconds = 1
 
-    def __init__(self, argv, stdin):
-        self.argv, self.stdin = argv, stdin
+    def __init__(self, options, libc, stdin):
+        self.libc = libc
+        self.argv, self.stdin, self.seconds_limit = options.program, stdin, options.limit
+        self.statuses, self.plan = options.status, options.plan
         self.environment = machine.environment_given()
+        # Whether what it writes is compared: not where it is the program's own business, or differs in each run.
+        self.has_output = not options.any_output and not self.plan
+        self.output_varies = False
         # By allocator, of the first run: who answered, what the dynamic linker told, and seconds.
         self.answers, self.bindings, self.lasted = {}, {}, {}
 
     def info(self):
         return {
-            "id": self.id, "workload": "program", "workload_title": shlex.join(self.argv)[:60], "group": "your program",
-            "title": "", "about": shlex.join(self.argv), "kind": "time", "unit": "s", "better": "lower", "threads": 0,
-            "deterministic": False, "exact": False, "value_title": "wall time",
+            "id": self.id, "workload": "program", "workload_title": telling.short(shlex.join(self.argv), 60),
+            "group": "your program",
+            "title": "", "about": self.about(), "kind": "time", "unit": "s", "better": "lower", "threads": 0,
+            "deterministic": False, "exact": False, "value_title": self.value_title(),
             "command": "LD_PRELOAD={library} " + shlex.join(self.argv)}
 
+    def about(self):
+        return shlex.join(self.argv) + (f"; under load: {self.plan.load}" if self.plan else "")
+
+    def value_title(self):
+        return "time of the load" if self.plan else "wall time"
+
     def limit(self):
-        return LIMIT_SECONDS
+        return self.seconds_limit
+
+    def said(self):
+        return ""
 
     def prove(self, pairs):
         return [self.prove_one(*pair) for pair in pairs]
@@ -93,6 +128,13 @@ class CommandRow(rows.Row):
         with tempfile.TemporaryDirectory(prefix="hakmem-run-") as place:
             return self.judge(self.outcome(allocator, place, {}), place)
 
+    def written(self, allocator):
+        """Once more, too: the beginning of what it wrote."""
+        with tempfile.TemporaryDirectory(prefix="hakmem-run-") as place:
+            self.outcome(allocator, place, {})
+            with open(os.path.join(place, "stdout"), "rb") as file:
+                return file.read(OUTPUT_BYTES)
+
     def trace(self, allocator):
         """What strace(1) says of it."""
         with tempfile.TemporaryDirectory(prefix="hakmem-run-") as place:
@@ -106,8 +148,13 @@ class CommandRow(rows.Row):
         return [self.judge(self.outcome(allocator, place, {}), place) for allocator, place in pairs]
 
     def outcome(self, allocator, place, more):
-        return process.run(self.argv, self.environment, place, self.limit(), stdin=self.stdin, directory=os.getcwd(),
-                           preload={**self.preload(allocator), **more}, library=allocator.library)
+        def begin():
+            return process.begin(self.argv, self.environment, place, stdin=self.stdin, directory=os.getcwd(),
+                                 preload={**self.preload(allocator), **more}, library=allocator.library)
+
+        if self.plan:
+            return server.run(self.plan, begin, self.environment, place, self.limit())
+        return process.finish(begin(), place, self.limit())
 
     def preload(self, allocator):
         """Before what is preloaded already."""
@@ -118,14 +165,19 @@ class CommandRow(rows.Row):
         return preload
 
     def judge(self, outcome, place):
-        """Its exit status is a part of its output: a program may well end with 1."""
+        # A server may well die of the signal that it is told to end by.
+        well = [*self.statuses, -self.plan.stop] if self.plan else self.statuses
+        if outcome.status == "ok" and outcome.exit_code not in well:
+            outcome.status, outcome.detail = "status", f"ended with status {outcome.exit_code}"
         if outcome.status != "ok":
-            return rows.failed(outcome.status, outcome.detail + rows.where(outcome.errors),
+            # Some servers say on standard output what is wrong.
+            outcome.errors = outcome.errors or machine.read_text(os.path.join(place, "stdout"))[-process.OUTPUT_KEPT:]
+            return rows.failed(outcome.status, outcome.detail + rows.where(outcome.errors), how=outcome.detail,
                                exit_code=outcome.exit_code, errors=outcome.errors)
         outcome.metrics["value"] = outcome.metrics["wall"]
+        digest = rows.digest_of([os.path.join(place, "stdout")]) if self.has_output else None
         return {"status": "ok", "detail": "", "metrics": outcome.metrics, "samples": rows.thinned(outcome.samples),
-                "exit_code": outcome.exit_code, "errors": outcome.errors,
-                "checksum": rows.digest_of([os.path.join(place, "stdout")])}
+                "exit_code": outcome.exit_code, "errors": outcome.errors, "checksum": digest}
 
 
 def options_parse(arguments):
@@ -134,12 +186,31 @@ def options_parse(arguments):
                                 epilog=EXAMPLES,
                                 usage="%(prog)s [options] -- PROGRAM [ARGUMENT...]")
     parser.add_argument("-n", "--rounds", type=console.count, metavar="N",
-                        help="runs on each allocator (default: what fits into a minute, "
-                        f"{ROUNDS_LEAST} to {ROUNDS_MOST})")
+                        help="runs on each allocator (default: what fits into a minute, from what verdicts take, 8 to "
+                        f"11, up to {ROUNDS_MOST})")
     parser.add_argument("--with", dest="others", type=console.names, metavar="NAME,...",
                         help="the allocators beside the program's own and hakmem: names, or paths of libraries "
                         "(default: those of mimalloc, jemalloc, tcmalloc that are installed)")
+    parser.add_argument("--bounds", type=console.percent, metavar="PERCENT", default=BOUNDS,
+                        help="a difference within these is none (default: 5)")
+    parser.add_argument("--status", type=console.statuses, metavar="N,...", default=[0],
+                        help="the exit statuses that mean success (default: 0)")
+    parser.add_argument("--any-output", action="store_true", help="what the program writes may differ")
+    parser.add_argument("--limit", type=console.seconds, metavar="SECONDS", default=LIMIT_SECONDS,
+                        help=f"for each run, or each step of a server's (default: {LIMIT_SECONDS})")
     parser.add_argument("--report", metavar="FOLDER", help="write the same report as hakmem bench, too")
+    parser.add_argument("--json", action="store_true", help="one object in place of the text")
+    parser.add_argument("--fail-if", type=conditions.parse, action="append", default=[], metavar="CONDITION",
+                        help="end with 4 when that is shown, as 'rss > 1.05 * glibc'; may be repeated")
+    console.compact_option(parser)
+    group = parser.add_argument_group("for a server, which runs until it is told to end")
+    group.add_argument("--ready", metavar="COMMAND", help="succeeds as soon as the server can be used")
+    group.add_argument("--load", metavar="COMMAND", help="what is measured while it runs")
+    group.add_argument("--stop", type=console.signal_number, metavar="SIGNAL", default=signal.SIGTERM,
+                       help="ends it (default: SIGTERM)")
+    group.add_argument("--idle", type=console.seconds, metavar="SECONDS", default=IDLE_SECONDS,
+                       help="between the load and the end; its memory is looked at then "
+                       f"(default: {IDLE_SECONDS})")
     # All that follows the program is the program's.
     parser.add_argument("program", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -147,17 +218,25 @@ def options_parse(arguments):
         del options.program[0]
     if not options.program:
         parser.error("no program given")
+    if bool(options.ready) != bool(options.load):
+        parser.error("--ready and --load belong together")
+    options.plan = server.Plan(options.ready, options.load, options.stop, options.idle) if options.load else None
     return options
 
 
 def allocators_wanted(options):
     chosen = [allocators.allocator_find(name, options.hakmem) for name in (allocators.SUBJECT, allocators.LIBC)]
     if options.others is None:
-        return chosen + [one for one in map(found_or_none, allocators.DEBIAN) if one]
-    for name in options.others:
-        is_path = "/" in name or "=" in name
-        chosen.append(allocators.allocator_given(name) if is_path else allocators.allocator_find(name, options.hakmem))
-    return console.distinct(list(dict.fromkeys(chosen)))
+        chosen += [one for one in map(found_or_none, allocators.DEBIAN) if one]
+    else:
+        chosen += [allocators.allocator_given(name) if "/" in name or "=" in name else
+                   allocators.allocator_find(name, options.hakmem) for name in options.others]
+        chosen = console.distinct(list(dict.fromkeys(chosen)))
+    known = [one.name for one in chosen]
+    for name in (name for condition in options.fail_if for name in condition.names()):
+        if name not in known:
+            raise allocators.Unavailable(f"--fail-if: no '{name}' is measured here, only {', '.join(known)}")
+    return chosen
 
 
 def found_or_none(name):
@@ -182,18 +261,15 @@ def main(arguments):
         screen.say(f"hakmem compare: {fault}")
         return 2
     with tempfile.TemporaryDirectory(prefix="hakmem-compare-") as folder:
-        row = CommandRow(options.program, stdin_keep(folder, screen.say))
+        libc = next(one for one in chosen if one.is_libc)
+        row = CommandRow(options, libc, stdin_keep(folder, screen.say))
+        comparison = Comparison(options, row, chosen, screen)
         try:
-            measurement, found = measured(row, chosen, options.rounds, screen)
+            comparison.measure()
         except process.CannotStart as fault:
             screen.say(f"hakmem compare: '{options.program[0]}' cannot be executed: {fault.strerror}")
             return 127 if fault.errno == errno.ENOENT else 126
-    if found and not measurement.interrupted and not measurement.rounds:
-        if options.report:
-            screen.say("no report: nothing was measured")
-        return STATUS_FINDING
-    results = results_make(measurement, chosen)
-    return tell(results, row, options, screen) or (STATUS_FINDING if found else 0)
+        return comparison.tell()
 
 
 def program_fault(name):
@@ -209,7 +285,7 @@ def stdin_keep(folder, say):
     """A copy of standard input for all runs; None when it is a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return None
-    if not select.select([sys.stdin], [], [], PATIENCE_SECONDS)[0]:
+    if not select.select([sys.stdin], [], [], INPUT_SECONDS)[0]:
         say("reading standard input until its end, for all runs; </dev/null gives them none")
     path = os.path.join(folder, "stdin")
     with open(path, "wb") as file:
@@ -217,176 +293,88 @@ def stdin_keep(folder, say):
     return path
 
 
-def measured(row, chosen, rounds, screen):
-    """The proofs first: how long they take says how many rounds there can be. What they find is said at once. The
-    measurement, and what was found."""
-    measurement = measure.Measurement([row], chosen, 0, progress=screen.progress("?"))
-    found, took = [], 0
-    pair = [one for one in chosen if one.name in (allocators.SUBJECT, allocators.LIBC)]
-    for some in filter(None, (pair, [one for one in chosen if one not in pair])):
-        measurement.allocators = some
-        before = time.monotonic()
-        measurement.run()
-        took += time.monotonic() - before
-        if measurement.interrupted:
-            return measurement, found
-        fresh = findings.find(measurement, row, some)
-        if fresh:
-            screen.clear()
-            findings.tell(row, fresh)
-        found += fresh
-        if any(one.is_final for one in found):
-            return measurement, found
-    measurement.allocators = chosen
-    if len(measurement.failures) == len(chosen) or (found and len(runs_good(measurement)) < 2):
-        return measurement, found
-    measurement.rounds = rounds or max(ROUNDS_LEAST, min(ROUNDS_MOST, int(SECONDS_IN_ALL / took)))
-    measurement.progress = screen.progress(measurement.rounds)
-    measurement.run(first=1)
-    return measurement, found
+class Comparison:
+    """Of a program on some allocators, from the first runs to the exit status."""
 
+    def __init__(self, options, row, chosen, screen):
+        self.options, self.row, self.chosen, self.screen = options, row, chosen, screen
+        self.measurement = measure.Measurement([row], chosen, 0, progress=screen.progress("?"),
+                                               compacts=options.compact)
+        self.found = []
+        figures = [name for name in verdicts.JUDGED if name != "idle" or row.plan]
+        self.demands = verdicts.demands_for(chosen, len(figures), options.bounds)
 
-def runs_good(measurement):
-    """The allocators on which the program runs."""
-    return [name for proofs in measurement.proofs.values() for name, run in proofs.items() if run["status"] == "ok"]
+    def measure(self):
+        """The proofs first: how long they take says how many rounds there can be. What they find is said at once."""
+        if not self.row.plan:
+            self.screen.patience = PATIENCE_SECONDS, telling.never_ends(self.options.limit)
+        pair = [one for one in self.chosen if one.name in (allocators.SUBJECT, allocators.LIBC)]
+        took = 0
+        for some in filter(None, (pair, [one for one in self.chosen if one not in pair])):
+            before = time.monotonic()
+            self.prove(some)
+            took += time.monotonic() - before
+            if self.measurement.interrupted or any(one.is_final for one in self.found) or not self.good():
+                return
+        if self.found and len(self.good()) < 2:
+            return
+        self.screen.patience = console.NO_PATIENCE
+        measurement = self.measurement
+        measurement.allocators = self.chosen
+        least = self.demands.rounds_least()
+        self.row.seconds = took / len(self.chosen)
+        measurement.rounds = self.options.rounds or max(least, min(ROUNDS_MOST, int(SECONDS_IN_ALL / took)))
+        measurement.progress = self.screen.progress(measurement.rounds)
+        measurement.run(first=1)
+        self.find(findings.find_later(measurement, self.row))
 
+    def prove(self, some):
+        self.measurement.allocators = some
+        self.measurement.run()
+        if not self.measurement.interrupted:
+            self.find(findings.find(self.measurement, self.row, some))
 
-def results_make(measurement, chosen):
-    pace = rows.Pace(measurement.rounds, 1, 0, 0, 1)
-    return bench.results_make(measurement, chosen, pace, full=False)
+    def find(self, fresh):
+        if fresh and not self.options.json:
+            self.screen.clear()
+            findings.tell(self.row, fresh)
+        self.found += fresh
 
+    def good(self):
+        """The allocators on which the program runs, as far as they were tried."""
+        return [name for name, run in self.measurement.proofs[self.row.id].items() if run["status"] == "ok"]
 
-# ---- What is said ----------------------------------------------------------------------------------------------------
+    def tell(self):
+        """Whatever there is; the exit status."""
+        measurement, options = self.measurement, self.options
+        results = bench.results_make(measurement, self.chosen, rows.Pace(measurement.rounds, 1, 0, 0, 1), full=False)
+        results |= {"demands": self.demands._asdict(), "measured": "program"}
+        summaries = summary.summarize(results)
+        figures = summaries[0] if summaries and summaries[0].figures else None
+        if figures:
+            figures.info["libraries"] = {one.name: one.library for one in self.chosen}
+        said = self.conclude(figures)
+        if options.json:
+            telling.print_json(results, said, self.row)
+        else:
+            telling.print_text(results, said, self.row)
+        if options.report and figures:
+            bench.write(results, options.report, self.screen.say, table=False)
+        elif options.report:
+            self.screen.say("no report: nothing was measured")
+        return said.status
 
+    def conclude(self, figures):
+        apart = [one.allocator for one in self.found]
+        found = verdicts.Verdicts(figures, apart, telling.own_name(self.row)) if figures else None
+        answers = conditions.answers_of(self.options.fail_if, found) if found else []
+        return telling.Said(found, self.found, answers, self.status(figures, answers))
 
-def tell(results, row, options, screen):
-    summaries = summary.summarize(results)
-    if not summaries or not summaries[0].figures:
-        faults = [run["detail"] for runs in results["rows"][0]["runs"].values() for run in runs]
-        screen.say("hakmem compare: nothing could be measured: " + text.shown(faults[0] if faults else "interrupted"))
-        return ending.status() if results["interrupted"] else 1
-    one = summaries[0]
-    rounds = f"{results['rounds']} {'round' if results['rounds'] == 1 else 'rounds'}"
-    print(f"{shlex.join(row.argv)}: {rounds}\n")
-    print("\n".join(figures_table(one)) + "\n")
-    print("\n".join(remarks(one, row) + conclusions(one)))
-    if options.report:
-        bench.write(results, options.report, screen.say, table=False)
-    failed = [run for run in one.failures.values() if not run.get("is_told")]
-    return ending.status() if results["interrupted"] else 1 if failed else 0
-
-
-def figures_table(one):
-    """Medians, and what they are compared with the program's own allocator."""
-    names = [name for name in METRICS if name in one.figures]
-    columns = ["", *(one.metric(name).title for name in names)]
-    lines = []
-    for allocator in [allocators.LIBC, *(name for name in one.allocators if name != allocators.LIBC)]:
-        if allocator in one.failures:
-            run = one.failures[allocator]
-            lines.append([allocator, f"{summary.STATUS_WORDS[run['status']]}", *[""] * (len(names) - 1)])
-            continue
-        cells = []
-        for name in names:
-            figure = one.figures[name].get(allocator)
-            change = versus_baseline(one, name, allocator)
-            amount = words.quantity(figure.median, one.metric(name).unit) if figure else "–"
-            cells.append(amount + (f" ({words.change(change.ratio)})" if change else ""))
-        lines.append([allocator, *cells])
-    return tables.columns_align(columns, lines, words_last=False)
-
-
-def versus_baseline(one, name, allocator):
-    samples = one.samples.get(name, {})
-    if allocator == allocators.LIBC or allocator not in samples or allocators.LIBC not in samples:
-        return None
-    return stats.compare(samples[allocator], samples[allocators.LIBC])
-
-
-def remarks(one, row):
-    """What a reader has to know before the verdict."""
-    lines = []
-    own = row.answers.get(allocators.LIBC) or []
-    answering = sorted({path for answers in own for path in answers.get("malloc", [])})
-    others = [path for path in answering if not os.path.basename(path).startswith("libc.so")]
-    if others:
-        lines.append(
-            f"Without preloading, malloc is answered by {words.listing(others)}: that is what the line glibc shows.")
-    for detail in dict.fromkeys(run["detail"] for run in one.failures.values() if not run.get("is_told")):
-        failed = [allocator for allocator, run in one.failures.items() if run["detail"] == detail]
-        lines.append(f"{words.listing(failed)}: {text.shown(detail)}")
-    good = {allocator: [run for run in runs if run["status"] == "ok"] for allocator, runs in one.info["runs"].items()}
-    for key, what in (("checksum", "output"), ("exit_code", "exit status")):
-        usual = {run[key] for run in good.get(allocators.LIBC, [])}
-        differing = [allocator for allocator, runs in good.items() if any(run[key] not in usual for run in runs)]
-        if len(usual) == 1 and differing and allocators.LIBC in good:
-            lines.append(f"The program's {what} on {words.listing(differing)} is not the same as on glibc.")
-    codes = {run["exit_code"] for runs in good.values() for run in runs} - {0}
-    if codes:
-        runs = [run for runs in good.values() for run in runs]
-        errors = text.shown(rows.where(next(run["errors"] for run in runs if run["exit_code"])))
-        everywhere = " on every allocator" if all(run["exit_code"] for run in runs) else ""
-        lines.append(f"The program ends with exit status {words.listing(map(str, sorted(codes)))}{everywhere}{errors}: "
-                     "what is compared is the way there.")
-    if one.disturbed:
-        lines.append(f"{one.disturbed} runs were disturbed by other programs on this machine, also when repeated.")
-    return [*lines, ""] if lines else []
-
-
-def conclusions(one):
-    time_lines, time_differs = aspect_lines(one, "wall", "time")
-    memory_lines, memory_differs = aspect_lines(one, "peak", "memory")
-    if not time_lines:
-        return []
-    count = min(figure.count for figure in one.figures["wall"].values())
-    if count < stats.ENOUGH_ROUNDS:
-        return [f"Too few rounds for a verdict: {stats.ENOUGH_ROUNDS} at least."]
-    if not time_differs and not memory_differs:
-        return [*time_lines, *memory_lines, "", no_difference(one)]
-    return [*time_lines, *memory_lines, "", ranking(one, "wall", "Fastest"), ranking(one, "peak", "Least memory")]
-
-
-def no_difference(one):
-    if any(comparison.is_vague() for name in ("wall", "peak") for comparison in versus_all(one, name).values()):
-        return ("Whether it makes a difference cannot be told: these runs differ too much. More of them (-n), longer "
-                "ones, or a quieter machine may tell.")
-    return "It makes no difference for this program which of these allocators it uses."
-
-
-def versus_all(one, name):
-    compared = {allocator: versus_baseline(one, name, allocator) for allocator in one.allocators}
-    return {allocator: comparison for allocator, comparison in compared.items() if comparison}
-
-
-def aspect_lines(one, name, kind):
-    """A sentence for each allocator against glibc, and whether any of them differs."""
-    compared = versus_all(one, name)
-    lines = [
-        f"{sentence(allocator, comparison, kind)} ({words.span(comparison)})"
-        for allocator, comparison in compared.items()]
-    return lines, any(comparison.differs for comparison in compared.values())
-
-
-def sentence(allocator, comparison, kind):
-    if comparison.is_vague():
-        return f"{allocator} and {allocators.LIBC}: cannot tell which needs less {kind}"
-    if not comparison.differs:
-        return f"{allocator} and {allocators.LIBC}: no difference in {kind}"
-    is_percentage = 1 / words.MANY < comparison.ratio < words.MANY
-    verb = "needs" if kind == "memory" else "takes" if is_percentage else "is"
-    return f"{allocator} {verb} {words.verdict(comparison, allocators.LIBC, kind)}"
-
-
-def ranking(one, name, heading):
-    """The best allocator with those that cannot be told from it."""
-    samples = one.samples[name]
-    order = sorted(samples, key=lambda allocator: stats.median(samples[allocator]))
-    compared = {allocator: stats.compare(samples[order[0]], samples[allocator]) for allocator in order}
-    best = [allocator for allocator in order if not compared[allocator].differs]
-    if len(best) == 1:
-        return f"{heading}: {best[0]}."
-    if any(compared[allocator].is_vague() for allocator in best):
-        return f"{heading}: one of {words.listing(best)}, which cannot be told."
-    if len(best) == len(order):
-        return f"{heading}: no difference between {words.listing(order)}."
-    return f"{heading}: {words.listing(best)}, no difference between them."
+    def status(self, figures, answers):
+        if self.measurement.interrupted:
+            return ending.status()
+        if self.found:
+            return STATUS_FINDING
+        if not figures or any(not run.get("is_told") for run in figures.failures.values()):
+            return 1
+        return STATUS_CONDITION if any(answer.holds for answer in answers) else 0

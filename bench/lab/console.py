@@ -2,7 +2,9 @@
 SPDX-License-Identifier: MIT"""
 import argparse
 import contextlib
+import math
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -14,9 +16,12 @@ import process
 HERE = allocators.HERE
 # Where there is no terminal to write a changing line to, a line now and then shows that something goes on.
 QUIET_SECONDS = 15
+DRAW_SECONDS = 1
+NO_PATIENCE = (math.inf, "")
 # Of a terminal that does not tell.
 COLUMNS = 80
 AMOUNT_MOST = 100
+SECONDS_MOST = 1000000
 
 
 class Console:
@@ -26,7 +31,11 @@ class Console:
         self.stream = sys.stderr
         self.is_terminal = self.stream.isatty()
         self.line = ""
-        self.last = 0.0
+        self.last = self.began = self.drawn = 0.0
+        # Of the progress: what measure.state_line takes; None when nothing goes on.
+        self.state = None
+        # After how many seconds of a run something is said, once.
+        self.patience = NO_PATIENCE
 
     def write(self, text, end=""):
         """Whoever closes the terminal meanwhile still wants the results."""
@@ -50,19 +59,34 @@ class Console:
 
     def progress(self, rounds):
         """What Measurement calls."""
-        def show(done, total, task, left):
-            if task is None:
+        def show(*state):
+            self.state, self.began = (*state, rounds), time.monotonic()
+            if state[2] is None:
                 self.clear()
-                return
-            text = measure.state_line(done, total, task, left, rounds)
-            if self.is_terminal:
-                self.clear()
-                self.line = text[:self.columns() - 1]
-                self.write(self.line)
-            elif time.monotonic() - self.last >= QUIET_SECONDS:
-                self.last = time.monotonic()
-                self.write(text, end="\n")
+                self.state = None
+            else:
+                self.draw()
+        process.Running.on_wait = self.waiting
         return show
+
+    def draw(self):
+        self.drawn = time.monotonic()
+        line = measure.state_line(*self.state, self.drawn - self.began)
+        if self.is_terminal:
+            self.clear()
+            self.line = line[:self.columns() - 1]
+            self.write(self.line)
+        elif self.drawn - self.last >= QUIET_SECONDS:
+            self.last = self.drawn
+            self.write(line, end="\n")
+
+    def waiting(self, seconds):
+        """While a program runs, since that many seconds."""
+        if self.state and time.monotonic() - self.drawn >= DRAW_SECONDS:
+            self.draw()
+        if seconds >= self.patience[0]:
+            self.say(self.patience[1])
+            self.patience = NO_PATIENCE
 
 
 def parser_new(command, description, **options):
@@ -107,6 +131,43 @@ def amount(text):
     if not 0 < value <= AMOUNT_MOST:
         raise argparse.ArgumentTypeError(f"takes a number above 0, up to {AMOUNT_MOST}, not '{text}'")
     return value
+
+
+def seconds(text):
+    """A number above 0."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < SECONDS_MOST:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"takes seconds, above 0 and up to {SECONDS_MOST}, not '{text}'")
+
+
+def percent(text):
+    """As a part of 1."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text.rstrip("% ")) <= AMOUNT_MOST:
+            return float(text.rstrip("% ")) / 100
+    raise argparse.ArgumentTypeError(f"takes percent, above 0 and up to {AMOUNT_MOST}, not '{text}'")
+
+
+def statuses(text):
+    """Exit statuses."""
+    numbers = text.split(",")
+    if not all(number.isascii() and number.isdigit() and int(number) < 256 for number in numbers):
+        raise argparse.ArgumentTypeError(f"takes numbers from 0 to 255 with commas between them, not '{text}'")
+    return [int(number) for number in numbers]
+
+
+def signal_number(text):
+    name = text.upper() if text.upper().startswith("SIG") else "SIG" + text.upper()
+    if name in signal.Signals.__members__:
+        return signal.Signals[name]
+    raise argparse.ArgumentTypeError(f"takes a signal such as SIGTERM, not '{text}'")
+
+
+def compact_option(parser):
+    parser.add_argument("--compact", action="store_true",
+                        help="as root: have the kernel move memory together before each run (it touches the whole "
+                        "machine)")
 
 
 def folder_prepare(path):

@@ -97,8 +97,8 @@ def chosen(path):
     return next((word.strip("[]") for word in words if word.startswith("[")), words[0] if words else "unknown")
 
 
-def describe():
-    """What a reader has to know about the machine to judge the figures."""
+def describe(compacts):
+    """What a reader has to know about the machine to judge the figures. compacts: whether that was asked for."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cpu": cpu_model(),
@@ -108,7 +108,7 @@ def describe():
         "system": system_name(),
         "kernel": platform.release(),
         "libc": " ".join(platform.libc_ver()),
-        "compacted": os.access(COMPACTION, os.W_OK),
+        "compacted": compacts and os.access(COMPACTION, os.W_OK),
         "huge_pages": chosen("/sys/kernel/mm/transparent_hugepage/enabled"),
         "governor": read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or "unknown",
     }

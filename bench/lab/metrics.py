@@ -11,6 +11,11 @@ class Metric(NamedTuple):
     better: str = "lower"
 
 
+# Of every call by itself: as the workload program names them.
+CALLS = ("malloc", "free", "realloc")
+PERCENTILES = {"p50": "median", "p99": "99 %", "p99.9": "99.9 %", "p99.99": "99.99 %", "p99.9999": "99.9999 %",
+               "max": "slowest"}
+
 METRICS = {
     "value": Metric("result", "", "time"),
     "wall": Metric("wall time", "s", "time"),
@@ -18,16 +23,8 @@ METRICS = {
     "user": Metric("user time", "s", "time"),
     "system": Metric("system time", "s", "time"),
     "cpu_per_operation": Metric("CPU time per operation", "s", "time"),
-    "malloc_p50": Metric("malloc, median", "ns", "time"),
-    "malloc_p99": Metric("malloc, 99 %", "ns", "time"),
-    "malloc_p99.9": Metric("malloc, 99.9 %", "ns", "time"),
-    "malloc_p99.99": Metric("malloc, 99.99 %", "ns", "time"),
-    "malloc_max": Metric("malloc, slowest", "ns", "time"),
-    "free_p50": Metric("free, median", "ns", "time"),
-    "free_p99": Metric("free, 99 %", "ns", "time"),
-    "free_p99.9": Metric("free, 99.9 %", "ns", "time"),
-    "free_p99.99": Metric("free, 99.99 %", "ns", "time"),
-    "free_max": Metric("free, slowest", "ns", "time"),
+    **{f"{call}_{name}": Metric(f"{call}, {title}", "ns", "time") for call in CALLS
+       for name, title in PERCENTILES.items()},
     "instructions": Metric("instructions", "count", "count"),
     "minor_faults": Metric("minor page faults", "count", "count"),
     "faults_per_1000": Metric("page faults per 1000 operations", "count", "count"),
@@ -45,6 +42,8 @@ MEMORY = ("peak", "freed", "idle", "trimmed")
 # Sums over a run. In runs of a fixed time they grow with the speed, and there is nothing to compare.
 TOTALS = ("wall", "cpu", "user", "system", "minor_faults", "major_faults", "voluntary_switches",
           "involuntary_switches", "instructions")
+# Other programs at work on the machine make these longer.
+OF_THE_CLOCK = ("wall", "value")
 # Where an operation of a run of a fixed time has its own figures, this is one of them.
 PER_OPERATION = "faults_per_1000"
 # The figures that hold still on a noisy machine: of a run of a fixed time, and of one of a fixed work.

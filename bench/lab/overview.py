@@ -3,9 +3,13 @@ SPDX-License-Identifier: MIT"""
 import itertools
 
 import charts
+import host
 import metrics
 import stats
 import summary as summaries_of
+import tables
+import tails
+import verdicts
 import words
 from markup import tag
 from pageparts import failure_text, group_title, row_anchor, tone_of
@@ -23,8 +27,8 @@ HEAT_LIMITS = (1.005, 1.05, 1.15, 1.4, 2)
 
 
 def overview(report):
-    parts = [tag("h1", headline(report)), machine_note(report.results), *warnings(report), cards(report),
-             how_to_read(report)]
+    parts = [tag("h1", headline(report)), machine_note(report.results), costs(report.results), *warnings(report),
+             cards(report), how_to_read(report), *glance(report), lost(report)]
     for aspect, (heading, kind, _) in ASPECTS.items():
         if summaries_of.entries(report.summaries, aspect):
             note = (
@@ -33,17 +37,26 @@ def overview(report):
             parts += [tag("h2", heading, id=aspect), tag("p", note, class_="note"),
                       charts.legend(list(report.others), list(report.others.values())),
                       tag("div", chart(report, aspect), class_="figure")]
-    return tag("section", *parts, *all_results(report), id="overview")
+    return tag("section", *parts, *all_results(report), *tails.overview(report), id="overview")
 
 
 def headline(report):
-    won, drawn, lost = summaries_of.tally(summaries_of.counted(report.summaries, "time"))
-    if not won + drawn + lost:
+    program = next((summary for summary in report.summaries if summary.demands), None)
+    if program and report.results["rounds"]:
+        return f"{program.info['workload_title']}: {verdicts.Verdicts(program).advice()[2]}"
+    counted = summaries_of.counted(report.summaries, "time")
+    won, drawn, lost, untold = summaries_of.tally(counted)
+    if not won + drawn + lost + untold:
         return f"{report.subject}: what was measured"
-    if report.results["rounds"] < stats.ENOUGH_ROUNDS:
-        return f"Too few rounds for verdicts: {report.results['rounds']} of the {stats.ENOUGH_ROUNDS} that they take"
-    return (f"Against the best other of each of {won + drawn + lost} rows, {report.subject} is faster on {won}, "
-            f"no different on {drawn}, and slower on {lost}")
+    rounds = report.results["rounds"]
+    if rounds < stats.ENOUGH_ROUNDS:
+        were = "was" if rounds < 2 else "were"
+        return f"Verdicts take {stats.ENOUGH_ROUNDS} rounds; {rounds or 'none'} {were} measured"
+    if len(counted) == 1:
+        summary, name = counted[0]
+        return f"{summary.info['workload_title']}: {report.subject} against the best other: {summary.verdict(name)}"
+    return (f"Against the best other of each of {won + drawn + lost + untold} rows, {report.subject} is faster on "
+            f"{won}, no different on {drawn}, and slower on {lost}" + (f"; {untold} cannot be told" if untold else ""))
 
 
 def machine_note(results):
@@ -52,8 +65,44 @@ def machine_note(results):
     before = "compacted before each run" if machine.get("compacted") else "not compacted"
     text = (f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}, {before}; {machine['system']}, Linux "
             f"{machine['kernel']}, {machine['libc']}, huge pages: {machine['huge_pages']}. {results['made']}; "
-            f"{results['rounds']} rounds, interleaved over the allocators; medians, with intervals of 95 %.")
+            f"{results['rounds']} {'round' if results['rounds'] == 1 else 'rounds'}, interleaved over the allocators; "
+            "medians, with intervals of 95 %.")
     return tag("p", text, class_="lede")
+
+
+def costs(results):
+    """What the machine takes, beside the results that depend on it."""
+    found = host.lines(results["machine"].get("costs"))
+    if not found:
+        return None
+    body = [tag("tr", tag("th", title), tag("td", value), tag("td", note, class_="words"))
+            for title, value, note in found]
+    head = tag("thead", tag("tr", tag("th", "What this machine takes"), tag("th"), tag("th")))
+    return tag("div", tag("table", head, tag("tbody", *body), class_="figures"), class_="scroll")
+
+
+def glance(report):
+    """The rows of the README, as it has them."""
+    heading, note, columns, found = tables.glance(report.summaries, report.results)
+    if not found:
+        return []
+    body = [tag("tr", tag("th", tag("a", cells[0], href=f"#r-{row_id}")), *(tag("td", cell) for cell in cells[1:]))
+            for row_id, cells in zip(tables.glance_ids(report.summaries), found)]
+    table = tag("table", tag("thead", tag("tr", *(tag("th", column) for column in columns))), tag("tbody", *body),
+                class_="figures")
+    return [tag("h2", heading, id="glance"), tag("p", note[0].upper() + note[1:] + ".", class_="note"),
+            tag("div", table, class_="scroll")]
+
+
+def lost(report):
+    """All of them, wherever they stand further below."""
+    found = summaries_of.lost(report.summaries)
+    if not found:
+        return None
+    items = [tag("li", tag("a", summaries_of.entry_title(summary, name), href=f"#{row_anchor(summary)}"), ": ",
+                 summary.verdict(name)) for summary, name in found]
+    return tag("details", tag("summary", f"Where the best other is better: {len(found)} figures"), tag("ul", *items),
+               class_="how")
 
 
 def warnings(report):
@@ -61,6 +110,9 @@ def warnings(report):
     runs = [run for row in report.results["rows"] for one in row["runs"].values() for run in one]
     disturbed = sum(bool(run.get("disturbed")) for run in runs)
     boxes = []
+    rounds, wanted = report.results["rounds"], report.results.get("rounds_wanted", report.results["rounds"])
+    if rounds < wanted and not report.results["interrupted"]:
+        boxes.append(tag("p", f"{rounds} of {wanted} rounds: there was no time for more.", class_="warning"))
     if report.results["interrupted"]:
         boxes.append(
             tag("p", "The measurement was interrupted; rows may have fewer rounds than others.", class_="warning"))
@@ -78,18 +130,35 @@ def warnings(report):
 
 
 def how_to_read(report):
-    paragraphs = (
+    demands = next((summary.demands for summary in report.summaries if summary.demands), None)
+    paragraphs = how_compared(report, demands) if demands else how_measured(report)
+    return tag("details", tag("summary", "How to read this"), *(tag("p", text) for text in paragraphs), class_="how")
+
+
+def how_compared(report, demands):
+    """What `hakmem compare` does."""
+    return (
+        "Each round runs the program on every allocator once, one right after the other, in a random order. A ratio is "
+        f"{report.subject}'s cost divided by the other's within a round, the middle of all rounds: below 1 is good for "
+        f"{report.subject}. Of 100 such comparisons without any difference, {round(100 * demands.error)} at most would "
+        "show one somewhere.",
+        f"“No difference” means: shown to be less than {words.percent_plain(demands.bounds)}. What is neither a "
+        "difference nor that cannot be told. Rounds in which other programs were at work do not count for wall time.")
+
+
+def how_measured(report):
+    return (
         "Each round runs every row on every allocator once, one right after the other. A ratio is "
         f"{report.subject}'s median divided by the other's, of the time for the same work, or of memory: below 1 is "
         f"good for {report.subject}. Its interval comes from a bootstrap over the rounds and holds the true ratio with "
         "95 %; of a hundred rows without any difference, some five will show one by chance.",
-        "“No difference” is said when the interval contains 1, or when the difference is below 1 %. The best other "
+        "“No difference” is said when the interval contains 1 and does not reach beyond 10 % to either side, or when "
+        "the difference is below 1 %; when it reaches further, it cannot be told. The best other "
         "allocator is chosen for each row anew: no single rival is as good as “the best other” of all rows.",
         "Who answered malloc was checked for every row: the workloads report the library by its address; for real "
         "programs the dynamic linker's own record of a separate run is read, and their memory maps while they run. A "
         "run that another library served is shown as a failure.",
         "Faults and instructions hold still where times do not: look at them when a difference in time seems strange.")
-    return tag("details", tag("summary", "How to read this"), *(tag("p", text) for text in paragraphs), class_="how")
 
 
 # ---- A card for each rival -------------------------------------------------------------------------------------------
@@ -110,20 +179,23 @@ def card_aspect(report, other, aspect):
     if mean is None:
         return None
     comparison, count = mean
-    won, drawn, lost = summaries_of.tally(found, other)
+    tallied = summaries_of.tally(found, other)
+    won, drawn, lost, untold = tallied
     note = (f"geometric mean of {count} rows, {words.span(comparison)}; less on {won}, no difference on {drawn}, "
-            f"more on {lost}")
+            f"more on {lost}" + (f", not to be told on {untold}" if untold else ""))
+    if count == 1:
+        note = f"{words.verdict(comparison, other, found[0][0].metric(found[0][1]).kind)} ({words.span(comparison)})"
     change = tag("strong", words.change(comparison.ratio), class_=tone_of(comparison))
     # A percentage does not break before its sign.
     small = tag("p", note.replace(" %", "\u00a0%"), class_="note")
-    return tag("div", tag("p", change, f" {ASPECTS[aspect][1]}", class_="big"), tally_bar(won, drawn, lost), small,
+    return tag("div", tag("p", change, f" {ASPECTS[aspect][1]}", class_="big"), tally_bar(tallied), small,
                class_="card-aspect")
 
 
-def tally_bar(won, drawn, lost):
-    total = won + drawn + lost or 1
+def tally_bar(tallied):
+    total = sum(tallied) or 1
     pieces = [tag("span", class_=f"piece {tone}", style=f"width:{100 * count / total:.1f}%")
-              for tone, count in (("good", won), ("even", drawn), ("bad", lost)) if count]
+              for tone, count in zip(("good", "even", "bad", "open"), tallied) if count]
     return tag("div", *pieces, class_="tally")
 
 

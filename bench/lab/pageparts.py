@@ -10,7 +10,7 @@ from summary import STATUS_WORDS
 REPORT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report")
 GROUP_TITLES = {"sizes": "kinds of blocks"}
 # For who cannot tell the colours apart: less is good.
-SIGNS = {"good": "▼", "bad": "▲", "even": "="}
+SIGNS = {"good": "▼", "bad": "▲", "even": "=", "open": "?"}
 
 
 class Report:
@@ -26,11 +26,11 @@ class Report:
         self.libraries = {allocator["name"]: allocator["library"] for allocator in results["allocators"]}
 
     def tone(self, summary, name):
-        """good, bad or even, against the best other."""
+        """good, bad, even, or open where it cannot be told, against the best other."""
         if self.subject in summary.failures:
             return "bad"
         versus = summary.versus_best(name)
-        return tone_of(versus[1]) if versus else "even"
+        return tone_of(versus[1]) if versus else "open"
 
     def chip(self, summary, name):
         tone = self.tone(summary, name)
@@ -59,7 +59,9 @@ class Report:
 
 
 def tone_of(comparison):
-    return "even" if not comparison.differs else "good" if comparison.ratio < 1 else "bad"
+    if comparison.differs:
+        return "good" if comparison.ratio < 1 else "bad"
+    return "open" if comparison.is_vague() else "even"
 
 
 def failure_text(summary, allocator):

@@ -2,29 +2,34 @@
 
 Three traps are avoided here. The high-water mark of a process survives execve, so that a child of this (not small)
 Python would never show a smaller peak than Python's own: the program is therefore started by a small one, `hakmem
-launch`, and handed over to us by the kernel when that ends, because we are the subreaper. The time begins when the
-launcher says so, right before execve, and not with the launcher. And a session of its own lets us end the program with
-everything that it has started.
+launch`, which spawns it, waits for it, and tells when it began and ended and what the kernel says that it used: nothing
+of the launcher's own, and nothing of Python's, is in these figures. A session of its own lets us end the program with
+everything that it has started, and what it leaves behind is handed over to us by the kernel, because we are the
+subreaper.
 SPDX-License-Identifier: MIT"""
 import contextlib
 import ctypes
 import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
 
-import counters
 import ending
 from machine import read_text
 
 # The command `hakmem`, which launches programs.
 TOOL = "hakmem"
+# What it counts of them: perf_event_open's type and config of instructions, where the machine can count these.
+COUNTED = "0:1"
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SAMPLE_SECONDS = 0.02
+# How often whoever waits is told that it goes on, at least.
+LOOK_SECONDS = 1
 SAMPLES_KEPT = 400
 # So many looks into the maps of processes without finding a library show that it is not there. One or two show nothing:
 # the process may still be the one that starts it, or be about to map it, or have ended.
@@ -100,6 +105,8 @@ class Running:
     """A program that has been started. Its output goes to the files given; see run() for the arguments."""
     # All that run at the same time, by process, so that none takes another one for something left behind.
     leaders = {}
+    # What is called with the seconds of a run while it goes on.
+    on_wait = staticmethod(lambda seconds: None)
 
     def __init__(self, argv, environment, folder, preload, stdin, stdout, stderr, cpus, library, samples):
         self.library = library and os.path.realpath(library)
@@ -107,55 +114,60 @@ class Running:
         self.samples = samples
         self.kept = []
         self.keep_every = 1
-        self.taken = 0
+        self.taken = self.highest = 0
         self.looks_in_vain = 0
-        self.reaped = False
         self.before = set(children_of(os.getpid()))
-        self.ended = None
+        settings = [f"{name}={value}" for name, value in preload.items()]
+        options = {"env": environment, "cwd": folder, "stdin": stdin, "stdout": stdout, "stderr": stderr}
         with ending.held(), on_cpus(cpus):
-            self.counter = counters.start()
-            settings = [f"{name}={value}" for name, value in preload.items()]
-            self.launch([*settings, "--", *argv], env=environment, cwd=folder, stdin=stdin, stdout=stdout,
-                        stderr=stderr)
+            try:
+                self.launch(settings, argv, options)
+            except CannotStart as fault:
+                path = shutil.which(argv[0], path=environment.get("PATH"))
+                if fault.errno != errno.ENOEXEC or not path:
+                    raise
+                # A script without a first line is the shell's, as for execvp.
+                self.launch(settings, ["/bin/sh", path, *argv[1:]], options)
             self.leaders[self.pid] = self
             self.poll = select.poll()
-            self.pid_file = os.pidfd_open(self.pid)
-            self.poll.register(self.pid_file, select.POLLIN)
+            self.poll.register(self.report, select.POLLIN)
 
-    def launch(self, arguments, **options):
+    def launch(self, settings, argv, options):
         """Finds out the program's process, when it began, and whether it can be executed."""
         reader, writer = os.pipe()
-        with open(reader, encoding="ascii") as report:
-            try:
-                subprocess.run([TOOL, "launch", str(writer), *arguments], pass_fds=[writer], check=False, **options)
-            finally:
-                os.close(writer)
-            pid, started, *errors = (report.read() or "0 0").split()
-        self.pid, self.started = int(pid), int(started) / 1e9
-        if errors or not self.pid:
-            self.orphans_end()
-            counters.read(self.counter)
-            number = int(errors[0]) if errors else errno.EAGAIN
-            raise CannotStart(number, os.strerror(number), arguments[arguments.index("--") + 1])
+        # Away from the terminal, whose signals are for us.
+        self.launcher = subprocess.Popen([TOOL, "launch", str(writer), COUNTED, *settings, "--", *argv],
+                                         pass_fds=[writer], start_new_session=True, **options)
+        os.close(writer)
+        # Without a buffer: what poll shows has not been read yet.
+        self.report = open(reader, "rb", buffering=0)
+        pid, started, error = map(int, (self.report.readline() or b"0 0 %d" % errno.EAGAIN).split())
+        self.pid, self.started = pid, started / 1e9
+        if error:
+            self.report.close()
+            self.launcher.wait()
+            raise CannotStart(error, os.strerror(error), argv[0])
 
     def wait(self, seconds):
         """Samples until the program ends (True) or the time is over (False)."""
         until = time.monotonic() + seconds
-        pause = SAMPLE_SECONDS if self.samples else seconds
+        pause = SAMPLE_SECONDS if self.samples else LOOK_SECONDS
         while not self.poll.poll(max(0, min(pause, until - time.monotonic())) * 1000):
             now = time.monotonic()
             if self.samples:
                 self.sample(now - self.started)
+            self.on_wait(now - self.started)
             if now >= until:
                 return False
-        self.ended = time.monotonic()
         return True
 
     def sample(self, moment):
         pids = tree_of(self.pid)
+        size = resident(pids)
+        self.highest = max(self.highest, size)
         self.taken += 1
         if self.taken % self.keep_every == 0:
-            self.kept.append([round(moment, 3), resident(pids)])
+            self.kept.append([round(moment, 3), size])
         if len(self.kept) >= SAMPLES_KEPT:
             self.kept = self.kept[1::2]
             self.keep_every *= 2
@@ -174,21 +186,27 @@ class Running:
         if hanging_after is not None:
             outcome.status, outcome.detail = "hang", f"did not end within {hanging_after:.0f} s"
             kill_session(self.pid)
-        with ending.held():
-            _, status, usage = os.wait4(self.pid, 0)
-            wall = (self.ended or time.monotonic()) - self.started
-            self.reaped = True
-            self.close()
-        outcome.exit_code = os.waitstatus_to_exitcode(status)
+        usage = self.usage()
+        outcome.exit_code = os.waitstatus_to_exitcode(usage.pop("status"))
         if outcome.status == "ok" and outcome.exit_code < 0:
-            outcome.status, outcome.detail = "crash", "ended by " + signal.Signals(-outcome.exit_code).name
+            outcome.status, outcome.detail = "crash", "ended by " + signal_name(-outcome.exit_code)
         outcome.samples = self.kept
-        outcome.metrics = {
-            "wall": wall, "user": usage.ru_utime, "system": usage.ru_stime, "cpu": usage.ru_utime + usage.ru_stime,
-            "minor_faults": usage.ru_minflt, "major_faults": usage.ru_majflt, "peak": usage.ru_maxrss * 1024,
-            "voluntary_switches": usage.ru_nvcsw, "involuntary_switches": usage.ru_nivcsw,
-            **counters.read(self.counter)}
+        outcome.metrics = usage
         return outcome
+
+    def usage(self):
+        """The status and the metrics, as the launcher tells them at the end."""
+        with ending.held():
+            line = self.report.readline()
+            self.close()
+        if not line:
+            raise OSError(errno.ECHILD, "what started the program ended before it", TOOL)
+        end, status, user, system, peak, minor, major, voluntary, involuntary, count = map(int, line.split())
+        metrics = {
+            "status": status, "wall": end / 1e9 - self.started, "user": user / 1e6, "system": system / 1e6,
+            "cpu": (user + system) / 1e6, "minor_faults": minor, "major_faults": major, "peak": peak * 1024,
+            "voluntary_switches": voluntary, "involuntary_switches": involuntary}
+        return metrics if count < 0 else {**metrics, "instructions": count}
 
     def close(self):
         """Ends whatever is left, once. Nothing of a run may stay and disturb the next one."""
@@ -196,9 +214,8 @@ class Running:
             return
         with ending.held():
             kill_session(self.pid)
-            if not self.reaped:
-                os.wait4(self.pid, 0)
-            os.close(self.pid_file)
+            self.launcher.wait()
+            self.report.close()
             del self.leaders[self.pid]
             self.orphans_end()
 
@@ -209,7 +226,12 @@ class Running:
 
     def orphans(self):
         """What the kernel handed over to us, and was not there before."""
-        return [pid for pid in children_of(os.getpid()) if pid not in self.before | self.leaders.keys()]
+        known = self.before | {other.launcher.pid for other in self.leaders.values()}
+        return [pid for pid in children_of(os.getpid()) if pid not in known]
+
+
+def signal_name(number):
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def kill(pid):

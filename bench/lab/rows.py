@@ -14,19 +14,23 @@ import subprocess
 import sys
 
 import allocators
+import causes
+import metrics as metrics_of
 import process
 import programs
 from machine import allowed_cpus
 
 SEED = 1
 WRONG_BLOCK = 3
-PROOF = {"HAKMEM_STATS": "1"}
+PROOF = {"HAKMEM_STATS": "all", "HAKMEM_STATS_CHILDREN": "1"}
 # Programs get this and nothing else of the caller's environment, so that a benchmark does not depend on who runs it.
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC", "GIT_CONFIG_NOSYSTEM": "1"}
 KEPT_SAMPLES = 200
 # Far above what a run takes on a slow machine: what is not over by then hangs.
 PATIENCE_SECONDS, PATIENCE_FACTOR = 60, 10
 FULL_IDLE_SECONDS = 10
+# Where each call is timed, which takes a million calls: of a run's time, and of rows that idle.
+TAIL_PART, TAIL_IDLE = 0.5, 0.2
 # What the workload program says of its steady state under the same names.
 RESOURCES = ("user", "system", "minor_faults", "major_faults", "voluntary_switches", "involuntary_switches")
 VALUE_TITLES = {"throughput": "throughput", "time": "time", "latency": "slow mallocs", "memory": "memory"}
@@ -69,9 +73,17 @@ class Row:
     proof_is_full = False
     # Whether all allocators run side by side: for what mostly sleeps.
     together = False
+    # Whether each call can be timed by itself, how long that takes, and whether it takes so long that only the first
+    # allocator gets it.
+    has_tails = is_slow = False
+    tail_seconds = 0
 
     def limit(self):
         return PATIENCE_SECONDS + PATIENCE_FACTOR * self.seconds
+
+    def said(self):
+        """What the line of progress calls it; nothing where there is only one."""
+        return self.id
 
 
 # ---- Variants of the workload program --------------------------------------------------------------------------------
@@ -94,8 +106,14 @@ class WorkloadRow(Row):
         self.program, self.workload, self.variant, self.pace = program, workload, variant, pace
         self.id = variant["id"]
         self.together = self.idles = variant.get("idles", False)
-        # The listing's extra_seconds are for ten seconds of idle time.
-        self.seconds = pace.warmup + pace.part * variant["seconds"] + variant["extra_seconds"] + (
+        self.seconds = self.seconds_at(pace)
+        self.has_tails, self.is_slow = True, workload["kind"] == "memory"
+        self.tail_pace = Pace(1, TAIL_PART * pace.part, pace.warmup, TAIL_IDLE, 1)
+        self.tail_seconds = self.seconds_at(self.tail_pace)
+
+    def seconds_at(self, pace):
+        """The listing's extra_seconds are for FULL_IDLE_SECONDS."""
+        return pace.warmup + pace.part * self.variant["seconds"] + self.variant["extra_seconds"] + (
             pace.idle - FULL_IDLE_SECONDS if self.idles else 0)
 
     def arguments(self, pace):
@@ -121,8 +139,21 @@ class WorkloadRow(Row):
     def run(self, pairs):
         return self.run_at(pairs, self.pace, {})
 
-    def run_at(self, pairs, pace, more):
-        running = [process.begin([self.program, *self.arguments(pace)], {**ENVIRONMENT, **more}, place,
+    def tails(self, pairs):
+        """Each call timed by itself; of hakmem, what the slowest did, on the library that tells."""
+        return [self.tails_of(*pair) for pair in pairs]
+
+    def tails_of(self, allocator, place):
+        run = self.run_at([(allocator, place)], self.tail_pace, {}, "--calls", "1")[0]
+        traced = causes.library_beside(self.program)
+        if run["status"] == "ok" and allocator.name == allocators.SUBJECT and traced:
+            found = self.run_at([(allocator._replace(library=traced), place)], self.tail_pace, {}, "--calls", "1",
+                                "--slowest", str(causes.SLOWEST))[0]
+            run["causes"] = causes.tell(found.get("slowest", {}), traced)
+        return run
+
+    def run_at(self, pairs, pace, more, *options):
+        running = [process.begin([self.program, *self.arguments(pace), *options], {**ENVIRONMENT, **more}, place,
                                  preload=allocator.preload(), samples=False) for allocator, place in pairs]
         return [self.judge(allocator, process.finish(one, place, self.limit()), place)
                 for (allocator, place), one in zip(pairs, running)]
@@ -153,18 +184,17 @@ class WorkloadRow(Row):
             metrics["faults_per_1000"] = 1000 * metrics["minor_faults"] / result["operations"]
             metrics["cpu_per_operation"] = metrics["cpu"] / result["operations"]
         latency = result.get("latency") or {}
-        for call in ("malloc", "free"):
-            metrics |= {f"{call}_{name}": latency[call][name] for name in ("p50", "p99", "p99.9", "p99.99", "max")
-                        if call in latency}
+        for call, found in latency.items():
+            metrics |= {f"{call}_{name}": found[name] for name in metrics_of.PERCENTILES}
         run = {"status": "service" if fault else "ok", "detail": fault or "", "metrics": metrics, "service": service,
                "checksum": result.get("checksum")}
         if result.get("samples"):
             run["samples"], run["phases"] = thinned(result["samples"]), result.get("phases", [])
         if latency:
-            run["latency"] = {
-                call: latency[call].get("histogram", [])
-                for call in ("malloc", "free")
-                if call in latency}
+            run["latency"] = {call: found["histogram"] for call, found in latency.items()}
+            run["calls"] = {call: found["calls"] for call, found in latency.items()}
+            run["slowest"] = {call: {name: found[name] for name in ("slowest", "preempted")}
+                              for call, found in latency.items()}
         if result["service"].get("hakmem"):
             run["layers"] = result["service"]["hakmem"]
         return run
@@ -269,7 +299,7 @@ def program_rows(pace, folder, wanted):
 # ---- Instructions of a pair ------------------------------------------------------------------------------------------
 
 PAIR_LIVE = 64
-PAIR_SIZES_QUICK = [16, 64, 256, 1024, 8192, 65536]
+PAIR_SIZES_QUICK = [16, 1024, 65536]
 PAIR_SIZES = sorted({
     *range(16, 129, 16), *(step << shift for shift in range(5, 18) for step in (5, 6, 7, 8)), *PAIR_SIZES_QUICK})
 

@@ -6,6 +6,7 @@ import math
 import charts
 import metrics
 import summary as summaries_of
+import tails
 import words
 from markup import tag
 from pageparts import group_title, row_anchor
@@ -36,9 +37,10 @@ def row(report, summary):
     heading = tag("h3", info["title"]) if info["title"] else None
     own = None if info["kind"] == "memory" and info["unit"] == "bytes" else strips(report, summary, "value")
     return tag("article", tag("div", heading, *chips, class_="row-head"), own, memory_curve(report, summary),
-               side_by_side([latency_curve(report, summary, call) for call in ("malloc", "free")]),
+               side_by_side([latency_curve(report, summary, call) for call in metrics.CALLS]),
                side_by_side([*memory_bars(report, summary), *still_bars(report, summary), layers(report, summary)]),
-               figures_table(report, summary), repeat(report, summary), id=row_anchor(summary), class_="row")
+               figures_table(report, summary), tails.details(report, summary), repeat(report, summary),
+               id=row_anchor(summary), class_="row")
 
 
 def aspect_name(summary, name):
@@ -99,7 +101,7 @@ def failures_of(summary):
 
 
 def middle_runs(report, summary, key, metric):
-    """allocator -> of its runs that have `key`, the one in the middle by a metric."""
+    """allocator -> of its runs that have `key`, the one in the middle by a metric: the run that the median is of."""
     found = {}
     for one in report.names:
         runs = [run for run in summary.info["runs"].get(one, []) if run["status"] == "ok" and run.get(key)]
@@ -109,7 +111,9 @@ def middle_runs(report, summary, key, metric):
 
 
 def memory_curve(report, summary):
-    runs = {one: run for one, run in middle_runs(report, summary, "samples", "peak").items() if len(run["samples"]) > 2}
+    # Where a row is about time, the curve is that of the run whose time is shown.
+    metric = "value" if summary.info["kind"] == "time" else "peak"
+    runs = {one: run for one, run in middle_runs(report, summary, "samples", metric).items() if len(run["samples"]) > 2}
     if not runs:
         return None
     series = [(report.index[one], one, run["samples"]) for one, run in runs.items()]
@@ -122,15 +126,17 @@ def memory_curve(report, summary):
     chart = charts.line_chart(
         series, seconds, charts.Axis(0, sizes[-1], sizes, lambda tick: charts.axis_text(tick, "bytes")),
         "Memory of each allocator over time", "since the start", "resident memory", events=phases)
-    note = f" (of the middle run; the phases are {whose}'s)" if phases else " (of the middle run)"
+    which = "the run in the middle by time" if metric == "value" else "the run in the middle by its peak"
+    note = f" (of {which}; the phases are {whose}'s)" if phases else f" (of {which})"
     return tag("figure", tag("figcaption", "Memory over time", tag("span", note, class_="note")),
                charts.legend(list(runs), [report.index[one] for one in runs]), chart)
 
 
 def latency_curve(report, summary, call):
     """What part of the calls takes longer than so many nanoseconds; both scales by powers of ten."""
-    series = [(report.index[one], one, survival(run["latency"][call]))
-              for one, run in middle_runs(report, summary, "latency", "value").items() if run["latency"].get(call)]
+    runs = middle_runs(report, summary, "latency", "value") or tails.good_runs(summary.info)
+    series = [(report.index[one], one, survival(runs[one]["latency"][call]))
+              for one in report.names if runs.get(one, {}).get("latency", {}).get(call)]
     if not series:
         return None
     longest = max(points[-1][0] for _, _, points in series)

@@ -30,17 +30,21 @@ class Figure(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The ratio of two medians with its interval. `differs` is false when there is no difference to speak of, `enough`
-    is false when there were too few rounds to tell."""
+    """A ratio with its interval. `differs` is false when there is no difference to speak of, `enough` is false when
+    there were too few rounds to tell. No difference is what lies within `bounds` around 1. `needed`: how many rounds
+    would probably tell, where these did not and an estimate can be made."""
     ratio: float
     low: float
     high: float
     differs: bool
     enough: bool = True
+    bounds: float = WIDEST_OF_NONE
+    needed: int | None = None
 
     def is_vague(self):
         """Whether neither a difference was found nor that there is none."""
-        return not self.differs and not 1 / (1 + WIDEST_OF_NONE) <= self.low <= self.high <= 1 + WIDEST_OF_NONE
+        return not self.differs and not (self.enough and 1 / (1 + self.bounds) <= self.low
+                                         and self.high <= 1 + self.bounds)
 
 
 def median(values):
@@ -145,3 +149,109 @@ def geometric_comparison(pairs):
     low, high = min(low, ratio), max(high, ratio)
     enough = min(len(sample) for pair in usable for sample in pair) >= ENOUGH_ROUNDS
     return Comparison(ratio, low, high, enough and not low <= 1 <= high, enough)
+
+
+# ---- Judgements that hold together -----------------------------------------------------------------------------------
+# For `hakmem compare`. What runs in one round are neighbours, in a random order: were two allocators the same, each
+# ratio of neighbours would be as likely above 1 as below, as far as it is. So the signs of the logarithms would be
+# those of coins, whatever the noise is like (a few very slow runs, two kinds of runs, a drift over the minutes), and
+# the signed ranks say how unlikely the signs are: exactly, and not only for many rounds.
+
+
+FAMILY_ERROR = 0.05
+
+
+class Demands(NamedTuple):
+    """error: how often, at most, any of `family` comparisons may show a difference that is none. bounds: within these
+    around 1 a ratio is no difference."""
+    family: int
+    bounds: float
+    error: float = FAMILY_ERROR
+
+    def error_of_one(self):
+        return self.error / self.family
+
+    def rounds_least(self):
+        return rounds_least(self.error_of_one() / 2)
+
+
+def rounds_least(error):
+    """With fewer, even signs that all agree on one side are likelier by chance."""
+    return math.ceil(math.log2(1 / error))
+
+
+# How likely it is, at most, that "no difference" is said of a difference beyond the bounds: of either bound, so that
+# the interval that has to lie within them misses on both sides together twice as often.
+EQUIVALENCE_ERROR = 0.05
+# How many times the rounds that an estimate gives are asked for: half of all estimates are too low.
+NEEDED_RESERVE = 1.4
+# Who would need more has a question that timing does not answer.
+ROUNDS_SENSIBLE = 1000
+
+
+@functools.lru_cache(maxsize=None)
+def signed_rank_chances(count):
+    """chances[k]: that the sum of the ranks with a positive sign, of `count` random signs, is k at most."""
+    ways = [1]
+    for rank in range(1, count + 1):
+        ways = [a + b for a, b in itertools.zip_longest(ways, [0] * rank + ways, fillvalue=0)]
+    return [reached / 2 ** count for reached in itertools.accumulate(ways)]
+
+
+def signed_rank_interval(means, count, error):
+    """Of the sorted means of all pairs of `count` numbers: what misses the middle that they are symmetric around with
+    this probability at most; None when there is no such interval."""
+    chances = signed_rank_chances(count)
+    outside = next((place for place, chance in enumerate(chances) if 2 * chance > error), len(means) // 2)
+    return (means[outside - 1], means[-outside]) if outside else None
+
+
+def pair_means(values):
+    return sorted((values[i] + values[j]) / 2 for i in range(len(values)) for j in range(i + 1))
+
+
+def judge(a, b, demands):
+    """How a compares with b, round by round: the middle of the ratios. They differ when the interval of all of the
+    family's comparisons together leaves 1 out. No difference is shown when an interval of this comparison alone lies
+    within the bounds. The interval given is the one that the verdict rests on."""
+    count = min(len(a), len(b))
+    if count == 0 or min(*a, *b) <= 0:
+        return Comparison(quotient(median(a), median(b)) if a and b else 1, 0, math.inf, False, False, demands.bounds)
+    means = pair_means([math.log(x / y) for x, y in zip(a, b)])
+    middle, limit = median(means), math.log1p(demands.bounds)
+    narrow = signed_rank_interval(means, count, 2 * EQUIVALENCE_ERROR)
+    wide = signed_rank_interval(means, count, demands.error_of_one())
+    if not wide:
+        return Comparison(math.exp(middle), math.exp(means[0]), math.exp(means[-1]), False, False, demands.bounds,
+                          demands.rounds_least())
+    if -limit <= narrow[0] and narrow[1] <= limit:
+        return Comparison(*map(math.exp, (middle, *narrow)), False, True, demands.bounds)
+    if not wide[0] <= 0 <= wide[1]:
+        return Comparison(*map(math.exp, (middle, *wide)), True, True, demands.bounds)
+    return Comparison(*map(math.exp, (middle, *wide)), False, True, demands.bounds,
+                      rounds_needed(count, middle, narrow, wide, limit))
+
+
+def rounds_needed(count, middle, narrow, wide, limit):
+    """Intervals shrink with the root of the rounds: how many it takes until 1, or a bound, is out of their reach.
+    About, and upwards; None when nothing can be said."""
+    found = []
+    for interval_, room in ((wide, abs(middle)), (narrow, limit - abs(middle))):
+        if room > 0:
+            found.append(count * ((interval_[1] - interval_[0]) / 2 / room) ** 2)
+    if not found:
+        return None
+    rounds = max(count + 1, math.ceil(NEEDED_RESERVE * min(found)))
+    step = 10 ** max(0, len(str(rounds)) - 2)
+    return -(-rounds // step) * step
+
+
+def is_beyond(a, b, factor, error):
+    """Whether a / b is above the factor (True), below it (False), or neither can be told (None), at this error on
+    either side."""
+    count = min(len(a), len(b))
+    if count == 0 or min(*a, *b) <= 0:
+        return None
+    means = pair_means([math.log(x / y / factor) for x, y in zip(a, b)])
+    found = signed_rank_interval(means, count, 2 * error)
+    return True if found and found[0] > 0 else False if found and found[1] < 0 else None

@@ -14,7 +14,8 @@ ASPECT_KINDS = {"time": ("throughput", "time"), "latency": ("latency",), "instru
 CSV_COLUMNS = ("row", "metric", "unit", "better", "allocator", "runs", "median", "low", "high", "ratio", "ratio_low",
                "ratio_high", "verdict", "status", "library")
 STATUS_WORDS = {"crash": "crashed", "hang": "hung", "wrong": "wrong result", "service": "not served by it",
-                "differs": "fails on it"}
+                "differs": "fails on it", "status": "failed", "load": "load failed",
+                "server": "server failed"}
 
 
 @dataclass
@@ -31,9 +32,37 @@ class RowSummary:
     failures: dict = field(default_factory=dict)
     samples: dict = field(default_factory=dict)
     disturbed: int = 0
+    # What `hakmem compare` judges by; None for rows of the bench.
+    demands: stats.Demands | None = None
 
     def metric(self, name):
         return metrics.metric_of(name, self.info)
+
+    def compare(self, name, one, other):
+        """The cost of an allocator with that of another one."""
+        better = self.metric(name).better
+        costs = [[metrics.cost(value, better) for value in sample] for sample in self.compared(name, (one, other))]
+        if self.demands:
+            return stats.judge(*costs, self.demands)
+        return stats.compare(*costs, exact=self.info["exact"])
+
+    def compared(self, name, pair):
+        """The samples that a comparison is made of: under demands, of neighbours."""
+        if not self.demands:
+            return [self.samples[name][allocator] for allocator in pair]
+        rounds = self.rounds_counted(name)
+        runs = [{run["round"]: run["metrics"][name] for run in self.info["runs"][allocator] if run["round"] in rounds}
+                for allocator in pair]
+        return [[found[number] for number in sorted(rounds)] for found in runs]
+
+    def rounds_counted(self, name):
+        """In which everything ran that could be run; for times of day without those where others were at work."""
+        runs = [[run for run in self.info["runs"][allocator] if name in run["metrics"]]
+                for allocator in self.samples.get(name, {})]
+        rounds = set.intersection(*({run["round"] for run in some} for some in runs)) if runs else set()
+        if name in metrics.OF_THE_CLOCK:
+            rounds -= {run["round"] for some in runs for run in some if run.get("disturbed")}
+        return rounds
 
     def others(self, name):
         """The comparisons of a metric, the closest rival first."""
@@ -56,11 +85,14 @@ class RowSummary:
         if self.subject in self.failures:
             return STATUS_WORDS[self.failures[self.subject]["status"]]
         found = self.versus_best(name)
-        return words.verdict(found[1], found[0], self.metric(name).kind) if found else "nothing to compare with"
+        if found:
+            return words.verdict(found[1], found[0], self.metric(name).kind)
+        is_disturbed = self.disturbed and len(self.samples.get(name, {})) > 1
+        return "not compared: disturbed in all rounds" if is_disturbed else "nothing to compare with"
 
 
-def row_summarize(row, allocators, subject):
-    summary = RowSummary(row, subject, allocators)
+def row_summarize(row, allocators, subject, demands=None):
+    summary = RowSummary(row, subject, allocators, demands=demands)
     values = {}
     for allocator in allocators:
         runs = row["runs"].get(allocator, [])
@@ -77,18 +109,18 @@ def row_summarize(row, allocators, subject):
         summary.figures[name] = {allocator: stats.figure(sample) for allocator, sample in values[name].items()}
         if name in metrics.TOTALS and metrics.PER_OPERATION in values:
             continue
-        row_compare(summary, name, {allocator: [metrics.cost(value, metric.better) for value in sample]
-                                    for allocator, sample in values[name].items()})
+        row_compare(summary, name, metric.better)
     return summary
 
 
-def row_compare(summary, name, costs):
-    own = costs.pop(summary.subject, None)
-    if not own or not costs:
+def row_compare(summary, name, better):
+    others = [allocator for allocator in summary.samples[name] if allocator != summary.subject]
+    if not others or summary.subject not in summary.samples[name]:
         return
-    summary.comparisons[name] = {other: stats.compare(own, sample, exact=summary.info["exact"])
-                                 for other, sample in costs.items()}
-    summary.best[name] = min(costs, key=lambda other: stats.median(costs[other]))
+    if summary.demands and not summary.rounds_counted(name):
+        return
+    summary.comparisons[name] = {other: summary.compare(name, summary.subject, other) for other in others}
+    summary.best[name] = min(others, key=lambda other: metrics.cost(summary.figures[name][other].median, better))
 
 
 def metrics_ordered(names):
@@ -98,7 +130,9 @@ def metrics_ordered(names):
 
 def summarize(results):
     names = [allocator["name"] for allocator in results["allocators"]]
-    return [row_summarize(row, names, results["subject"]) for row in results["rows"] if any(row["runs"].values())]
+    demands = stats.Demands(**results["demands"]) if results.get("demands") else None
+    return [row_summarize(row, names, results["subject"], demands)
+            for row in results["rows"] if any(row["runs"].values())]
 
 
 # ---- The overview ----------------------------------------------------------------------------------------------------
@@ -157,19 +191,22 @@ def entry_title(summary, name):
 
 def geometric(found, other):
     """The subject against one other over all entries that both have: (Comparison, number of entries) or None."""
+    shared = [(summary, name) for summary, name in found if other in summary.comparisons.get(name, {})]
+    if len(shared) == 1:
+        return shared[0][0].comparisons[shared[0][1]][other], 1
     pairs = []
-    for summary, name in found:
-        if other in summary.comparisons.get(name, {}):
-            better = summary.metric(name).better
-            pairs.append([[metrics.cost(value, better) for value in summary.samples[name][allocator]]
-                          for allocator in (summary.subject, other)])
+    for summary, name in shared:
+        better = summary.metric(name).better
+        pairs.append([[metrics.cost(value, better) for value in summary.samples[name][allocator]]
+                      for allocator in (summary.subject, other)])
     comparison = stats.geometric_comparison(pairs)
     return (comparison, len(pairs)) if comparison else None
 
 
 def tally(found, other=None):
-    """How many entries the subject wins, draws and loses, against one other or against the best of each."""
-    won = drawn = lost = 0
+    """How many entries the subject wins, draws and loses, against one other or against the best of each, and of how
+    many that cannot be told."""
+    won = drawn = lost = untold = 0
     for summary, name in found:
         versus = summary.comparisons.get(name, {}).get(other) if other else (summary.versus_best(name) or
                                                                              [None, None])[1]
@@ -177,8 +214,22 @@ def tally(found, other=None):
             continue
         won += versus.differs and versus.ratio < 1
         lost += versus.differs and versus.ratio > 1
-        drawn += not versus.differs
-    return won, drawn, lost
+        untold += versus.is_vague()
+        drawn += not versus.differs and not versus.is_vague()
+    return won, drawn, lost, untold
+
+
+def lost(summaries):
+    """(summary, metric) of what is counted in the overview where the best other is better than the subject, or the
+    subject failed."""
+    aspects = ("time", "memory", "latency", "instructions")
+    found = [entry for aspect in aspects for entry in counted(summaries, aspect)]
+    return [(summary, name) for summary, name in found if summary.subject in summary.failures or is_lost(summary, name)]
+
+
+def is_lost(summary, name):
+    versus = summary.versus_best(name)
+    return versus is not None and versus[1].differs and versus[1].ratio > 1
 
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import sys
 
 ESCAPED = "hakmem-escaped"
 # What a terminal of another encoding has no sign for.
-PLAIN = str.maketrans({"−": "-", "–": "-", "·": "|", "µ": "u", "∞": "infinite"})
+PLAIN = str.maketrans({"−": "-", "–": "-", "×": "x", "…": "~", "“": '"', "”": '"', "·": "|", "µ": "u", "∞": "infinite"})
 
 
 def escaped(fault):

@@ -19,6 +19,8 @@ COMPARATIVES = {
 }
 # From here on a percentage is harder to grasp than a multiple.
 MANY = 2
+# And from here on a change is one.
+MANY_TIMES = 10
 
 
 def significant(value, digits=3):
@@ -57,6 +59,11 @@ def percent(part):
     return f"{value:.1f} %" if value < 10 else f"{value:.0f} %"
 
 
+def percent_plain(part):
+    """One that was given: "5 %", "2.5 %"."""
+    return f"{100 * part:g} %"
+
+
 def multiple(ratio):
     return f"{ratio:.2f}" if ratio < 10 else significant(ratio)
 
@@ -66,7 +73,7 @@ def difference(comparison, kind):
     if not comparison.enough:
         return "too few rounds to compare with"
     if not comparison.differs:
-        return "no difference from"
+        return "cannot be told from" if comparison.is_vague() else "no difference from"
     less, more, many_less, many_more = COMPARATIVES[kind]
     ratio = comparison.ratio
     if ratio in (0, math.inf):
@@ -85,7 +92,9 @@ def verdict(comparison, other, kind):
 
 
 def change(ratio):
-    """A ratio as a change: 0.88 -> "−12 %"."""
+    """A ratio as a change: 0.88 -> "−12 %", 12.3 -> "×12.3"."""
+    if ratio >= MANY_TIMES:
+        return f"×{multiple(ratio)}"
     text = f"{(ratio - 1) * 100:+.1f} %" if abs(ratio - 1) < 0.1 else f"{(ratio - 1) * 100:+.0f} %"
     return text.replace("-", "−")
 

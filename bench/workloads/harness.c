@@ -61,15 +61,18 @@ void sleep_ns(uint64_t ns)
 }
 
 /* Populated, so that its pages are resident from the start and can be subtracted. */
-void *own_alloc(size_t bytes)
+static void *populated_alloc(size_t bytes, int kind)
 {
     bytes = (bytes + MEMORY_PAGE - 1) / MEMORY_PAGE * MEMORY_PAGE;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED)
         fail("mmap failed");
     rss_subtract(bytes);
     return memory;
 }
+
+void *own_alloc(size_t bytes) { return populated_alloc(bytes, MAP_PRIVATE); }
+void *shared_alloc(size_t bytes) { return populated_alloc(bytes, MAP_SHARED); }
 
 /* ---- The measured part ------------------------------------------------------------------------------------------- */
 
@@ -137,7 +140,7 @@ struct worker *workers_prepare(unsigned count)
         worker->random.state = random_next(&worker->random);
         worker->counted = run.variant->counted != 0 ? run.variant->counted : BLOCKS_COUNTED;
         worker->stride = 1;
-        if (run.variant->is_timed)
+        if (run.variant->is_timed || run.times_calls)
             worker->latency = latency_make();
     }
     if (sched_getaffinity(0, sizeof allowed_cpus, &allowed_cpus) != 0)
@@ -169,10 +172,15 @@ void workers_run(void (*work)(struct worker *))
         pthread_join(workers[i].thread, NULL);
 }
 
+/* What is about memory has no steady state: all of it counts. */
+static bool is_all_measured(void) { return strcmp(run.variant->workload->kind, "memory") == 0; }
+
 void worker_start(struct worker *worker)
 {
     pthread_barrier_wait(&start_barrier);
     worker->start_ns = worker->looked_ns = clock_ns();
+    if (worker->latency != NULL && is_all_measured())
+        latency_open(worker->latency, true);
 }
 
 /* So often that an interval is neither much shorter nor much longer than 100 us. */
@@ -240,7 +248,8 @@ void block_resize(struct worker *worker, struct block *block, size_t size)
     if (block->counted)
         worker->checksum += word;
     struct block moved = *block;
-    moved.data = realloc(block->data, size);
+    moved.data =
+        worker->latency != NULL ? latency_realloc(worker->latency, block->data, size) : realloc(block->data, size);
     if (moved.data != NULL && size >= block->size)
         block_check(&moved);
     *block = block_adopt(worker, moved.data, size);

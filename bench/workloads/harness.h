@@ -94,6 +94,7 @@ struct workload {
 enum { USE_QUICK = 1, USE_CHECK = 2 };
 enum allocation { CALL_MALLOC, CALL_CALLOC, CALL_ALIGNED };
 enum growth { GROW_DOUBLING, GROW_BY_STEPS };
+enum busy { BUSY_ARRAYS, BUSY_QUERIES, BUSY_KINDS };
 enum survivors { SURVIVE_NONE, SURVIVE_SPARSE, SURVIVE_PAGES, SURVIVE_NEWEST };
 
 struct variant {
@@ -120,6 +121,7 @@ struct variant {
     bool owner_exits;              /* owners.c: else it sleeps */
     enum growth growth;            /* growth.c */
     enum survivors survivors;      /* memory.c */
+    enum busy busy;                /* quiet.c: what is done before */
     bool is_passive;               /* sharing.c */
     bool is_aged, counts_building; /* linked.c */
 };
@@ -227,8 +229,11 @@ struct run {
     double seconds, warmup, idle;
     uint64_t seed;
     bool is_pinned;
+    bool times_calls; /* as for variants that are timed, beside what the workload measures */
+    uint64_t slowest; /* so many of the slowest calls of each kind are told of, with what they did */
     struct worker *workers;
     unsigned worker_count;
+    void (*idle_step)(void);  /* what is done now and then while idle; NULL: nothing */
     double value;             /* NAN: operations per second */
     long long rss[RSS_COUNT]; /* -1: not taken */
     uint64_t begin_ns, end_ns;
@@ -247,6 +252,8 @@ void sleep_ns(uint64_t ns);
 
 /* Zeroed, resident memory for the harness. Never freed. */
 void *own_alloc(size_t bytes);
+/* The same, seen by the children of a fork, too. */
+void *shared_alloc(size_t bytes);
 
 /* Ends the program with status 1: the allocator did not do what it has to, or the system refused. */
 void fail(const char *what) __attribute__((noreturn, cold));
@@ -270,15 +277,49 @@ void rss_print_json(void);
 
 /* ---- Latency (latency.c) ----------------------------------------------------------------------------------------- */
 
-enum timed_call { TIMED_MALLOC, TIMED_FREE, TIMED_CALLS };
+/* Those of calloc and posix_memalign are mallocs. */
+#define TIMED_CALLS(X) X(MALLOC, malloc) X(FREE, free) X(REALLOC, realloc)
+
+enum timed_call {
+#define X(id, name) TIMED_##id,
+    TIMED_CALLS(X)
+#undef X
+        TIMED_COUNT
+};
 
 struct latency *latency_make(void);
 void latency_open(struct latency *latency, bool is_open);
 void *latency_malloc(struct latency *latency, size_t size);
+void *latency_calloc(struct latency *latency, size_t size);
+void *latency_aligned(struct latency *latency, size_t alignment, size_t size);
+void *latency_realloc(struct latency *latency, void *data, size_t size);
 void latency_free(struct latency *latency, void *data);
 uint64_t cycles_now(void);
 /* Over all workers; prints the member "latency" and returns the 99.9th percentile of malloc in nanoseconds. */
 double latency_print_json(void);
+
+/* ---- What a call did (trace.c) ----------------------------------------------------------------------------------- */
+
+/* A function of the traced library, and what this thread was in it since trace_begin, without what it called. */
+struct step {
+    void *function;
+    uint64_t cycles;
+};
+
+enum { STEPS = 6 };
+
+struct trace;
+struct trace *trace_make(void);
+/* In the calling thread, until trace_end. */
+void trace_begin(struct trace *trace);
+/* The steps that took longest, the longest first, and their number: none where the allocator is not the traced one.
+ * total: of all steps; overhead: what tracing them has cost, about. */
+unsigned trace_end(struct step steps[STEPS], uint64_t *total, uint64_t *overhead);
+
+/* ---- What the machine takes (host.c) ----------------------------------------------------------------------------- */
+
+/* Prints a line of JSON. */
+void host_print(void);
 
 void result_print(void);
 

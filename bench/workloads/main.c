@@ -1,7 +1,11 @@
 /* hakmem-workloads - runs one variant of one workload and prints what came of it as a line of JSON.
  *
  *   hakmem-workloads --list
- *   hakmem-workloads VARIANT [--seconds S] [--warmup S] [--idle S] [--seed N] [--pin 0|1]
+ *   hakmem-workloads --host
+ *   hakmem-workloads VARIANT [--seconds S] [--warmup S] [--idle S] [--seed N] [--pin 0|1] [--calls 0|1] [--slowest N]
+ *
+ * --host: what a page fault, a system call, a cache miss and a huge page take here. --calls 1: every call is timed by
+ * itself, which disturbs what the workload measures. --slowest: with what the slowest of these did.
  *
  * Exit status: 0; 1 something failed; 2 wrong usage; 3 a block was wrong: it lost what was written to it, say.
  * SPDX-License-Identifier: MIT */
@@ -10,7 +14,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { DEFAULT_SEED = 20251, WARMUP_MS = 200, IDLE_SECONDS = 10, SECONDS_MAX = 3600 };
+enum { DEFAULT_SEED = 20251, WARMUP_MS = 200, IDLE_SECONDS = 10, SECONDS_MAX = 3600, SLOWEST_MAX = 1000 };
 
 /* ---- --list ------------------------------------------------------------------------------------------------------ */
 
@@ -54,7 +58,9 @@ static void list_print(void)
 static int usage(void)
 {
     fprintf(stderr, "usage: hakmem-workloads --list\n"
-                    "       hakmem-workloads VARIANT [--seconds S] [--warmup S] [--idle S] [--seed N] [--pin 0|1]\n");
+                    "       hakmem-workloads --host\n"
+                    "       hakmem-workloads VARIANT [--seconds S] [--warmup S] [--idle S] [--seed N] [--pin 0|1]\n"
+                    "                        [--calls 0|1] [--slowest N]\n");
     return 2;
 }
 
@@ -72,9 +78,17 @@ static bool number_parse(const char *text, uint64_t *number)
     return end != text && *end == '\0';
 }
 
+static bool flag_parse(const char *text, bool *flag)
+{
+    uint64_t number;
+    if (!number_parse(text, &number) || number > 1)
+        return false;
+    *flag = number == 1;
+    return true;
+}
+
 static bool option_parse(const char *name, const char *text)
 {
-    uint64_t pin;
     if (strcmp(name, "--seconds") == 0)
         return seconds_parse(text, &run.seconds);
     if (strcmp(name, "--warmup") == 0)
@@ -83,10 +97,11 @@ static bool option_parse(const char *name, const char *text)
         return seconds_parse(text, &run.idle);
     if (strcmp(name, "--seed") == 0)
         return number_parse(text, &run.seed);
-    if (strcmp(name, "--pin") != 0 || !number_parse(text, &pin) || pin > 1)
-        return false;
-    run.is_pinned = pin == 1;
-    return true;
+    if (strcmp(name, "--pin") == 0)
+        return flag_parse(text, &run.is_pinned);
+    if (strcmp(name, "--calls") == 0)
+        return flag_parse(text, &run.times_calls);
+    return strcmp(name, "--slowest") == 0 && number_parse(text, &run.slowest) && run.slowest <= SLOWEST_MAX;
 }
 
 static const struct variant *variant_find(const char *id)
@@ -120,6 +135,10 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         list_print();
+        return 0;
+    }
+    if (argc == 2 && strcmp(argv[1], "--host") == 0) {
+        host_print();
         return 0;
     }
     if (!run_parse(argc, argv))

@@ -88,8 +88,10 @@ void result_print(void)
     usage_print();
     rss_print_json();
     double value = isnan(run.value) ? rate_sum() : run.value;
-    if (run.variant->is_timed)
-        value = latency_print_json();
+    if (run.workers[0].latency != NULL) {
+        double slow = latency_print_json();
+        value = run.variant->is_timed ? slow : value;
+    }
     printf(", \"value\": %.10g, \"service\": {", value);
     objects_print();
     layers_print();

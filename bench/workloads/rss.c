@@ -109,6 +109,8 @@ void rss_sleep(double seconds)
     uint64_t end = clock_ns() + (uint64_t)(seconds * 1e9);
     for (uint64_t now = clock_ns(); now < end; now = clock_ns()) {
         rss_sample();
+        if (run.idle_step)
+            run.idle_step();
         sleep_ns(end - now < 5000000 ? end - now : 5000000);
     }
 }

@@ -17,7 +17,7 @@ static void zero_check(const unsigned char *data, size_t size)
 
 static struct block block_calloc(struct worker *worker, size_t size)
 {
-    void *data = calloc(1, size);
+    void *data = worker->latency != NULL ? latency_calloc(worker->latency, size) : calloc(1, size);
     if (data != NULL)
         zero_check(data, size);
     return block_adopt(worker, data, size);
@@ -27,7 +27,11 @@ static struct block block_aligned(struct worker *worker, size_t size)
 {
     size_t alignment = (size_t)ALIGNMENT_MIN << random_below(&worker->random, ALIGNMENT_DOUBLINGS);
     void *data = NULL;
-    if (posix_memalign(&data, alignment, size) != 0)
+    if (worker->latency != NULL)
+        data = latency_aligned(worker->latency, alignment, size);
+    else if (posix_memalign(&data, alignment, size) != 0)
+        data = NULL;
+    if (data == NULL)
         fail("posix_memalign gave no block");
     if ((uintptr_t)data % alignment != 0)
         block_wrong(&(struct block){.data = data, .size = (uint32_t)size & INT32_MAX},

@@ -16,12 +16,12 @@
     {.workload = &remote, .id = "remote-" lane "-" name, .title = lane " " name ", 4 threads", .use = (uses), \
      .threads = 4, .sizes = UNIFORM(16, top), .live = 400, .remote_percent = (percent), .to_all = (all)}
 
-#define REMOTE_LANE(lane, top, uses) \
+#define REMOTE_LANE(lane, top, uses_50, uses_90) \
     REMOTE(lane, top, "r0", 0, false, 0), \
     REMOTE(lane, top, "r50-next", 50, false, 0), \
-    REMOTE(lane, top, "r50-any", 50, true, uses), \
+    REMOTE(lane, top, "r50-any", 50, true, uses_50), \
     REMOTE(lane, top, "r90-next", 90, false, 0), \
-    REMOTE(lane, top, "r90-any", 90, true, 0)
+    REMOTE(lane, top, "r90-any", 90, true, uses_90)
 
 /* From so many producers to so many consumers. */
 #define MESSAGES(from, to, uses) \
@@ -74,9 +74,9 @@ const struct variant variants[] = {
      .use = USE_QUICK, .threads = 2, .producers = 1, .sizes = UNIFORM(64 * KIB, 64 * KIB), .live = 64,
      .touches_pages = true},
 
-    REMOTE_LANE("guard", 2 * KIB, USE_QUICK),
-    REMOTE_LANE("main", 32 * KIB, USE_QUICK | USE_CHECK),
-    REMOTE_LANE("cross128", 128 * KIB, 0),
+    REMOTE_LANE("guard", 2 * KIB, USE_QUICK, 0),
+    REMOTE_LANE("main", 32 * KIB, USE_CHECK, USE_QUICK),
+    REMOTE_LANE("cross128", 128 * KIB, 0, 0),
 
     {.workload = &random_mixed, .id = "random-400", .title = "400 slots, 16 B to 2 KiB", .use = USE_QUICK, .threads = 1,
      .sizes = UNIFORM(16, 2 * KIB), .live = 400},
@@ -135,6 +135,12 @@ const struct variant variants[] = {
      .sizes = UNIFORM(16, KIB), .live = 32000, .rounds = 20, .owner_exits = true, .extra_seconds = 0.5},
     {.workload = &thread_pool, .id = "thread-pool-200", .title = "200 threads", .use = USE_QUICK, .threads = 201,
      .sizes = APP, .live = 2000, .rounds = 4, .extra_seconds = 1, .idles = true},
+    {.workload = &quiet, .id = "quiet-arrays", .title = "arrays", .use = USE_QUICK, .threads = 1, .rounds = 4,
+     .busy = BUSY_ARRAYS, .extra_seconds = 3, .idles = true},
+    {.workload = &quiet, .id = "quiet-queries", .title = "queries", .threads = 1, .rounds = 4,
+     .busy = BUSY_QUERIES, .extra_seconds = 2, .idles = true},
+    {.workload = &quiet, .id = "quiet-phases", .title = "phases of different sizes", .threads = 1, .rounds = 2,
+     .busy = BUSY_KINDS, .extra_seconds = 5, .idles = true},
     {.workload = &fragmentation, .id = "day", .title = "half a second an hour", .use = USE_QUICK, .threads = 1,
      .seconds = 12, .extra_seconds = 1, .idles = true},
     {.workload = &mixed_lifetimes, .id = "mixed-lifetimes", .title = "a quarter of a second a phase",

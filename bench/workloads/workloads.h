@@ -18,6 +18,7 @@ extern const struct workload growth;                                            
 extern const struct workload thread_churn, thread_pool, fork_server;               /* threads.c */
 extern const struct workload false_sharing;                                        /* sharing.c */
 extern const struct workload given_back;                                           /* memory.c */
+extern const struct workload quiet;                                                /* quiet.c */
 extern const struct workload fragmentation;                                        /* day.c */
 extern const struct workload mixed_lifetimes;                                      /* mixed.c */
 

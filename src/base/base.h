@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+_Static_assert(sizeof(void *) == 8, "hakmem needs 64-bit addresses");
+
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 /* Rarely called: compiled for size, and kept apart from the rest. The kernel maps the library in lumps, and the
@@ -29,7 +31,8 @@
 #define SUPERSLAB_SIZE ((size_t)1 << SUPERSLAB_SHIFT)
 #define SUPERSLAB_UNITS 32u
 
-/* Every block is aligned to this: the promise that the x86-64 and aarch64 ABIs make for malloc. */
+/* Every block is aligned to this: what glibc's malloc promises on every 64-bit machine, and enough for max_align_t (which
+ * is 8 on s390x). */
 #define BLOCK_ALIGN ((size_t)16)
 
 /* Larger blocks than this are mappings of their own, so that mremap can move them without copying. */
@@ -47,6 +50,25 @@ INLINE unsigned highest_bit(uint64_t x) { return 63u - (unsigned)__builtin_clzll
 INLINE unsigned count_bits(uint64_t x) { return (unsigned)__builtin_popcountll(x); }
 INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 INLINE size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Spreads a number over all bits of another; by the golden ratio. */
+INLINE uint64_t hash_mix(uint64_t x)
+{
+    x *= 0x9E3779B97F4A7C15u;
+    return x ^ x >> 32;
+}
+
+/* Another number in each call; the state is not 0. xorshift64*, by G. Marsaglia and S. Vigna: its upper half is good, and the
+ * state does not show in a few values. */
+INLINE uint64_t random_draw(uint64_t *state)
+{
+    uint64_t x = *state;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *state = x;
+    return x * 0x2545F4914F6CDD1D;
+}
 
 /* An invariant of ours. Checked in debug builds; in release builds it is still compiled, so that it cannot rot. */
 #ifndef HAK_DEBUG

@@ -3,13 +3,10 @@
 #include "system/error.h"
 #include "system/lock.h"
 #include "heap/map.h"
-#include "heap/meta.h"
 #include "heap/page.h"
 
-enum { GROUP_BYTES = 64 << 10, REFILL_SAMPLES = 8, GROUP_SENTINELS = 2 };
-
-static void *const nothing_apart[GROUP_SENTINELS] = {NULL, NULL};
-#define CLOSED_APART ((void **)nothing_apart + GROUP_SENTINELS - 1)
+enum { GROUP_BYTES = 64 << 10 };
+_Static_assert((int)GROUP_ROOM <= (int)ARRAY_LOOKED_AT, "a second free is noticed wherever the block stands");
 
 static _Atomic(uint8_t) group_classes[GROUP_COUNT]; /* [lock to write] of the groups given out */
 static unsigned group_next = GROUP_FREE_FIRST; /* [lock] */
@@ -30,41 +27,25 @@ static unsigned lane_capacity(unsigned group)
     return (unsigned)max_size(2, min_size(GROUP_ROOM, GROUP_BYTES / class_size(group_class(group))));
 }
 
-static size_t lane_level(const struct group_ring *ring) { return ring->slot ? (size_t)(ring->top - ring->slot) : 0; }
-
-static void lane_publish(struct group_ring *ring)
+static size_t lane_level(const struct group_ring *ring)
 {
-    store_relaxed(&ring->level, (uint32_t)lane_level(ring)); /* pairs with group_blocks */
+    return array_is_open(&ring->array) ? array_entries(&ring->array) : 0;
 }
 
 void group_open(struct group_cache *cache, uint32_t holder)
 {
     cache->holder = holder;
-    for (unsigned group = 0; group < GROUP_COUNT; group++) {
-        struct group_ring *ring = &cache->ring[group];
-        ring->top = ring->limit = CLOSED_APART;
-        ring->slot = ring->swept_top = NULL;
+    for (unsigned group = GROUP_FREE_FIRST; group < GROUP_COUNT; group++) {
+        struct group_ring *ring = group_ring_of(cache, group);
+        array_forget(&ring->array);
         ring->page = NULL;
-        store_relaxed(&ring->level, 0);
     }
 }
 
 /* Gives the ring an array, which it keeps; false when memory is out. */
 static bool lane_open(struct group_ring *ring, unsigned group)
 {
-    if (ring->slot)
-        return true;
-    size_t size = (GROUP_SENTINELS + GROUP_ROOM) * sizeof(void *);
-    if (!meta_acquire(META_OTHER, size))
-        return false;
-    void **array = meta_alloc(META_OTHER, size);
-    lock_release();
-    if (!array)
-        return false;
-    array[0] = array[1] = NULL;
-    ring->slot = ring->top = array + GROUP_SENTINELS - 1;
-    ring->limit = ring->slot + lane_capacity(group);
-    return true;
+    return array_is_open(&ring->array) || array_resize(&ring->array, lane_capacity(group));
 }
 
 static void lane_let_page_go(struct group_ring *ring)
@@ -78,7 +59,7 @@ static void lane_let_page_go(struct group_ring *ring)
 /* Up to `count` blocks from the page the ring holds, or from the next one. 0 when memory is out. */
 static unsigned lane_take(struct group_cache *cache, unsigned group, void **out, unsigned count)
 {
-    struct group_ring *ring = &cache->ring[group];
+    struct group_ring *ring = group_ring_of(cache, group);
     for (;;) {
         unsigned taken = ring->page ? page_take(ring->page, out, count) : 0;
         if (taken > 0)
@@ -92,97 +73,98 @@ static unsigned lane_take(struct group_cache *cache, unsigned group, void **out,
 
 void *group_refill(struct group_cache *cache, unsigned group, unsigned *got)
 {
-    struct group_ring *ring = &cache->ring[group];
+    struct group_ring *ring = group_ring_of(cache, group);
+    struct block_array *array = &ring->array;
     *got = 0;
     if (!lane_open(ring, group))
         return NULL;
-    HAK_ASSERT(ring->top == ring->slot);
-    unsigned count = group < GROUP_FREE_FIRST ? REFILL_SAMPLES : lane_capacity(group);
-    *got = lane_take(cache, group, ring->slot + 1, (unsigned)min_size(count, lane_capacity(group)));
-    ring->top = ring->slot + *got;
-    void *block = *got > 0 ? *ring->top-- : NULL;
-    lane_publish(ring);
+    HAK_ASSERT(array_is_empty(array));
+    *got = lane_take(cache, group, array->slot + 1, array->capacity);
+    array->top = array->slot + *got;
+    void *block = *got > 0 ? *array->top-- : NULL;
+    array_publish(array);
     return block;
 }
 
-/* Returns the older `count` blocks of the ring to their pages. */
+/* Returns the older `count` blocks of an open ring to their pages. */
 static void lane_shorten(struct group_ring *ring, size_t count, const char *call)
 {
-    page_return(ring->slot + 1, (unsigned)count, call);
-    for (void **slot = ring->slot + 1; slot + count <= ring->top; slot++)
-        *slot = slot[count];
-    ring->top -= count;
-    lane_publish(ring);
-}
-
-/* Whether the block stands in the `ring` at or below `slot`. */
-static bool lane_has(void *const *slot, const void *block)
-{
-    for (; *slot; slot--)
-        if (*slot == block)
-            return true;
-    return false;
+    array_return_oldest(&ring->array, count, call);
+    array_publish(&ring->array);
 }
 
 void group_return(struct group_cache *cache, unsigned group, void *block, const char *call)
 {
-    struct group_ring *ring = &cache->ring[group];
+    struct group_ring *ring = group_ring_of(cache, group);
+    struct block_array *array = &ring->array;
     if (!lane_open(ring, group)) {
         page_return(&block, 1, call);
         return;
     }
-    if (UNLIKELY(lane_has(ring->top, block)))
+    HAK_ASSERT(array_is_sound(array));
+    if (UNLIKELY(array_has_lately(array, array->top, block)))
         error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(group_class(group)));
-    if (ring->top == ring->limit) {
+    if (array_is_full(array)) {
         /* A thread that frees more than it allocates needs no page that others could use. */
         lane_let_page_go(ring);
-        lane_shorten(ring, (lane_level(ring) + 1) / 2, call);
+        lane_shorten(ring, (array_entries(array) + 1) / 2, call);
     }
-    *++ring->top = block;
-    lane_publish(ring);
+    array_push(array, block);
+    array_publish(array);
 }
 
 void group_empty(struct group_cache *cache)
 {
-    for (unsigned group = 1; cache && group < GROUP_COUNT; group++) {
-        struct group_ring *ring = &cache->ring[group];
+    for (unsigned group = GROUP_FREE_FIRST; cache && group < GROUP_COUNT; group++) {
+        struct group_ring *ring = group_ring_of(cache, group);
         if (lane_level(ring) > 0)
             lane_shorten(ring, lane_level(ring), "free");
         lane_let_page_go(ring);
     }
 }
 
+/* A ring that was not used since it was last looked at. */
+static void lane_rest(struct group_ring *ring)
+{
+    size_t level = lane_level(ring);
+    if (level > 0)
+        lane_shorten(ring, (level + 1) / 2, "free");
+    else
+        lane_let_page_go(ring);
+}
+
 void group_sweep(struct group_cache *cache)
 {
-    for (unsigned group = 1; cache && group < GROUP_COUNT; group++) {
-        struct group_ring *ring = &cache->ring[group];
-        if (ring->slot && ring->top == ring->swept_top) {
-            if (lane_level(ring) > 0)
-                lane_shorten(ring, (lane_level(ring) + 1) / 2, "free");
-            else
-                lane_let_page_go(ring);
-        }
-        ring->swept_top = ring->slot ? ring->top : NULL;
+    for (unsigned group = GROUP_FREE_FIRST; cache && group < GROUP_COUNT; group++) {
+        struct group_ring *ring = group_ring_of(cache, group);
+        if (!array_is_open(&ring->array))
+            continue;
+        if (array_entries(&ring->array) == ring->array.swept)
+            lane_rest(ring);
+        ring->array.swept = (uint16_t)array_entries(&ring->array);
     }
 }
 
 size_t group_blocks(const struct group_cache *cache, unsigned class_id, bool is_own)
 {
     size_t count = 0;
-    for (unsigned group = 1; cache && group < GROUP_COUNT; group++)
-        if (group_class(group) == class_id)
-            count += is_own ? lane_level(&cache->ring[group]) : load_relaxed(&cache->ring[group].level);
+    for (unsigned group = GROUP_FREE_FIRST; cache && group < GROUP_COUNT; group++) {
+        const struct group_ring *ring = &cache->ring[group - GROUP_FREE_FIRST];
+        if (group_class(group) == class_id) /* relaxed: pairs with array_publish */
+            count += is_own ? lane_level(ring) : load_relaxed(&ring->array.level);
+    }
     return count;
 }
 
 static bool lane_is_valid(const struct group_ring *ring, unsigned group)
 {
+    const struct block_array *array = &ring->array;
     const struct page *page = ring->page;
-    if (!ring->slot)
-        return ring->top == CLOSED_APART && ring->limit == CLOSED_APART && !page;
-    if (ring->slot[0] || ring->slot[-1] || ring->top < ring->slot || ring->top > ring->limit)
+    if (!array_is_valid(array, array->top) || array->marks != 0)
         return false;
-    for (void **slot = ring->top; *slot; slot--)
+    if (!array_is_open(array))
+        return !page;
+    for (void **slot = array->top; *slot; slot--)
         if (map_class(*slot) != CLASS_GROUPED || load_relaxed(&map_page(*slot)->group) != group)
             return false;
     if (!page)
@@ -192,8 +174,8 @@ static bool lane_is_valid(const struct group_ring *ring, unsigned group)
 
 bool group_is_valid(const struct group_cache *cache)
 {
-    for (unsigned group = 1; group < GROUP_COUNT; group++)
-        if (!lane_is_valid(&cache->ring[group], group))
+    for (unsigned group = GROUP_FREE_FIRST; group < GROUP_COUNT; group++)
+        if (!lane_is_valid(&cache->ring[group - GROUP_FREE_FIRST], group))
             return false;
     return true;
 }

@@ -1,10 +1,11 @@
 /* group.h - groups: blocks of one class that are kept apart from others of the class, in pages of their own, and each
- * thread's rings of them. Which blocks belong together is not known here: site.h says so.
+ * thread's rings of them. Which blocks belong together is not known here: site.h says so, and of samples sample.h.
  *
  * A group's pages carry CLASS_GROUPED in the page map, whose ring is always closed, so the hot path leaves every free
  * of such a block to the slow path; the page says which group, and so which ring, the block is of. Groups have numbers:
  *
- *   1 .. CLASS_LAST                   one for each class, for single blocks that are watched (samples)
+ *   1 .. CLASS_LAST                   one for each class, for single blocks that are watched: samples, which have no ring; but
+ *   GROUP_ARENA                       pages of heaps by name, of all classes (arena.h): no sample is of the smallest class
  *   GROUP_FREE_FIRST .. GROUP_COUNT-1  given out by group_make, for good
  *
  * A ring holds up to GROUP_ROOM free blocks and never grows; what does not fit goes back to the pages, so that they
@@ -14,25 +15,22 @@
 #define HAK_GROUP_H
 
 #include "base/atomic.h"
+#include "cache/array.h"
 #include "heap/class.h"
+#include "heap/page.h"
 #include "heap/slabset.h"
 
 #define GROUP_FREE_FIRST (CLASS_LAST + 1u)
-enum { GROUP_ROOM = 62 }; /* with the NULLs below it, an array of 64 words */
-
-struct page;
+#define GROUP_ARENA 1u
+enum { GROUP_ROOM = 62 }; /* with the NULLs below it, 64 words */
 
 struct group_ring {
-    void **top;        /* the last block; *top is NULL when there is none */
-    void **limit;      /* a push at or above it is slow */
-    void **slot;       /* slot[0] and slot[-1] are NULL; NULL: no array yet */
-    void **swept_top;  /* the top when idle rings were last looked for */
-    struct page *page; /* the page that this ring refills from; held */
-    _Atomic(uint32_t) level; /* blocks when the last slow operation ended, for other threads to read */
+    struct block_array array; /* never closed again once it is open; without marks */
+    struct page *page;        /* the page that this ring refills from; held */
 };
 
 struct group_cache {
-    struct group_ring ring[GROUP_COUNT];
+    struct group_ring ring[GROUP_COUNT - GROUP_FREE_FIRST];
     uint32_t holder; /* of the pages: the thread cache's id */
 };
 
@@ -41,27 +39,38 @@ unsigned group_make(unsigned class_id);
 /* The class of a group's blocks. */
 unsigned group_class(unsigned group);
 
+/* Whether the blocks of the page, which may be none, are of such a group. */
+INLINE bool group_is_given_out(const struct page *page)
+{
+    return page && load_relaxed(&page->group) >= GROUP_FREE_FIRST; /* relaxed: const while the page has live blocks */
+}
+
+INLINE struct group_ring *group_ring_of(struct group_cache *cache, unsigned group)
+{
+    return &cache->ring[group - GROUP_FREE_FIRST];
+}
+
 /* Makes every ring empty and without an array. */
 void group_open(struct group_cache *cache, uint32_t holder);
 
 /* A block of the ring; NULL when it is empty. */
 INLINE void *group_pop(struct group_ring *ring)
 {
-    void *block = *ring->top;
+    void *block = *ring->array.top;
     if (LIKELY(block))
-        ring->top--;
+        ring->array.top--;
     return block;
 }
 
 /* False when the ring is full, and when the block is one of the two that were freed last. */
 INLINE bool group_push(struct group_ring *ring, void *block)
 {
-    void **top = ring->top;
-    if (UNLIKELY(top >= ring->limit || top[0] == block || top[-1] == block))
+    void **top = ring->array.top;
+    if (UNLIKELY(top >= ring->array.slot + ring->array.capacity || top[0] == block || top[-1] == block))
         return false;
     top[1] = block;
     signal_fence(); /* the child of a fork may have no more than the first of the two */
-    ring->top = top + 1;
+    ring->array.top = top + 1;
     return true;
 }
 

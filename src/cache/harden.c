@@ -1,6 +1,5 @@
 #include "cache/harden.h"
 
-#include "base/atomic.h"
 #include "cache/hold.h"
 #include "cache/ring.h"
 #include "cache/thread.h"
@@ -8,22 +7,20 @@
 #include "heap/map.h"
 #include "heap/page.h"
 
-/* No signal handler's, and no call that the clock is waiting for (cache_fence). */
-static bool may_be_short(const struct cache *cache) { return !cache->busy && !cache->fenced; }
+/* Begins a short call, unless it is a signal handler's, or one that the clock is waiting for (tend.h). */
+static bool enter(struct cache *cache) { return cache->hold && !cache->fenced && cache_enter_short(cache); }
 
 NOINLINE void *harden_malloc(size_t size)
 {
     size_t room = size + CHECK_MARK;
     struct cache *cache = cache_self;
-    if (UNLIKELY(room > CLASS_TABLE_MAX || room < size || !cache->hold || !may_be_short(cache)))
+    if (UNLIKELY(room > CLASS_TABLE_MAX || room < size || !enter(cache)))
         return NULL;
     unsigned c = class_of_table(room);
-    struct ring *ring = &cache->ring[c];
-    cache->busy = true;
-    signal_fence(); /* as in cache_enter */
-    void *block = LIKELY(ring->held_top != ring->slot) ? hold_pop(cache->hold, ring->slot, &ring->held_top) : NULL;
-    signal_fence(); /* as in cache_leave */
-    cache->busy = false;
+    struct block_array *array = &cache->ring[c].array; /* hidden for good */
+    bool has_block = array_is_open(array) && !array_is_empty(array);
+    void *block = LIKELY(has_block) ? hold_pop(cache->hold, array->slot, &array->top) : NULL;
+    cache_leave_short(cache);
     if (LIKELY(block))
         check_begin(block, class_size(c), size, "malloc");
     return block;
@@ -43,20 +40,19 @@ NOINLINE bool harden_free(void *block, unsigned c)
     struct cache *cache = cache_self;
     const struct page *page = map_page(block);
     const struct class_info *info = &class_info[c];
-    if (UNLIKELY(!cache->hold || !may_be_short(cache) || !page || !is_start(page, block, info) || !page->checked))
+    if (UNLIKELY(!page || !is_start(page, block, info) || !page->checked || !enter(cache)))
         return false;
-    struct ring *ring = &cache->ring[c];
-    if (UNLIKELY(!ring->slot || ring->held_top == ring->slot + ring->capacity))
-        return false;
-    check_end(block, info->size, "free", thread_count() > 1);
-    cache->busy = true;
-    signal_fence();
-    void *oldest = hold_swap(cache->hold, c, block);
-    if (LIKELY(oldest))
-        *++ring->held_top = oldest;
-    signal_fence();
-    cache->busy = false;
+    struct block_array *array = &cache->ring[c].array;
+    bool has_room = array_is_open(array) && !array_is_full(array);
+    void *oldest = NULL;
+    if (LIKELY(has_room)) {
+        check_end(block, info->size, "free", thread_count() > 1);
+        oldest = hold_swap(cache->hold, c, block);
+        if (LIKELY(oldest))
+            array_push(array, oldest);
+    }
+    cache_leave_short(cache);
     if (oldest && !check_looks_at(info->size))
         check_free(oldest, info->size, "free");
-    return true;
+    return has_room;
 }

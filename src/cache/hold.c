@@ -4,7 +4,7 @@
 #include "heap/meta.h"
 #include "heap/page.h"
 #include "system/lock.h"
-#include "system/os.h"
+#include "system/os_process.h"
 
 static unsigned slots_of(unsigned class_id)
 {

@@ -6,7 +6,7 @@
  * all zero when they come in (check.h); that they still are is looked at when they leave, or else when they are
  * handed out (check_looks_at). A class above CLASS_TABLE_MAX has one.
  *
- * Belongs to a cache (ring.h), and so to one thread. */
+ * Belongs to a cache (state.h), and so to one thread. */
 #ifndef HAK_HOLD_H
 #define HAK_HOLD_H
 
@@ -43,16 +43,7 @@ INLINE void *hold_swap(struct hold *hold, unsigned class_id, void *block)
 void hold_empty(struct hold *hold);
 
 /* Another one in each call; in the child of a fork other ones than in the parent. */
-INLINE uint64_t hold_random(struct hold *hold)
-{
-    /* xorshift64*, by G. Marsaglia and S. Vigna: its upper half is good, and its state does not show in a few values. */
-    uint64_t x = hold->random;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    hold->random = x;
-    return x * 0x2545F4914F6CDD1D;
-}
+INLINE uint64_t hold_random(struct hold *hold) { return random_draw(&hold->random); }
 void hold_stir(struct hold *hold);
 
 /* A number below `count`, which is not 0, and below CHOICE: of a ring's newest blocks a malloc gets any, older ones

@@ -10,7 +10,7 @@
 
 #include "base/atomic.h"
 #include "base/base.h"
-#include "system/os.h"
+#include "system/os_call.h"
 
 struct cache;
 
@@ -64,6 +64,15 @@ INLINE bool thread_close_vanished(void)
 
 /* Returns to their pages all blocks that threads have left in their caches. */
 void thread_close_left(void);
+
+/* What is free goes back to the system, but for `keep` bytes of runs and what is in threads' rings: these the caller sees to. The
+ * bytes that may have gone, as purge_all has them. */
+size_t thread_trim(size_t keep);
+
+/* Four times a second, in slow paths of each thread, and when much memory has come or gone (retain_moved): what is above the
+ * caches has work to do. */
+void thread_tick(uint64_t now);
+void thread_note_moved(void);
 
 /* All caches there ever were, the newest first. */
 struct cache *thread_caches(void);

@@ -6,15 +6,16 @@
 #include "heap/guard.h"
 #include "heap/large.h"
 #include "heap/map.h"
-#include "system/os.h"
+#include "cache/arena.h"
+#include "system/os_map.h"
 #include "heap/page.h"
-#include "heap/purge.h"
-#include "cache/remote.h"
 #include "front/replace.h"
 #include "system/report.h"
 #include "cache/ring.h"
+#include "insight/sample.h"
 #include "insight/site.h"
 #include "front/slow.h"
+#include "insight/bill.h"
 #include "insight/stats.h"
 #include "cache/thread.h"
 
@@ -71,13 +72,22 @@ COLD void *hak_expand(void *block, size_t size)
     size_t have = hak_usable_size(block);
     if (!block || size > PTRDIFF_MAX)
         return NULL;
-    bool fits = size <= have || large_resize(block, size);
+    if (size <= have)
+        return block;
+    struct hak_heap *arena = arena_of(block);
+    if (UNLIKELY(arena))
+        return arena_resize(arena, block, size, false);
+    if (UNLIKELY(large_sampled(block)))
+        sample_forget_large(block, false);
+    bool fits = large_resize(block, size);
+    if (large_size(block) > 0)
+        sample_note_large(block, large_size(block), CALLER);
     return fits ? block : NULL;
 }
 
 void *hak_malloc_at(size_t size, hak_site_t site)
 {
-    void *block = site_is_on() ? site_malloc_named(size, site) : NULL;
+    void *block = site_is_asked() ? site_malloc_named(size, site) : NULL;
     return block ? block : malloc_at(size, site);
 }
 
@@ -99,11 +109,10 @@ void hak_collect(void)
 
 int hak_trim(size_t pad)
 {
-    hak_collect();
+    thread_check_fork();
+    ring_collect();
     ring_collect_all();
-    thread_close_left();
-    remote_flush();
-    return purge_all(pad) > 0;
+    return thread_trim(pad) > 0;
 }
 
 COLD size_t hak_stats(hak_stat_t *out, size_t capacity)
@@ -121,7 +130,7 @@ COLD size_t hak_stats(hak_stat_t *out, size_t capacity)
     return count;
 }
 
-void hak_stats_print(int fd) { stats_print(fd); }
+void hak_stats_print(int fd) { bill_print(fd, true); }
 
 #ifndef HAK_NO_OVERRIDE
 
@@ -150,7 +159,7 @@ HAK_PUBLIC void *aligned_alloc(size_t align, size_t size)
 HAK_PUBLIC size_t malloc_usable_size(void *block)
 {
     bool is_foreign = UNLIKELY(replace_c()) && block && !replace_owns(block);
-    return is_foreign ? 0 : hak_usable_size(block);
+    return is_foreign ? 0 : block_size_fast(block, "malloc_usable_size");
 }
 
 HAK_PUBLIC int posix_memalign(void **out, size_t align, size_t size)
@@ -259,7 +268,36 @@ LIBC_NAME(void *, __libc_pvalloc, (size_t size), pvalloc_at, (true, size, CALLER
 HAK_PUBLIC __attribute__((weak)) void __libc_free(void *block) { hak_free(block); }
 #undef LIBC_NAME
 
-HAK_PUBLIC void malloc_stats(void) { stats_print(report_fatal_fd()); }
+HAK_PUBLIC void malloc_stats(void) { bill_print(report_fatal_fd(), true); }
+
+/* A name as an attribute's value. */
+enum { ESCAPED_MOST = 5 };
+static COLD void name_escape(char out[HAK_HEAP_NAME_MAX * ESCAPED_MOST + 1], const char *name)
+{
+    for (; *name; name++) {
+        char escape[] = {'&', '#', (char)('0' + *name / 10), (char)('0' + *name % 10), ';'};
+        bool is_plain = *name != '&' && *name != '<' && *name != '"';
+        for (unsigned i = 0; i < (is_plain ? 1 : ESCAPED_MOST); i++)
+            *out++ = is_plain ? *name : escape[i];
+    }
+    *out = '\0';
+}
+
+static COLD void info_heaps(FILE *stream)
+{
+    for (unsigned number = 1; number <= arena_last(); number++) {
+        const struct hak_heap *arena = arena_at(number);
+        char name[HAK_HEAP_NAME_MAX + 1], escaped[HAK_HEAP_NAME_MAX * ESCAPED_MOST + 1];
+        hak_heap_stat_t stat;
+        if (!arena)
+            continue;
+        arena_name(arena, name);
+        arena_stat(arena, &stat);
+        name_escape(escaped, name);
+        fprintf(stream, "<heap name=\"%s\" live=\"%zu\" blocks=\"%zu\" peak=\"%zu\" limit=\"%zu\" held=\"%zu\" refused=\"%llu\"/>\n",
+                escaped, stat.live, stat.blocks, stat.peak, stat.limit, stat.held, (unsigned long long)stat.refused);
+    }
+}
 
 HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
 {
@@ -272,6 +310,7 @@ HAK_PUBLIC COLD int malloc_info(int options, FILE *stream)
     fprintf(stream, "<stat name=\"%s\" unit=\"%s\" value=\"%llu\"/>\n", name, unit, (unsigned long long)stats.field);
 #include "insight/stats.def"
 #undef X
+    info_heaps(stream);
     return fputs("</malloc>\n", stream) < 0 ? -1 : 0;
 }
 

@@ -6,21 +6,28 @@
  * process. PHP opens its extensions so, Apache its modules. So the flag goes; HAKMEM_DEEPBIND=1 keeps it.
  *
  * prctl, syscall: a program that makes system calls fatal to itself does it by one of these. From then on hakmem makes
- * no other calls than libc's malloc (os.h).
+ * no other calls than libc's malloc (os_sandbox.h).
+ *
+ * mlockall, munlockall: what is mapped for later would all become resident (os_lock_memory).
  *
  * The loader looks at the address that it is going to return to, to learn who calls: whose RPATH, $ORIGIN and namespace
- * count. So all of them end in a jump, in debug builds, too. */
+ * count. So all that may be asked end in a jump, in debug builds, too. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
 #include "hakmem.h"
+#include "cache/thread.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_call.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
+#include "system/os_sandbox.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -38,6 +45,10 @@ __attribute__((weak)) void *dlsym(void *handle, const char *name);
 static void *next_function(const char *name) { return dlsym ? dlsym(RTLD_NEXT, name) : NULL; }
 
 /* ---- dlopen ------------------------------------------------------------------------------------------------------ */
+
+/* On ppc64le compilers cannot end a function in a jump to another object, and a loader that takes hakmem for the caller would
+ * break more programs than RTLD_DEEPBIND does: both are left to libc there. */
+#if !defined(__powerpc64__)
 
 #ifndef RTLD_DEEPBIND
 #define RTLD_DEEPBIND 0 /* musl knows no such thing */
@@ -67,6 +78,7 @@ HAK_PUBLIC TAIL_CALLS void *dlmopen(Lmid_t space, const char *file, int mode)
 }
 
 #endif
+#endif
 
 /* ---- Filters of system calls ------------------------------------------------------------------------------------- */
 
@@ -75,7 +87,7 @@ HAK_PUBLIC TAIL_CALLS void *dlmopen(Lmid_t space, const char *file, int mode)
 /* As libc's, where that is not found. */
 static long plain_syscall(long number, SIX_MORE)
 {
-    long result = os_call(number, a, b, c, d, e, f);
+    long result = os_call_of_program(number, a, b, c, d, e, f);
     if (result < 0 && result > -4096) {
         errno = (int)-result;
         return -1;
@@ -119,11 +131,29 @@ __attribute__((constructor)) static void front_constructor(void)
         os_sandbox_watch();
 }
 
+enum { MODE_STRICT = 1 }; /* SECCOMP_MODE_STRICT, of a header that not every libc comes with */
+
+/* Only what succeeded shuts the thread: in a process with a filter it does not. */
+static COLD NOINLINE int strict_begin(int option, long a, long b, long c, long d)
+{
+    os_sandbox_shut();
+    int result = next_prctl(option, a, b, c, d);
+    if (result == 0) {
+        os_counter_shut();
+        os_thread_shut();
+    }
+    return result;
+}
+
 HAK_PUBLIC TAIL_CALLS int front_prctl(int option, long a, long b, long c, long d) __asm__("prctl");
 int front_prctl(int option, long a, long b, long c, long d)
 {
+    if (UNLIKELY(option == PR_SET_SECCOMP && a == MODE_STRICT))
+        return strict_begin(option, a, b, c, d);
     if (option == PR_SET_SECCOMP)
         os_sandbox_shut();
+    if (option == PR_SET_TSC && a == PR_TSC_SIGSEGV)
+        os_counter_shut();
     TAIL_CALL return next_prctl(option, a, b, c, d);
 }
 
@@ -160,6 +190,28 @@ long front_syscall(long number, SIX_MORE)
 }
 
 #endif
+
+/* ---- Locked memory ----------------------------------------------------------------------------------------------- */
+
+HAK_PUBLIC int mlockall(int flags)
+{
+    thread_check_fork(); /* the repair of a child takes back what its parent had locked */
+    int (*next)(int) = (int (*)(int))next_function("mlockall");
+    int result = next ? next(flags) : (int)plain_syscall(SYS_mlockall, flags, 0, 0, 0, 0, 0);
+    if (result == 0)
+        os_lock_memory((flags & MCL_FUTURE) && !(flags & MCL_ONFAULT));
+    return result;
+}
+
+HAK_PUBLIC int munlockall(void)
+{
+    thread_check_fork();
+    int (*next)(void) = (int (*)(void))next_function("munlockall");
+    int result = next ? next() : (int)plain_syscall(SYS_munlockall, 0, 0, 0, 0, 0, 0);
+    if (result == 0)
+        os_lock_memory(false);
+    return result;
+}
 
 #if defined(__aarch64__)
 

@@ -2,7 +2,7 @@
  *
  * malloc: size -> class by table; the calling thread's ring of the class; its top block, if there is one.
  *     Not: ring_malloc (ring.c), which takes a batch from the depot (remote.c) or blocks from a page (page.c), which
- *     comes from a run of units (span.c), which comes from mmap (os.c). Above CLASS_MAX_SIZE, and above
+ *     comes from a run of units (span.c), which comes from mmap (os_map.c). Above CLASS_MAX_SIZE, and above
  *     CLASS_TABLE_MAX when such sizes are rare: large.c.
  * free: address -> class by the page map (map.h); the calling thread's ring of the class; if there is room, on top of
  *     it. Not: ring_free (ring.c), which passes the ring's older half on, to the depot or to its pages' bitmaps.
@@ -64,22 +64,25 @@ INLINE bool block_push(size_t class_id, void *block)
     return true;
 }
 
-/* Whether a ring may serve the size: of the functions that nobody can replace a constant of the code, without a
- * load. */
-INLINE bool size_is_seen(enum map_view view, size_t size)
+/* Whether a ring may serve the size. */
+INLINE bool size_is_seen(enum map_view view, size_t size) { return is_below(size, &map_window[view].size_end); }
+
+/* The ring's block for a size that is not seen, because it is above CLASS_TABLE_MAX or because nothing is. */
+INLINE void *medium_pop(enum map_view view, size_t size)
 {
-    return view == VIEW_OWN ? size <= CLASS_TABLE_MAX : size < map_window[view].size_end;
+    bool has_class = size <= CLASS_MAX_SIZE && load_relaxed(&map_window[view].size_end) != 0;
+    return has_class ? block_pop(class_of_medium(size)) : NULL;
 }
 
 static NOINLINE void *malloc_medium(size_t size)
 {
-    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of_medium(size)) : NULL;
+    void *block = medium_pop(VIEW_OWN, size);
     return LIKELY(block) ? block : malloc_slow(size);
 }
 
 INLINE void *malloc_fast(size_t size)
 {
-    if (UNLIKELY(size > CLASS_TABLE_MAX))
+    if (UNLIKELY(!size_is_seen(VIEW_OWN, size)))
         return malloc_medium(size);
     void *block = block_pop(class_fast(size));
     return LIKELY(block) ? block : malloc_slow(size);
@@ -101,7 +104,7 @@ void *malloc_at_hand(size_t size) { return block_pop(class_fast(size)); }
 
 void *malloc_at(size_t size, uintptr_t site)
 {
-    void *block = size <= CLASS_MAX_SIZE ? block_pop(class_of(size)) : NULL;
+    void *block = size_is_seen(VIEW_OWN, size) ? block_pop(class_fast(size)) : medium_pop(VIEW_OWN, size);
     return LIKELY(block) ? block : malloc_slow_at(size, site);
 }
 
@@ -181,8 +184,7 @@ HAK_PUBLIC void *realloc(void *block, size_t size) { return realloc_fast(VIEW_C,
 
 INLINE void *new_medium(size_t size, void *(*slow)(size_t))
 {
-    bool is_seen = size <= CLASS_MAX_SIZE && map_window[VIEW_CXX].size_end != 0;
-    void *block = is_seen ? block_pop(class_of_medium(size)) : NULL;
+    void *block = medium_pop(VIEW_CXX, size);
     return LIKELY(block) ? block : slow(size);
 }
 

@@ -5,6 +5,7 @@
 #include "front/replace.h"
 
 #include "system/image.h"
+#include "heap/cell.h"
 #include "heap/ground.h"
 #include "heap/map.h"
 
@@ -13,7 +14,7 @@
 
 struct replace_runtime replace_runtime;
 
-bool replace_owns(const void *block) { return map_page(block) != NULL; }
+bool replace_owns(const void *block) { return map_page(block) != NULL || cell_has(block) || early_size(block) != 0; }
 
 #ifdef HAK_NO_OVERRIDE
 static bool has_sanitizer(void) { return false; }

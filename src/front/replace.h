@@ -5,11 +5,13 @@
  * column of symbols.def) has to call them, or blocks would cross from one allocator to another. `process_<name>` is the
  * function that the process calls by the name; `is_replaced(name)` tells whether it is another than hakmem's.
  *
- * All of it is settled by the loader before the first call, so nothing here changes, and any thread may ask. */
+ * All of it is settled by the loader before the first call, but for the calls that it makes itself (early.h), for which
+ * nothing counts as replaced. So nothing here changes, and any thread may ask. */
 #ifndef HAK_REPLACE_H
 #define HAK_REPLACE_H
 
 #include "base/base.h"
+#include "front/early.h"
 
 #ifndef HAK_NO_OVERRIDE
 
@@ -34,6 +36,8 @@ PROCESS_FUNCTION(void *, _ZnwmRKSt9nothrow_t, size_t size, const void *tag);
 PROCESS_FUNCTION(void *, _ZnamRKSt9nothrow_t, size_t size, const void *tag);
 PROCESS_FUNCTION(void *, _ZnwmSt11align_val_t, size_t size, size_t align);
 PROCESS_FUNCTION(void *, _ZnamSt11align_val_t, size_t size, size_t align);
+PROCESS_FUNCTION(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, size_t size, size_t align, const void *tag);
+PROCESS_FUNCTION(void *, _ZnamSt11align_val_tRKSt9nothrow_t, size_t size, size_t align, const void *tag);
 PROCESS_FUNCTION(void, _ZdlPv, void *block);
 PROCESS_FUNCTION(void, _ZdaPv, void *block);
 PROCESS_FUNCTION(void, _ZdlPvm, void *block, size_t size);
@@ -74,7 +78,8 @@ void replace_find_stubs(void) __attribute__((cold));
 
 INLINE bool replace_is_stub(enum replace_name name) { return replace_stubs[name / 64] >> name % 64 & 1; }
 #define is_replaced(name)                                                              \
-    (replace_differ((const void *)(uintptr_t)process_##name, hak_own_##name) && !replace_is_stub(REPLACE_##name))
+    (replace_differ((const void *)(uintptr_t)process_##name, hak_own_##name) && !replace_is_stub(REPLACE_##name) && \
+     !early_is_on())
 
 /* Whether the C functions that others are derived from are not all hakmem's; the same of the others that return
  * memory, and of the operators. */

@@ -6,12 +6,16 @@
 #include "heap/large.h"
 #include "heap/map.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_map.h"
 #include "heap/page.h"
+#include "cache/arena.h"
 #include "cache/remote.h"
+#include "front/early.h"
 #include "front/replace.h"
 #include "cache/ring.h"
 #include "cache/harden.h"
+#include "insight/guarded.h"
+#include "insight/sample.h"
 #include "insight/site.h"
 #include "cache/thread.h"
 
@@ -40,7 +44,10 @@ static bool checking(void) { return check_is_on(); }
 /* `size`: what was asked for, or RING_ANY_SIZE. */
 static void *class_block(unsigned class_id, size_t size, uintptr_t site)
 {
-    return site_is_on() ? site_malloc(class_id, size, site) : ring_malloc(class_id, size);
+    void *block = site_is_on() ? site_malloc(class_id, site) : NULL;
+    if (LIKELY(!block))
+        block = ring_malloc(class_id, size);
+    return UNLIKELY(block == RING_MARK) ? sample_malloc(class_id, size, site) : block;
 }
 
 /* A block of the class; with memory out, one of the larger classes up to twice the size: their pages may have room. */
@@ -65,8 +72,10 @@ static void *large_make(size_t size, size_t align, size_t written, bool *zeroed,
         remote_flush();
         block = large_malloc(max_size(size, 1), align, written, zeroed);
     }
-    if (block && site_is_on())
-        site_note(block, large_size(block), site);
+    if (block)
+        sample_note_large(block, large_size(block), site);
+    if (UNLIKELY(load_relaxed(&retain_moved))) /* relaxed: a hint */
+        ring_fence();
     return block;
 }
 
@@ -110,6 +119,8 @@ void *malloc_slow(size_t size)
 
 void *malloc_slow_at(size_t size, uintptr_t site)
 {
+    if (early_is_on())
+        return early_malloc(BLOCK_ALIGN, size);
     error_caller = site;
     if (check_is_short()) {
         void *block = harden_malloc(size);
@@ -128,6 +139,8 @@ void *malloc_slow_at(size_t size, uintptr_t site)
 
 void *calloc_slow(size_t count, size_t size)
 {
+    if (early_is_on())
+        return early_calloc(count, size);
     ERROR_CALLER();
     size_t bytes;
     bool zeroed;
@@ -137,7 +150,7 @@ void *calloc_slow(size_t count, size_t size)
     if (__builtin_mul_overflow(count, size, &bytes))
         return out_of_memory();
     bool has_class = bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking();
-    if (has_class && !(site_is_on() && site_wants_zeroed(class_of(bytes)))) {
+    if (has_class) {
         void *block = ring_malloc_zeroed(class_of(bytes));
         if (block)
             return block;
@@ -150,6 +163,8 @@ void *calloc_slow(size_t count, size_t size)
 
 void *aligned_slow(size_t align, size_t size, uintptr_t site)
 {
+    if (early_is_on())
+        return early_malloc(align, size);
     error_caller = site;
     bool zeroed;
     if (!is_power_of_two(align)) {
@@ -177,8 +192,32 @@ static bool free_checked(void *block, unsigned class_id)
     return true;
 }
 
+/* Of a block that is in no page. */
+static void free_apart(void *block)
+{
+    thread_check_fork();
+    if (cell_has(block)) {
+        sample_free_guarded(block, "free");
+        return;
+    }
+    enum large_sampled kind = large_sampled(block);
+    if (UNLIKELY(kind == LARGE_OF_ARENA)) {
+        arena_free(block, "free");
+        return;
+    }
+    if (UNLIKELY(kind))
+        sample_forget_large(block, true);
+    if (UNLIKELY(!large_free(block)) && !early_size(block) && !replace_free(block))
+        error_fatal(large_explain(block), "free", block, 0);
+    ring_note_large();
+}
+
 void free_slow(void *block)
 {
+    if (early_is_on()) {
+        early_free(block);
+        return;
+    }
     ERROR_CALLER();
     unsigned class_id = map_class(block);
     if (check_is_short() && class_is_paged(class_id) && harden_free(block, class_id))
@@ -186,32 +225,35 @@ void free_slow(void *block)
     if (block == NULL)
         return;
     if (class_id == CLASS_GROUPED) {
-        site_free(block, "free");
+        const struct page *page = map_page(block);
+        if (group_is_given_out(page))
+            site_free(block, "free");
+        else if (arena_has_page(page))
+            arena_free(block, "free");
+        else
+            sample_free(block, "free");
         return;
     }
     if (LIKELY(class_is_paged(class_id) && map_page(block))) {
         if (checking() && !free_checked(block, class_id))
             return;
         ring_free(block, class_id, "free");
-        if (site_is_on())
-            site_freed(class_id);
         return;
     }
-    thread_check_fork();
-    if (site_is_on())
-        site_forget(block);
-    if (UNLIKELY(!large_free(block)) && !replace_free(block))
-        error_fatal(large_explain(block), "free", block, 0);
-    ring_note_free();
+    free_apart(block);
 }
 
 void free_sized_slow(void *block, size_t size)
 {
+    if (early_is_on()) {
+        early_free(block);
+        return;
+    }
     ERROR_CALLER();
     if (checking() && block && replace_owns(block)) {
         size_t have = block_size(block, "free_sized");
         bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
-        bool has_pages = large_is_guarded(block);
+        bool has_pages = large_is_guarded(block) && !arena_of(block); /* realloc leaves an arena's as long as they are */
         if (size > have || (exact && size < have) ||
             (has_pages && align_up(max_size(size, 1), os_page_size()) != have))
             error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(block_class(block)));
@@ -226,6 +268,8 @@ size_t block_size(const void *block, const char *call)
     if (!block)
         return 0;
     thread_close_parked();
+    if (cell_has(block))
+        return guarded_size(block, call);
     unsigned entry = map_class(block);
     const struct page *page = map_page(block);
     if (LIKELY(class_is_paged(entry) && page && page->class_id != 0)) {
@@ -237,9 +281,12 @@ size_t block_size(const void *block, const char *call)
             error_fatal(error, call, block, class_size(class_id));
         if (UNLIKELY(ring_has_newest(block, entry)))
             error_fatal(ERROR_DOUBLE_FREE, call, block, class_size(class_id));
-        return class_size(class_id);
+        size_t known = entry == CLASS_GROUPED && !group_is_given_out(page) ? sample_size(block) : 0;
+        return known ? known : class_size(class_id);
     }
     size_t size = large_size(block);
+    if (UNLIKELY(size == 0))
+        size = early_size(block);
     if (UNLIKELY(size == 0) && replace_stands_aside())
         return replace_runtime.usable_size((void *)block);
     if (UNLIKELY(size == 0))
@@ -255,6 +302,8 @@ size_t block_size_fast(const void *block, const char *call)
     if (LIKELY(info->units == 1 && class_block_index(class_id, offset) * info->size == offset &&
                ring_is_roomy(class_id) && !ring_has_newest(block, class_id) && !checking()))
         return info->size;
+    if (early_is_on())
+        return early_size(block);
     ERROR_CALLER();
     return block_size(block, call);
 }
@@ -282,6 +331,16 @@ static bool stays_checked(void *block, bool is_large, size_t have, size_t size)
            check_has_mark(block) && check_resize(block, class_size(class_of(room)), size);
 }
 
+/* A block that did for more does for less when no other is to be had. Where blocks are checked, its end moves. */
+static COLD bool block_shorten(void *block, size_t size)
+{
+    if (!checking() || early_size(block))
+        return true;
+    if (map_page(block)->class_id == 0)
+        return large_shorten(block, size);
+    return !check_has_mark(block) || check_resize(block, class_size(block_class(block)), size);
+}
+
 /* To another block, because no way was found to keep this one, of `have` bytes. What is freed is checked as ever. */
 static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
 {
@@ -295,8 +354,11 @@ static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
         other = malloc_at(size, site);
     if (LIKELY(other)) {
         __builtin_memcpy(other, block, copied);
-        hak_free(block);
-    } else if (size <= have && !checking()) { /* it did for more, so it does for less */
+        if (cell_has(block))
+            sample_free_guarded(block, "realloc"); /* which the program is to have called there */
+        else
+            hak_free(block);
+    } else if (size <= have && block_shorten(block, size)) {
         errno = saved;
         return block;
     }
@@ -305,11 +367,11 @@ static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
 
 static void *large_realloc(void *block, size_t size, uintptr_t site)
 {
+    if (UNLIKELY(large_sampled(block))) /* while the address is its own */
+        sample_forget_large(block, false);
     void *moved = large_resize(block, size) ? block : large_move(block, size);
-    if (moved && site_is_on()) {
-        site_forget(block);
-        site_note(moved, large_size(moved), site);
-    }
+    if (moved)
+        sample_note_large(moved, large_size(moved), site);
     return moved;
 }
 
@@ -334,6 +396,8 @@ static void *paged_realloc(void *block, size_t size)
 
 void *realloc_slow(void *block, size_t size)
 {
+    if (early_is_on())
+        return early_realloc(block, size);
     uintptr_t site = ERROR_CALLER();
     thread_close_parked();
     if (replace_stands_aside() && !replace_owns(block))
@@ -349,9 +413,16 @@ void *realloc_slow(void *block, size_t size)
     }
     if (UNLIKELY(size > PTRDIFF_MAX))
         return out_of_memory();
-    bool is_large = map_page(block)->class_id == 0;
+    if (UNLIKELY(early_size(block)))
+        return block_move(block, have, size, site);
+    struct hak_heap *arena = arena_of(block);
+    if (UNLIKELY(arena)) {
+        other = arena_realloc(arena, block, have, size);
+        return other ? other : out_of_memory();
+    }
+    bool is_guarded = cell_has(block), is_large = !is_guarded && map_page(block)->class_id == 0;
     if (checking() ? stays_checked(block, is_large, have, size) : size_fits(have, size)) {
-        if (!is_large && !checking())
+        if (!is_large && !is_guarded && !checking())
             ring_check_live(block, block_class(block), "realloc");
         return block;
     }

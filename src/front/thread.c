@@ -1,25 +1,41 @@
 #include "cache/thread.h"
 
+#include "cache/arena.h"
+#include "front/children.h"
 #include "heap/check.h"
 #include "insight/explain.h"
+#include "insight/record_file.h"
+#include "insight/recorder.h"
+#include "insight/guarded.h"
+#include "insight/ledger.h"
+#include "insight/modules.h"
 #include "heap/ground.h"
+#include "heap/guard.h"
+#include "heap/huge.h"
 #include "heap/large.h"
 #include "heap/limit.h"
 #include "policy/learn.h"
 #include "system/lock.h"
 #include "heap/meta.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
+#include "system/os_stack.h"
+#include "system/os_thread.h"
+#include "system/os_watch.h"
 #include "heap/page.h"
 #include "policy/profile.h"
 #include "heap/purge.h"
 #include "cache/remote.h"
 #include "front/replace.h"
 #include "system/report.h"
+#include "system/text.h"
 #include "cache/ring.h"
+#include "insight/lives.h"
 #include "insight/site.h"
 #include "heap/span.h"
-#include "insight/stats.h"
+#include "insight/bill.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -113,10 +129,14 @@ static void process_start(void)
         store_relaxed(&thread_has_options, true);
         options_read(environ);
         limit_start();
+        if (!huge_is(HUGE_LEARN))
+            span_tell_huge();
         check_start();
         policy_start();
         profile_load();
         learn_start();
+        record_file_start(); /* which may take the option away */
+        draw_start();
         if (option(OPTION_STATS) || option(OPTION_EXPLAIN))
             report_keep(&report_stderr);
         if (option(OPTION_SITES)) {
@@ -142,8 +162,11 @@ static void fork_child(void);
 static __attribute__((constructor(101))) void process_constructor(void)
 {
     thread_start_now();
-    os_start();
+    os_stack_start();
+    os_watch_start();
     replace_start();
+    if (!option(OPTION_CHILDREN) && environ)
+        children_exclude(environ);
     if (__register_atfork)
         __register_atfork(NULL, NULL, fork_child, &__dso_handle);
     else if (pthread_atfork)
@@ -168,20 +191,92 @@ static __attribute__((constructor(101))) void process_constructor(void)
     cache_veil(cache);
 }
 
+/* What else there is to know, in a line below the statistics. */
+static COLD void advice_print(int fd, bool all)
+{
+    struct text text;
+    bool children = option(OPTION_STATS_CHILDREN);
+    text_begin(&text, fd);
+    text_string(&text, all ? "" : "HAKMEM_STATS=all: every statistic");
+    text_string(&text, all || children ? "" : "; ");
+    text_string(&text, children ? "" : "HAKMEM_STATS_CHILDREN=1: its children, too");
+    text_string(&text, all && children ? "" : "\n");
+    text_end(&text);
+}
+
 /* What was asked for by options. */
 static COLD void reports_print(void)
 {
-    bool stats = option(OPTION_STATS), explains = option(OPTION_EXPLAIN) != REPORT_OFF;
+    bool stats = options_want_stats(), all = option(OPTION_STATS) == STATS_ALL;
+    bool explains = option(OPTION_EXPLAIN) != REPORT_OFF;
     int fd = stats || explains ? report_fd(&report_stderr) : -1;
-    if (stats && fd >= 0)
-        stats_print(fd);
-    else if (option(OPTION_EXPLAIN) == REPORT_ON && fd >= 0)
+    if (stats && fd >= 0) {
+        bill_print(fd, all);
+        advice_print(fd, all);
+    }
+    if (!(stats && all) && option(OPTION_EXPLAIN) == REPORT_ON && fd >= 0)
         explain_print(fd);
     if (option(OPTION_EXPLAIN) == REPORT_JSON && fd >= 0)
         explain_json(fd);
-    fd = site_is_on() ? report_fd(&sites_report) : -1;
+    fd = site_is_asked() ? report_fd(&sites_report) : -1;
     if (fd >= 0)
         site_report(fd);
+}
+
+static COLD void after_snapshot(enum recorder_snapshot taken)
+{
+    if (taken == RECORDER_NONE)
+        return;
+    if (taken == RECORDER_PEAK)
+        ledger_note_peak();
+    ledger_look();
+    if (recorder_is_file())
+        modules_look();
+}
+
+COLD size_t thread_trim(size_t keep)
+{
+    guard_let_go();
+    arena_trim_all();
+    thread_close_left();
+    remote_flush();
+    return purge_all(keep);
+}
+
+/* It was asked from outside that what is free go back. Relaxed: whoever ends a slow path next does it. */
+static _Atomic(bool) trim_begun;
+
+/* The thread, which is at the beginning of a slow path, empties its rings then, others at their next; and the end of the slow path
+ * calls thread_note_moved. */
+static COLD void trim_begin(void)
+{
+    ring_collect_all();
+    store_relaxed(&trim_begun, true);
+    store_relaxed(&retain_moved, true);
+}
+
+static COLD void trim_finish(void)
+{
+    uint64_t number = recorder_asked();
+    store_relaxed(&trim_begun, false);
+    if (number != 0)
+        recorder_answer(number, thread_trim(0));
+}
+
+COLD void thread_note_moved(void)
+{
+    if (UNLIKELY(load_relaxed(&trim_begun)))
+        trim_finish();
+    after_snapshot(recorder_note(os_milliseconds()));
+}
+
+void thread_tick(uint64_t now)
+{
+    lives_tick(now);
+    site_comply(cache_self);
+    after_snapshot(recorder_tick(now));
+    if (UNLIKELY(recorder_asked() != 0))
+        trim_begin();
 }
 
 /* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings, or held back, goes
@@ -190,6 +285,9 @@ static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
     reports_print();
+    recorder_end();
+    if (recorder_is_file())
+        modules_look();
     profile_save();
     remote_flush();
     thread_close_parked(); /* and not what threads have left that a child does not have: that may be much */
@@ -606,9 +704,9 @@ static COLD void heap_repair(struct forker forker, bool torn)
         caches_inherit(forker.cache, torn);
         learn_after_fork(forker.cache && forker.cache->tally);
     }
+    arena_after_fork();
     purge_after_fork();
     limit_after_fork();
-    site_after_fork();
 }
 
 COLD void thread_repair(void)
@@ -627,6 +725,7 @@ COLD void thread_repair(void)
         struct forker forker = forker_find(was_busy);
         bool torn = unfinished;
         unfinished = true;
+        os_lock_memory(false);
         struct locks_left left = lock_after_fork();
         /* A lock that this very thread had means that a signal handler forked in the middle of a slow path: then what it
          * guards is this thread's to finish, and no other thread's to have left half done. */
@@ -634,11 +733,20 @@ COLD void thread_repair(void)
             ground_after_fork();
         if (left.heap != LOCK_WAS_OWN)
             heap_repair(forker, torn || left.heap == LOCK_WAS_HELD);
+        else
+            arena_after_fork(); /* whose locks may be vanished threads' all the same */
         unfinished = false;
         if (left.heap != LOCK_WAS_OWN)
             lock_release();
         if (left.growth != LOCK_WAS_OWN)
             lock_growth_release();
+        recorder_after_fork();
+        if (!forker.midway) { /* else it may be writing an entry itself */
+            ledger_after_fork();
+            lives_after_fork();
+            guarded_after_fork();
+            modules_after_fork();
+        }
         repair_end();
     }
     signal_fence(); /* as above */

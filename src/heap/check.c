@@ -5,7 +5,7 @@
 #include "heap/map.h"
 #include "heap/page.h"
 #include "system/error.h"
-#include "system/os.h"
+#include "system/os_process.h"
 
 enum {
     PATTERN = 0xA5,

@@ -6,7 +6,7 @@
  * it waits while it is free. Pages made before the options were read, pages of groups and large blocks are not checked.
  *
  * Under HAKMEM_CHECK no thread gets a cache: every free goes straight to the bitmap. Under HAKMEM_HARDEN threads have
- * caches, whose rings the fast path never sees (ring.h), and hold blocks back after they were freed (hold.h); of the
+ * caches, whose rings the fast path never sees (state.h), and hold blocks back after they were freed (hold.h); of the
  * pattern there are PATTERN_MOST bytes. */
 #ifndef HAK_CHECK_H
 #define HAK_CHECK_H

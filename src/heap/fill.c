@@ -1,6 +1,7 @@
 #include "heap/fill.h"
 
-#include "system/os.h"
+#include "system/os_look.h"
+#include "system/os_map.h"
 
 enum {
     KNOWN = 2,        /* looks in a row at what was used throughout, so that the next is expected to be */

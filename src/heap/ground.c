@@ -1,8 +1,10 @@
 #include "heap/ground.h"
 
 #include "base/atomic.h"
+#include "heap/huge.h"
 #include "system/lock.h"
-#include "system/os.h"
+#include "system/os_map.h"
+#include "system/os_process.h"
 
 #include <errno.h>
 
@@ -19,7 +21,7 @@ enum {
 struct table {
     char *base;
     size_t first;  /* offset of the first byte that is writable: the class table of low addresses is only read */
-    size_t extent; /* to here it is writable */
+    _Atomic(size_t) extent; /* to here it is writable; relaxed: who reads it without the lock only tells of it */
     size_t next;   /* to here somebody is making it so: the child of a fork does not know whether that came about */
     size_t most;
 };
@@ -93,19 +95,31 @@ static COLD bool plan_ask(void)
     return false;
 }
 
-/* An error of the system's. */
-static int table_grow(struct table *table, size_t step)
+/* A table that has something is given more than is asked for, if that is to be had. */
+int ground_extend(enum ground_table which, size_t size)
 {
-    if (step > table->most - table->extent)
-        return ENOMEM;
-    table->next = table->extent + step;
-    signal_fence(); /* the child of a fork finds it said before it is done */
-    int error = os_map_at(table->base + table->extent, step, true);
-    signal_fence();
-    table->extent += error ? 0 : step;
-    table->next = table->extent;
-    counter_add(&plan.bytes, error ? 0 : step);
-    return error;
+    HAK_ASSERT(lock_growth_is_held());
+    struct table *table = &plan.table[which];
+    size_t extent = load_relaxed(&table->extent);
+    if (size <= extent)
+        return 0;
+    size_t least = align_up(size - extent, CHUNK), ahead = min_size((extent - table->first) / CHUNK_PART, CHUNK_MAX);
+    for (size_t step = max_size(least, align_up(ahead, CHUNK));; step = least) {
+        int error = ENOMEM;
+        if (step <= table->most - extent) {
+            table->next = extent + step;
+            signal_fence(); /* the child of a fork finds it said before it is done */
+            error = os_map_at(table->base + extent, step, true);
+            signal_fence();
+        }
+        if (!error)
+            huge_tell_table(table->base + extent, step);
+        counter_add(&table->extent, error ? 0 : step);
+        table->next = load_relaxed(&table->extent);
+        counter_add(&plan.bytes, error ? 0 : step);
+        if (!error || step == least)
+            return error;
+    }
 }
 
 /* The table of classes is read wherever an address points that somebody frees: what lies below the heap is nobody's. */
@@ -116,7 +130,8 @@ static bool classes_begin(void)
     size_t below = ((uintptr_t)plan.heap >> UNIT_SHIFT) & ~(os_page_size() - 1);
     if (heap_end >> UNIT_SHIFT > classes->most || (below > 0 && os_map_at(classes->base, below, false)))
         return false;
-    classes->first = classes->extent = classes->next = below;
+    classes->first = classes->next = below;
+    store_relaxed(&classes->extent, below);
     return true;
 }
 
@@ -135,7 +150,7 @@ static int heap_begin(void)
 static int plan_try(void)
 {
     struct table *meta = &plan.table[GROUND_META];
-    int error = table_grow(meta, CHUNK);
+    int error = ground_extend(GROUND_META, CHUNK);
     if (error)
         return error;
     error = heap_begin();
@@ -179,29 +194,19 @@ int ground_map_slabs(uint32_t first, uint32_t count)
     if (ahead < count) {
         plan.coming_first = first + ahead;
         plan.coming = count - ahead;
-        signal_fence(); /* as in table_grow */
+        signal_fence(); /* as in ground_extend */
         error = os_map_at(slab_start(plan.coming_first), (size_t)plan.coming << SUPERSLAB_SHIFT, true);
         signal_fence();
         plan.coming = 0;
     }
     plan.ahead -= error ? 0 : ahead;
+    if (!error)
+        huge_tell(slab_start(first), (size_t)count << SUPERSLAB_SHIFT);
     return error;
 }
 
 char *ground_table(enum ground_table which) { return plan.table[which].base; }
-size_t ground_extent(enum ground_table which) { return plan.table[which].extent; }
-
-bool ground_extend(enum ground_table which, size_t size)
-{
-    HAK_ASSERT(lock_growth_is_held());
-    struct table *table = &plan.table[which];
-    if (size <= table->extent)
-        return true;
-    size_t least = align_up(size - table->extent, CHUNK);
-    size_t ahead = min_size((table->extent - table->first) / CHUNK_PART, CHUNK_MAX);
-    return table_grow(table, max_size(least, align_up(ahead, CHUNK))) == 0 || table_grow(table, least) == 0;
-}
-
+size_t ground_extent(enum ground_table which) { return load_relaxed(&plan.table[which].extent); }
 size_t ground_bytes(void) { return load_relaxed(&plan.bytes); }
 
 COLD void ground_after_fork(void)
@@ -210,8 +215,8 @@ COLD void ground_after_fork(void)
         os_unmap(slab_start(plan.coming_first), (size_t)plan.coming << SUPERSLAB_SHIFT);
     plan.coming = 0;
     for (struct table *table = plan.table; table < plan.table + GROUND_TABLES; table++) {
-        if (table->next > table->extent)
-            os_unmap(table->base + table->extent, table->next - table->extent);
-        table->next = table->extent;
+        if (table->next > load_relaxed(&table->extent))
+            os_unmap(table->base + load_relaxed(&table->extent), table->next - load_relaxed(&table->extent));
+        table->next = load_relaxed(&table->extent);
     }
 }

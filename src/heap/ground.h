@@ -19,6 +19,7 @@ enum ground_table {
     GROUND_PAGES,   /* map.c: a pointer for each unit of the heap */
     GROUND_GROUPS,  /* slabset.c: superslabs' descriptors, and sets of them */
     GROUND_ROWS,    /* slabset.c: summaries of these sets */
+    GROUND_RECORD,  /* recorder.c */
     GROUND_META,    /* meta.c */
     GROUND_TABLES
 };
@@ -39,9 +40,9 @@ int ground_map_slabs(uint32_t first, uint32_t count);
 
 /* The beginning of a table, which never moves. */
 char *ground_table(enum ground_table table);
-/* Makes at least the first `size` bytes of a table writable; they read as zero. False when memory is out, or something
- * else lies there. */
-bool ground_extend(enum ground_table table, size_t size);
+/* Makes at least the first `size` bytes of a table writable; they read as zero. An error of the system's: EEXIST when
+ * something else lies there. */
+int ground_extend(enum ground_table table, size_t size);
 /* Bytes of it that are. */
 size_t ground_extent(enum ground_table table);
 

@@ -2,7 +2,8 @@
 
 #include "base/atomic.h"
 #include "system/lock.h"
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_map.h"
 
 enum {
     GUARD_PAGES = 4096,      /* pages of blocks that have a guard each; */

@@ -2,12 +2,16 @@
 
 #include "heap/fill.h"
 #include "heap/guard.h"
+#include "heap/huge.h"
 #include "system/lock.h"
 #include "heap/ground.h"
 #include "heap/limit.h"
 #include "heap/map.h"
 #include "heap/meta.h"
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
+#include "system/os_process.h"
 #include "heap/prefault.h"
 #include "heap/purge.h"
 #include "heap/span.h"
@@ -107,7 +111,13 @@ struct fresh {
 };
 
 /* Of mappings; how much there is of runs, retention knows. */
-static bool is_allowed(size_t more) { return limit_allows(retain_used(), more); }
+static bool is_allowed(size_t more)
+{
+    bool may = limit_allows(retain_used(), more);
+    if (!may)
+        limit_note_refused();
+    return may;
+}
 
 /* Address space for a mapping, at a multiple of SUPERSLAB_SIZE, with which the system can move whole page tables, with room
  * for its entry. */
@@ -141,6 +151,8 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->slab = slab;
     large->class_id = 0;
     large->guarded = false;
+    store_relaxed(&large->group, 0);
+    store_relaxed(&large->arena, 0);
     large->zeroed = fresh.clean && !fresh.expected;
     store_relaxed(&large->bytes, bytes);
     store_relaxed(&large->late, NULL);
@@ -252,6 +264,7 @@ static struct page *mapping_make(size_t size, size_t align, struct fresh *fresh)
     size_t tail = guarded ? os_page_size() : 0;
     struct page *large = NULL;
     if (mapping_obtain(bytes + tail, align, &start)) {
+        huge_tell(start, bytes + tail);
         *fresh = (struct fresh){.zeroed = true, .clean = true, .expected = is_going_to_be_filled(bytes)};
         if (meta_acquire(META_PAGE, sizeof *large)) {
             large = meta_alloc(META_PAGE, sizeof *large);
@@ -270,14 +283,27 @@ static struct page *mapping_make(size_t size, size_t align, struct fresh *fresh)
     return large;
 }
 
-static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
+/* Whether there may be memory now for a block for which there was none. More than the machine has is not to be had by that;
+ * 0 means that it is not known. */
+static COLD bool may_try_again(size_t size)
+{
+    size_t memory = os_memory_size();
+    guard_let_go();
+    return (memory == 0 || size <= memory) && span_unmap_free();
+}
+
+void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
 {
     struct fresh fresh;
+    align = max_size(align, UNIT_SIZE);
     size_t run_most = RUN_MAX_SIZE - (check_is_hardened() ? GUARD_ROOM : 0);
-    bool as_run = size <= run_most && align <= RUN_MAX_SIZE;
-    struct page *large = as_run ? run_make(size, align, &fresh) : mapping_make(size, align, &fresh);
-    if (!large)
-        return NULL;
+    bool as_run = size <= run_most && align <= RUN_MAX_SIZE, is_last = false;
+    struct page *large;
+    while (!(large = as_run ? run_make(size, align, &fresh) : mapping_make(size, align, &fresh))) {
+        if (is_last || !may_try_again(size))
+            return NULL;
+        is_last = true;
+    }
     *zeroed = fresh.zeroed;
     purge_if_due(0); /* near a limit there is to be room before it is touched */
     size_t soon = mapping_size(fresh.expected ? size : written);
@@ -286,20 +312,6 @@ static void *large_try(size_t size, size_t align, size_t written, bool *zeroed)
     else if (fresh.expected)
         prefault_rest(large->start, soon);
     return large->start;
-}
-
-void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
-{
-    align = max_size(align, UNIT_SIZE);
-    void *block = large_try(size, align, written, zeroed);
-    if (LIKELY(block))
-        return block;
-    /* More than the machine has is not to be had by that; 0 means that it is not known. */
-    size_t memory = os_memory_size();
-    guard_let_go();
-    if ((memory == 0 || size <= memory) && span_unmap_free())
-        block = large_try(size, align, written, zeroed);
-    return block;
 }
 
 /* ---- Unmaking ---------------------------------------------------------------------------------------------------- */
@@ -458,6 +470,19 @@ COLD bool large_is_guarded(const void *block)
     return large && large->guarded;
 }
 
+enum large_sampled large_sampled(const void *block)
+{
+    struct page *large = large_at(block);
+    return large ? (enum large_sampled)load_relaxed(&large->group) : LARGE_UNSAMPLED; /* relaxed: the block is the caller's */
+}
+
+void large_set_sampled(const void *block, enum large_sampled sampled)
+{
+    struct page *large = large_at(block);
+    if (large)
+        store_relaxed(&large->group, (uint8_t)sampled);
+}
+
 /* ---- Resizing ---------------------------------------------------------------------------------------------------- */
 
 /* Under the lock. */
@@ -573,6 +598,13 @@ static bool guarded_extend(struct page *large, size_t bytes)
     return done;
 }
 
+/* What was cut off a block with guards is not to be seen by whoever gets its run next. Nobody else has the block. */
+static COLD void guarded_cut(char *start, size_t bytes)
+{
+    if (bytes > 0 && os_purge(start, bytes))
+        __builtin_memset(start, 0, bytes);
+}
+
 /* The same as run_resize_in_place within guards, which move. */
 static COLD bool guarded_resize_in_place(char *block, size_t size)
 {
@@ -583,6 +615,8 @@ static COLD bool guarded_resize_in_place(char *block, size_t size)
     bool done = guarded_extend(large, after) && (after <= before || guard_open(block + before, after - before));
     if (done && after > before)
         large->zeroed = false; /* what the guard has become may be resident */
+    if (done && after < before)
+        guarded_cut(block + after, before - after);
     block_put(large, block, done ? after : before);
     large_shut(large);
     return done;
@@ -603,6 +637,23 @@ bool large_resize(void *block, size_t size)
         done = run_resize_in_place(block, size);
     purge_if_due(done && size < before ? before - size : 0);
     return done;
+}
+
+COLD bool large_shorten(void *block, size_t size)
+{
+    size_t before, after = mapping_size(max_size(size, 1));
+    const struct page *seen = large_at(block);
+    if (!seen || !seen->guarded || after == bytes_of(seen))
+        return seen != NULL;
+    if (!seen->slab)
+        return mapping_resize_in_place(block, after);
+    struct page *large = block_take(block, &before);
+    if (!large)
+        return false;
+    guarded_cut((char *)block + after, before - after);
+    block_put(large, block, after);
+    large_shut(large);
+    return true;
 }
 
 /* Moves the pages of a mapping to a new place.
@@ -676,6 +727,31 @@ COLD enum error_id large_explain(const void *address)
     if (large && (const char *)address < large->start + bytes_of(large))
         return ERROR_INTERIOR;
     return is_in_superslab(address) ? ERROR_NOT_LIVE : ERROR_FOREIGN;
+}
+
+static COLD void runs_each(struct superslab *slab, void (*visit)(struct page *, void *), void *argument)
+{
+    for (uint32_t unit = 0; slab->is_mapped && unit < SUPERSLAB_UNITS; unit++) {
+        struct page *large = large_at(slab_unit_start(slab, unit));
+        if (large)
+            visit(large, argument);
+    }
+}
+
+COLD void large_each(void (*visit)(struct page *, void *), void *argument)
+{
+    for (uint32_t n = 0; n < span_slab_count() && lock_acquire(); n++) {
+        runs_each(slab_at(n), visit, argument);
+        lock_release();
+    }
+    uintptr_t at = UINTPTR_MAX;
+    while (at != 0 && lock_acquire()) {
+        struct page *large = map_mapping_below((const void *)at);
+        at = large ? (uintptr_t)large->start - 1 : 0;
+        if (large && large_at(large->start))
+            visit(large, argument);
+        lock_release();
+    }
 }
 
 void large_stats(struct large_stats *out)

@@ -21,6 +21,12 @@ bool large_free(void *block);
 size_t large_size(const void *block);
 bool large_is_guarded(const void *block);
 
+/* Whether the block's end is to be told of: of a sample, which may have been made in place of a block of a ring; or to the
+ * heap by name that it belongs to (cache/arena.h). */
+enum large_sampled { LARGE_UNSAMPLED, LARGE_SAMPLED, LARGE_FROM_RING, LARGE_OF_ARENA };
+enum large_sampled large_sampled(const void *block);
+void large_set_sampled(const void *block, enum large_sampled sampled);
+
 /* In the child of a fork, under the lock, if a vanished thread had it: forgets what that may have been about to free. */
 void large_after_fork(void);
 
@@ -30,8 +36,15 @@ bool large_resize(void *block, size_t size);
 /* The same, but may move the block by moving its pages, without copying: the new address, or NULL. */
 void *large_move(void *block, size_t size);
 
+/* Lets the block be one of `size` bytes, which are no more than it has, where no other is to be had: of one with guards
+ * the end comes nearer, though its run stays as long as it is. False when there is no such block. */
+bool large_shorten(void *block, size_t size);
+
 /* Why an address that is no live block's is not one. */
 enum error_id large_explain(const void *address);
+
+/* Calls `visit` for every large block, under the lock for a superslab, or a block, at a time. */
+void large_each(void (*visit)(struct page *, void *), void *argument);
 
 struct large_stats {
     size_t blocks, bytes;         /* live */

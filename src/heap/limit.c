@@ -1,8 +1,9 @@
 #include "heap/limit.h"
 
+#include "heap/cell.h"
 #include "system/cgroup.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_process.h"
 
 enum {
     RESERVE_PART = 8,          /* of a limit: so much room is little, and left to the others in a group */
@@ -20,6 +21,14 @@ static _Atomic(size_t) own_limit = SIZE_MAX; /* HAKMEM_LIMIT, in bytes. Written 
 static _Atomic(size_t) allowed = SIZE_MAX;      /* relaxed, as the others: a matter of policy */
 static _Atomic(size_t) mapped_bytes;         /* [lock to write] */
 static _Atomic(uint32_t) looking;            /* elects one thread: 1 while it reads files */
+static struct {
+    _Atomic(size_t) limit, used; /* bytes, of the control group with the least room as of the last look; SIZE_MAX: none */
+    _Atomic(uint32_t) nears;     /* how often there was little room when there had been enough */
+    _Atomic(uint32_t) refusals;
+    _Atomic(size_t) purged;      /* bytes that went for a limit's sake */
+    _Atomic(bool) is_said;       /* that the process's own limit is near */
+} history = {.limit = SIZE_MAX};
+
 static size_t of_others;                        /* bytes; whoever looks has it, and the next */
 static uint64_t limit_looked_at;                   /* milliseconds; whoever looks has it */
 
@@ -66,12 +75,24 @@ static COLD size_t group_bound(struct cgroup_memory group, size_t resident, bool
     return group.room == SIZE_MAX ? SIZE_MAX : all - min_size(all, reserved);
 }
 
+/* Who has asked for a limit is to know that it has effects: once, and of no other. */
+static COLD void own_limit_say(void)
+{
+    if (!atomic_exchange_explicit(&history.is_said, true, memory_order_relaxed)) /* elects one thread */
+        option_warn_set(option(OPTION_LIMIT_HARD) ? WARNING_LIMIT_HARD : WARNING_LIMIT, OPTION_LIMIT, "");
+}
+
 static COLD void bound_find(size_t resident, bool is_time)
 {
     struct cgroup_memory group = cgroup_memory();
     size_t own = own_room(resident), room = min_size(group.room, own);
     size_t limit = own <= group.room ? load_relaxed(&own_limit) : group.room + group.used;
     bool is_limited = room < SIZE_MAX, is_near = is_limited && room <= limit / RESERVE_PART;
+    store_relaxed(&history.limit, group.room == SIZE_MAX ? SIZE_MAX : group.room + group.used);
+    store_relaxed(&history.used, group.used);
+    store_relaxed(&history.nears, load_relaxed(&history.nears) + (is_near && !load_relaxed(&limit_is_near)));
+    if (is_near && own <= group.room)
+        own_limit_say();
     store_relaxed(&allowed, min_size(load_relaxed(&own_limit), group_bound(group, resident, is_time)));
     store_relaxed(&limit_is_near, is_near);
     store_relaxed(&limit_alarms, load_relaxed(&limit_alarms) + is_near);
@@ -91,14 +112,47 @@ COLD void limit_look(uint64_t now, size_t resident)
     store_release(&looking, 0);
 }
 
-size_t limit_mapped(void) { return load_relaxed(&mapped_bytes); }
+size_t limit_mapped(void) { return load_relaxed(&mapped_bytes) + cell_bytes(); }
 
 void limit_note_mapped(ptrdiff_t bytes) { counter_add(&mapped_bytes, (size_t)bytes); }
 
 bool limit_allows(size_t used, size_t more)
 {
-    size_t limit = load_relaxed(&own_limit), have = used + load_relaxed(&mapped_bytes);
+    size_t limit = load_relaxed(&own_limit), have = used + limit_mapped();
     return LIKELY(limit == SIZE_MAX || !option(OPTION_LIMIT_HARD)) || (have <= limit && more <= limit - have);
+}
+
+void limit_note_purged(size_t bytes) { fetch_add_relaxed(&history.purged, bytes); }
+
+COLD void limit_note_refused(void)
+{
+    fetch_add_relaxed(&history.refusals, 1);
+    own_limit_say();
+}
+
+COLD void limit_tell(struct limit_report *out, char *file, size_t capacity)
+{
+    *out = (struct limit_report){
+        .own = load_relaxed(&own_limit),
+        .group = load_relaxed(&history.limit),
+        .group_used = load_relaxed(&history.used),
+        .most = load_relaxed(&allowed),
+        .is_near = load_relaxed(&limit_is_near),
+        .nears = load_relaxed(&history.nears),
+        .refusals = load_relaxed(&history.refusals),
+        .purged = load_relaxed(&history.purged),
+    };
+    if (capacity == 0 || load_relaxed(&looking) || exchange_acquire(&looking, 1)) /* pairs with the release below */
+        return;
+    struct cgroup_memory group = cgroup_memory();
+    out->version = group.version;
+    out->group = group.file ? group.room + group.used : SIZE_MAX;
+    out->group_used = group.used;
+    size_t length = 0;
+    for (; group.file && group.file[length] && length < capacity - 1; length++)
+        file[length] = group.file[length];
+    file[length] = 0;
+    store_release(&looking, 0);
 }
 
 void limit_after_fork(void) { store_relaxed(&looking, 0); }

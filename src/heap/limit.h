@@ -27,9 +27,28 @@ INLINE bool limit_wants_look(size_t resident) { return UNLIKELY(resident >= load
 extern _Atomic(bool) limit_is_near;
 extern _Atomic(uint32_t) limit_alarms;
 
-/* Bytes of mappings of very large blocks come (> 0) or go. Under the lock. And how many there are. */
+/* Bytes of mappings of very large blocks come (> 0) or go. Under the lock. And how many there are, with those of blocks
+ * in cells (cell.h). */
 void limit_note_mapped(ptrdiff_t bytes);
 size_t limit_mapped(void);
+
+/* So many bytes went back to the system because of a limit. Memory was refused at HAKMEM_LIMIT: the first time it is said
+ * on stderr, so not under the lock. */
+void limit_note_purged(size_t bytes);
+void limit_note_refused(void);
+
+/* What is to be told of limits. With room for the name of the file that sets the control group's limit, control groups
+ * are asked anew; else all is as of the last look. */
+struct limit_report {
+    size_t own;               /* bytes, HAKMEM_LIMIT; SIZE_MAX: none, as in the next */
+    size_t group, group_used; /* of the control group that has the least room, and what it has */
+    unsigned version;         /* of control groups; 0: not known, or not asked */
+    size_t most;              /* may be handed out and dirty, by all of these */
+    bool is_near;
+    uint32_t nears, refusals; /* how often little room was left where there had been enough; was memory refused */
+    size_t purged;            /* bytes that went because of a limit */
+};
+void limit_tell(struct limit_report *out, char *file, size_t capacity);
 
 /* In the child of a fork: no other thread looks. */
 void limit_after_fork(void);

@@ -31,7 +31,7 @@ static COLD void window_open(void)
     map_pages.first = (uintptr_t)ground_heap() >> UNIT_SHIFT;
     for (unsigned view = 0; view < open_views; view++) {
         map_window[view].classes = (_Atomic(uint8_t) *)ground_table(GROUND_CLASSES);
-        map_window[view].size_end = CLASS_TABLE_MAX + 1;
+        store_relaxed(&map_window[view].size_end, CLASS_TABLE_MAX + 1);
     }
 }
 
@@ -39,7 +39,7 @@ bool map_cover(uint32_t slabs)
 {
     HAK_ASSERT(lock_growth_is_held());
     size_t units = (size_t)slabs * SUPERSLAB_UNITS, end = ((uintptr_t)ground_heap() >> UNIT_SHIFT) + units;
-    if (!ground_extend(GROUND_CLASSES, end) || !ground_extend(GROUND_PAGES, units * sizeof *map_pages.of))
+    if (ground_extend(GROUND_CLASSES, end) || ground_extend(GROUND_PAGES, units * sizeof *map_pages.of))
         return false;
     if (!map_pages.of)
         window_open();

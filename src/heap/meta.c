@@ -36,7 +36,7 @@ static COLD bool meta_grow(size_t size)
     bool is_ours = lock_growth_is_held();
     if (!is_ours && !lock_growth_acquire())
         return false;
-    bool done = ground_start() && ground_extend(GROUND_META, store.end + size) && lock_acquire();
+    bool done = ground_start() && ground_extend(GROUND_META, store.end + size) == 0 && lock_acquire();
     if (done) {
         store.end = ground_extent(GROUND_META);
         lock_release();

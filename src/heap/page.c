@@ -6,7 +6,7 @@
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_map.h"
 #include "heap/prefault.h"
 #include "heap/retain.h"
 #include "heap/span.h"
@@ -188,24 +188,48 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
 /* Of each class: its pages, and free blocks in their bitmaps, as pieces of sums that are added up by whoever asks; a thread
  * has one piece, which it shares with a sixteenth of the others. Relaxed: nothing depends on them. */
 enum { COUNT_PIECES = 16 };
-static _Atomic(size_t) page_counts[CLASS_SLOTS]; /* [lock to write] */
+static _Atomic(size_t) page_counts[CLASS_SLOTS], pages_made[CLASS_SLOTS]; /* [lock to write] */
 static SPARSE struct {
     _Atomic(size_t) free_blocks[CLASS_SLOTS];
 } CACHE_ALIGNED free_counts[COUNT_PIECES];
 
+/* The same of groups that were given out, so that it is known what each keeps of its pages. Their blocks come and go in
+ * batches of a ring of theirs: one piece will do. */
+static SPARSE struct {
+    _Atomic(size_t) pages; /* [lock to write] */
+    _Atomic(size_t) free_blocks;
+    _Atomic(uint8_t) class_id;
+} group_counts[GROUP_COUNT];
+
+static bool group_has_counts(unsigned group) { return group > CLASS_LAST; }
+
+static void count_apart(const struct page *page, size_t blocks)
+{
+    unsigned group = load_relaxed(&page->group); /* const: blocks of the page are the caller's */
+    if (UNLIKELY(group_has_counts(group)))
+        fetch_add_relaxed(&group_counts[group].free_blocks, blocks);
+}
+
 /* `blocks` more are free, or fewer: modulo 2^64. Threads are told apart by where their stacks lie. */
-static void count_free(unsigned class_id, size_t blocks)
+static void count_free(const struct page *page, size_t blocks)
 {
     enum { STACK_SHIFT = 16, HASH_SHIFT = 28 };
     uint32_t stack = (uint32_t)((uintptr_t)__builtin_frame_address(0) >> STACK_SHIFT);
     unsigned piece = (uint32_t)(stack * UINT32_C(2654435769)) >> HASH_SHIFT; /* Knuth's multiplicative hash */
-    fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[class_id], blocks);
+    count_apart(page, blocks);
+    fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[page->class_id], blocks);
 }
 
-static void count_pages_of(unsigned class_id, size_t pages)
+/* The page comes (1), with so many free blocks, or goes (-1). */
+static void count_page(const struct page *page, size_t pages, size_t free_blocks)
 {
-    counter_add(&page_counts[class_id], pages);
-    count_free(class_id, pages * class_info[class_id].blocks);
+    unsigned group = load_relaxed(&page->group);
+    counter_add(&page_counts[page->class_id], pages);
+    if (group_has_counts(group)) {
+        counter_add(&group_counts[group].pages, pages);
+        store_relaxed(&group_counts[group].class_id, page->class_id);
+    }
+    count_free(page, pages * free_blocks);
 }
 
 /* ---- Visitors ---------------------------------------------------------------------------------------------------- */
@@ -225,6 +249,13 @@ void page_visit_end(void)
     signal_fence(); /* as in page_visit_begin */
     fetch_sub_relaxed(&visits, 1);
     own_visits--;
+}
+
+void page_visit_return(void *block, const char *call)
+{
+    page_visit_begin();
+    page_return(&block, 1, call);
+    page_visit_end();
 }
 
 bool page_is_visited(void) { return own_visits > 0; }
@@ -258,6 +289,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     page->slab = run.slab;
     page->class_id = (uint8_t)class_id;
     store_relaxed(&page->group, (uint8_t)group);
+    store_relaxed(&page->arena, 0);
     page->zeroed = run.zeroed;
     page->missed = run.missed > 0;
     page->checked = check_is_on() && group == 0;
@@ -286,7 +318,7 @@ static size_t descriptor_size(unsigned class_id)
 /* Where its units end, and its guard lies, if it has one. */
 static char *page_end(const struct page *page) { return page->start + class_info[page->class_id].units * UNIT_SIZE; }
 
-static struct page *page_create(unsigned class_id, unsigned group, bool dense, size_t ahead)
+struct page *page_make(unsigned class_id, unsigned group, uint32_t holder, bool dense, size_t ahead)
 {
     const struct class_info *info = &class_info[class_id];
     bool guarded = !dense && guard_reserve_page();
@@ -299,7 +331,8 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense, s
     page_init(page, class_id, group, ahead, run);
     page->guarded = guarded;
     retain_vacate((ptrdiff_t)info->blocks * info->size);
-    count_pages_of(class_id, 1);
+    count_page(page, 1, info->blocks);
+    counter_add(&pages_made[class_id], 1);
     map_set(page->start, info->units, page_entry_class(page), page);
     lock_release();
     span_settle(run, info->units + guarded);
@@ -309,6 +342,7 @@ static struct page *page_create(unsigned class_id, unsigned group, bool dense, s
     }
     if (UNLIKELY(must_be_cleared(page)))
         page_clear(page);
+    store_relaxed(&page->holder, holder);
     return page;
 }
 
@@ -334,7 +368,7 @@ static bool page_try_destroy(struct page *page, size_t behind)
     size_t used = max_size(virgin_bytes(page), page->ready * os_page_size());
     note_loose(page, -UINT16_MAX);
     retain_vacate(-(ptrdiff_t)info->blocks * info->size);
-    count_pages_of(class_id, (size_t)-1);
+    count_page(page, (size_t)-1, info->blocks);
     map_set(page->start, info->units, 0, NULL);
     /* What a fresh page never handed out is as clean as it was. */
     span_free((struct run){.slab = page->slab, .unit = page_unit(page)}, info->units + behind,
@@ -419,44 +453,44 @@ static struct page *slab_claim(struct superslab *slab, unsigned class_id, unsign
     return NULL;
 }
 
-static struct page *page_claim(unsigned class_id, unsigned group)
+struct page *page_find(unsigned class_id, unsigned group, uint32_t holder)
 {
     unsigned set = listing_set(class_id, group);
+    struct page *page = NULL;
     for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-        struct page *page = slab_claim(slab_at(n), class_id, group);
+        page = slab_claim(slab_at(n), class_id, group);
         if (page)
-            return page;
+            break;
         /* The set is a hint: correct it, then look again, for a page listed meanwhile relies on it. */
         slabset_remove(set, n);
         page = slab_claim(slab_at(n), class_id, group);
         if (page) {
             slabset_add(set, n);
-            return page;
+            break;
         }
     }
-    return NULL;
-}
-
-static struct page *page_hold(struct page *page, uint32_t holder)
-{
     if (page)
         store_relaxed(&page->holder, holder);
     return page;
 }
 
-struct page *page_find(unsigned class_id, uint32_t holder) { return page_hold(page_claim(class_id, 0), holder); }
-struct page *page_make(unsigned class_id, uint32_t holder, bool dense, size_t ahead)
-{
-    return page_hold(page_create(class_id, 0, dense, ahead), holder);
-}
-
 struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder)
 {
-    struct page *page = page_claim(class_id, group);
-    return page_hold(page ? page : page_create(class_id, group, false, 0), holder);
+    struct page *page = page_find(class_id, group, holder);
+    return page ? page : page_make(class_id, group, holder, false, 0);
 }
 
-struct page *page_acquire(unsigned class_id, uint32_t holder) { return page_acquire_group(class_id, 0, holder); }
+void *page_take_one(unsigned class_id, unsigned group)
+{
+    void *block = NULL;
+    for (struct page *page; !block && (page = page_acquire_group(class_id, group, PAGE_HELD_BRIEFLY)) != NULL;) {
+        page_take(page, &block, 1);
+        page_release(page);
+    }
+    return block;
+}
+
+bool page_is_unused(const struct page *page) { return bitmap_is_full(page->free, &class_info[page->class_id]); }
 
 bool page_is_drained(const struct page *page) { return bitmap_is_empty(page->free, &class_info[page->class_id]); }
 
@@ -578,7 +612,7 @@ INLINE unsigned taking_end(struct page *page, const struct taking *taking, void 
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)(taking->count * size));
-    count_free(page->class_id, -(size_t)taking->count);
+    count_free(page, -(size_t)taking->count);
     return taking->count;
 }
 
@@ -657,7 +691,7 @@ void *page_take_zeroed(struct page *page)
     if (UNLIKELY(!is_ready(page)))
         page_prefault(page);
     retain_vacate(-(ptrdiff_t)class_size(page->class_id));
-    count_free(page->class_id, (size_t)-1);
+    count_free(page, (size_t)-1);
     return block_at(page, index);
 }
 
@@ -672,7 +706,7 @@ static COLD void page_seal(struct page *page, void *unused)
         store_relaxed(&page->free[word], 0);
     store_relaxed(&page->virgin, info->blocks);
     retain_vacate(-(ptrdiff_t)(count * info->size));
-    count_free(page->class_id, -count);
+    count_free(page, -count);
 }
 
 COLD void page_seal_unchecked(void) { page_each(page_seal, NULL); }
@@ -721,7 +755,7 @@ static void page_put_freed(const struct returning *item, const char *call)
     unsigned count = count_bits(item->mask);
     note_loose(item->page, (int)count);
     retain_vacate((ptrdiff_t)(count * class_size(item->page->class_id)));
-    count_free(item->page->class_id, count);
+    count_free(item->page, count);
     page_put(item->page, item->word, item->mask, call);
 }
 
@@ -805,6 +839,16 @@ void page_return(void *const *blocks, unsigned count, const char *call)
             page_put_freed(&all[i], call);
 }
 
+void page_free_all(struct page *page)
+{
+    const struct class_info *info = &class_info[page->class_id];
+    for (unsigned word = 0; word < info->words; word++) {
+        uint64_t taken = full_word(info, word) & ~load_relaxed(&page->free[word]); /* relaxed: nobody else changes it */
+        if (taken)
+            page_put_freed(&(struct returning){.page = page, .word = word, .mask = taken}, "free");
+    }
+}
+
 /* ---- All pages --------------------------------------------------------------------------------------------------- */
 
 struct page *page_at(struct superslab *slab, uint32_t unit)
@@ -859,17 +903,46 @@ void page_settle(struct page *page)
     store_relaxed(&page->weight, (uint32_t)(size + stays / used));
 }
 
-void page_count(struct page_totals *totals)
+struct page_totals page_count(unsigned c)
 {
-    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
-        totals[c] = (struct page_totals){.pages = load_relaxed(&page_counts[c])};
-        for (unsigned i = 0; i < COUNT_PIECES; i++)
-            totals[c].free_blocks += load_relaxed(&free_counts[i].free_blocks[c]);
-        /* The pieces are not of one moment, and in the child of a fork a block or two may be missing. */
-        size_t most = totals[c].pages * class_info[c].blocks;
-        if (totals[c].free_blocks > most)
-            totals[c].free_blocks = (ptrdiff_t)totals[c].free_blocks < 0 ? 0 : most;
+    struct page_totals totals = {.pages = load_relaxed(&page_counts[c])};
+    for (unsigned i = 0; i < COUNT_PIECES; i++)
+        totals.free_blocks += load_relaxed(&free_counts[i].free_blocks[c]);
+    /* The pieces are not of one moment, and in the child of a fork a block or two may be missing. */
+    size_t most = totals.pages * class_info[c].blocks;
+    if (totals.free_blocks > most)
+        totals.free_blocks = (ptrdiff_t)totals.free_blocks < 0 ? 0 : most;
+    return totals;
+}
+
+/* Bytes of the pages of memory with a used block in them, if these lie anywhere in pages of so many blocks. */
+static size_t bytes_scattered(unsigned c, size_t blocks, size_t used)
+{
+    enum { PART_BITS = 20 };
+    uint64_t whole = (uint64_t)1 << PART_BITS, none = whole;
+    uint64_t free = ((uint64_t)(blocks - used) << PART_BITS) / max_size(blocks, 1);
+    for (size_t in_page = max_size(os_page_size() / class_size(c), 1); in_page > 0; in_page--)
+        none = none * free >> PART_BITS;
+    return max_size(blocks * class_size(c) / whole * (whole - none), used * class_size(c));
+}
+
+struct page_holding page_count_kept(unsigned c)
+{
+    struct page_totals totals = page_count(c);
+    size_t all = totals.pages * class_info[c].blocks, used = all - totals.free_blocks;
+    struct page_holding holding = {.used = used * class_size(c)};
+    holding.made = load_relaxed(&pages_made[c]) * class_info[c].blocks * class_size(c);
+    for (unsigned group = CLASS_LAST + 1; group < GROUP_COUNT; group++) {
+        if (load_relaxed(&group_counts[group].class_id) != c)
+            continue;
+        size_t blocks = min_size(load_relaxed(&group_counts[group].pages) * class_info[c].blocks, all);
+        size_t apart = min_size(blocks - min_size(load_relaxed(&group_counts[group].free_blocks), blocks), used);
+        holding.kept += bytes_scattered(c, blocks, apart);
+        all -= blocks;
+        used -= apart;
     }
+    holding.kept += bytes_scattered(c, all, min_size(used, all));
+    return holding;
 }
 
 static void add_grouped_page(struct page *page, void *all)
@@ -889,14 +962,9 @@ void page_count_groups(struct page_totals *totals)
 
 size_t page_bytes_kept(const void *block, unsigned class_id)
 {
-    size_t bytes = 0;
-    if (!lock_acquire()) /* so that the page is not unmade */
-        return 0;
+    HAK_ASSERT(lock_is_held()); /* so that the page is not unmade */
     const struct page *page = map_page(block);
-    if (page && page->class_id == class_id)
-        bytes = bytes_touched(page) / max_size(page_used_blocks(page), 1);
-    lock_release();
-    return bytes;
+    return page && page->class_id == class_id ? bytes_touched(page) / max_size(page_used_blocks(page), 1) : 0;
 }
 
 static bool units_used(const struct page *page)
@@ -927,13 +995,27 @@ static bool units_entered(const struct page *page)
     return true;
 }
 
-/* Nobody holds the page any more. What is known of its memory is given up: nothing depends on how far the holder had
- * come with it. */
-static COLD void page_adopt(struct page *page)
+/* Whether every block that was never handed out is free. */
+static bool virgin_is_sound(const struct page *page)
+{
+    for (uint32_t index = load_relaxed(&page->virgin); index < class_info[page->class_id].blocks; index++)
+        if (!(load_relaxed(&page->free[index / 64]) >> index % 64 & 1))
+            return false;
+    return true;
+}
+
+/* What is known of the page's memory is given up: nothing depends on how far the holder had come with it. */
+static COLD void page_forget_memory(struct page *page)
 {
     page->zeroed = false;
     page->ahead = 0;
     store_relaxed(&page->virgin, class_info[page->class_id].blocks);
+}
+
+/* Nobody holds the page any more. */
+static COLD void page_adopt(struct page *page)
+{
+    page_forget_memory(page);
     if (page_is_drained(page))
         store_seq(&page->state, PAGE_FULL);
     else
@@ -959,6 +1041,8 @@ static void page_mend(struct page *page, const struct page_cut *cut)
     if (state == PAGE_OWNED) {
         if (is_abandoned(page, cut))
             page_adopt(page);
+        else if (load_relaxed(&page->holder) == PAGE_HELD_BY_ARENA && !virgin_is_sound(page))
+            page_forget_memory(page); /* who was taking blocks for the arena did not come to note it */
     } else if (cut->midway) {
         return; /* it may be this thread that is on the way */
     } else if (state == PAGE_LISTED) {
@@ -989,11 +1073,10 @@ static COLD void entries_mend(struct superslab *slab)
     }
 }
 
-static void count_page(struct page *page, void *unused)
+static void count_again(struct page *page, void *unused)
 {
     (void)unused;
-    counter_add(&page_counts[page->class_id], 1);
-    count_free(page->class_id, class_info[page->class_id].blocks - page_used_blocks(page));
+    count_page(page, 1, class_info[page->class_id].blocks - page_used_blocks(page));
 }
 
 /* Whoever vanished may have changed a bitmap or the map, and not yet counted that. */
@@ -1004,9 +1087,13 @@ static COLD void counts_derive(void)
         for (unsigned i = 0; i < COUNT_PIECES; i++)
             store_relaxed(&free_counts[i].free_blocks[c], 0);
     }
+    for (unsigned group = CLASS_LAST + 1; group < GROUP_COUNT; group++) {
+        store_relaxed(&group_counts[group].pages, 0);
+        store_relaxed(&group_counts[group].free_blocks, 0);
+    }
     for (uint32_t n = 0; n < span_slab_count(); n++)
         if (slab_at(n)->is_mapped)
-            slab_each_page(slab_at(n), count_page, NULL);
+            slab_each_page(slab_at(n), count_again, NULL);
 }
 
 COLD void page_after_fork(const struct page_cut *cut)
@@ -1038,8 +1125,7 @@ bool page_is_valid(const struct page *page)
     for (unsigned word = 0; word < info->words; word++)
         if (load_relaxed(&page->free[word]) & ~full_word(info, word))
             return false;
-    for (uint32_t index = load_relaxed(&page->virgin); index < info->blocks; index++)
-        if (!(load_relaxed(&page->free[index / 64]) >> index % 64 & 1))
-            return false;
+    if (!virgin_is_sound(page))
+        return false;
     return page->start == slab_unit_start(page->slab, page_unit(page)) && units_used(page);
 }

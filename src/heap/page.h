@@ -36,8 +36,9 @@
 
 enum page_state { PAGE_OWNED, PAGE_FULL, PAGE_LISTED };
 
-/* Whoever holds a page: a thread cache's id, or PAGE_HELD_BRIEFLY. */
+/* Whoever holds a page: a thread cache's id, or one of these. A heap by name (cache/arena.h) holds its pages throughout. */
 #define PAGE_HELD_BRIEFLY 0u
+#define PAGE_HELD_BY_ARENA UINT32_MAX
 
 struct page {
     char *start;               /* [const while live blocks exist] */
@@ -52,14 +53,17 @@ struct page {
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
     _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
-    _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not */
+    _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not.
+                                  Of a large block: enum large_sampled */
     bool missed;               /* [holder] its memory had been purged: what is touched of it for the first time is regretted */
     bool guarded;              /* [const ..] a unit that nobody may touch lies behind it (guard.h). Of a large block: around it */
+    _Atomic(uint16_t) arena;   /* [const while live blocks exist] the heap by name that it belongs to; 0: none. Large blocks, too */
     _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle). Of a guarded large
                                   block: units of its run, with the guards */
     uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none.
                                   Of a guarded large block: units of its run before it */
     uint16_t ready;            /* [holder] so many from the start on were */
+    uint32_t place;            /* [the arena's lock] where it stands in that heap's table */
     union {
         struct {
             _Atomic(size_t) bytes; /* [lock to write, relaxed] of a large block: usable size */
@@ -71,15 +75,13 @@ struct page {
 };
 
 /* A page of the class with free blocks, held by `holder`; NULL when memory is out. The lowest listed page, else a
- * new one. */
-struct page *page_acquire(unsigned class_id, uint32_t holder);
-/* The same for a page of a group, which has blocks of this class only. */
+ * new one. Of a group, or of none: 0. */
 struct page *page_acquire_group(unsigned class_id, unsigned group, uint32_t holder);
 
 /* The same in two steps: only a listed page, and only a new one, of which `ahead` bytes are going to be used after the
  * first very soon, and all if it is `dense`. */
-struct page *page_find(unsigned class_id, uint32_t holder);
-struct page *page_make(unsigned class_id, uint32_t holder, bool dense, size_t ahead);
+struct page *page_find(unsigned class_id, unsigned group, uint32_t holder);
+struct page *page_make(unsigned class_id, unsigned group, uint32_t holder, bool dense, size_t ahead);
 
 /* Whether a held page has no free block. */
 bool page_is_drained(const struct page *page);
@@ -96,6 +98,15 @@ unsigned page_take(struct page *page, void **out, unsigned count);
 
 /* The same, but random ones in random words of the bitmap, as `random` has it. */
 unsigned page_take_random(struct page *page, void **out, unsigned count, uint64_t random);
+
+/* One block of whichever page of the class, and of the group if that is not 0; NULL when memory is out. */
+void *page_take_one(unsigned class_id, unsigned group);
+
+/* Frees all blocks of a held page: they are the caller's, who has kept others from purging (purge_hold). */
+void page_free_all(struct page *page);
+
+/* Whether every block of the page is free. */
+bool page_is_unused(const struct page *page);
 
 /* Takes one block that is known to read as zero; NULL when there is none. The caller holds the page. */
 void *page_take_zeroed(struct page *page);
@@ -125,8 +136,15 @@ struct page_totals {
     size_t free_blocks; /* in their bitmaps */
     size_t touched;     /* of groups: bytes of blocks that were ever handed out, and not purged since */
 };
-/* What is counted of every class, into totals[CLASS_SLOTS]; running threads are not stopped. In no time. */
-void page_count(struct page_totals *totals);
+/* What is counted of a class; running threads are not stopped. In no time. */
+struct page_totals page_count(unsigned class_id);
+
+/* What blocks of the class that are not free, rings' among them, keep of its pages, in bytes. `kept`: if they lie anywhere
+ * in these, those of a group in the group's. `made`: of all pages that there ever were. In no time. */
+struct page_holding {
+    size_t used, kept, made;
+};
+struct page_holding page_count_kept(unsigned class_id);
 
 /* Counts the pages of every group into totals[GROUP_COUNT]: looks at all pages that there are. */
 void page_count_groups(struct page_totals *totals);
@@ -134,7 +152,7 @@ void page_count_groups(struct page_totals *totals);
 /* Calls `visit` for every page of blocks, under the lock for a superslab at a time. */
 void page_each(void (*visit)(struct page *, void *), void *argument);
 
-/* The bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when
+/* Under the lock: the bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when
  * `block` is in no page of the class. */
 size_t page_bytes_kept(const void *block, unsigned class_id);
 
@@ -170,6 +188,8 @@ void page_memory_note_purged(struct page *page, size_t begin, size_t end);
  * middle of one. */
 void page_visit_begin(void);
 void page_visit_end(void);
+/* page_return of one block, with these around it. */
+void page_visit_return(void *block, const char *call);
 /* Whether the calling thread is. */
 bool page_is_visited(void);
 /* In the child: whether others were. They are so no longer. */

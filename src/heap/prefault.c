@@ -1,6 +1,8 @@
 #include "heap/prefault.h"
 
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
 
 #include <errno.h>
 

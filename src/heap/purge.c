@@ -1,8 +1,12 @@
 #include "heap/purge.h"
 
+#include "heap/limit.h"
 #include "system/lock.h"
 #include "heap/map.h"
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
+#include "system/os_thread.h"
 #include "heap/page.h"
 #include "heap/span.h"
 
@@ -260,22 +264,30 @@ static COLD size_t purge_holes(size_t wanted, uint64_t until)
     return work.purged;
 }
 
-static _Atomic(uint32_t) purging; /* elects one thread: 1 while it is at work */
+static _Atomic(uint32_t) purging; /* elects one thread: its id while it is at work */
+
+static bool purging_take(void)
+{
+    uint32_t nobody = 0;
+    return load_relaxed(&purging) == 0 && cas_acquire(&purging, &nobody, lock_own_thread()); /* pairs with every release of it */
+}
 
 void purge_excess(size_t freed)
 {
     enum { SLICE = 4 << 20, NANOSECONDS = 500 * 1000 };
-    if (load_relaxed(&purging) || exchange_acquire(&purging, 1)) /* pairs with the release below */
+    if (!purging_take())
         return;
-    size_t excess = retain_excess(), soon = max_size(max_size(SLICE, freed), retain_over_limit());
+    size_t excess = retain_excess(), over = retain_over_limit(), soon = max_size(max_size(SLICE, freed), over);
     bool is_bounded = soon == SLICE;
     uint64_t until = is_bounded ? os_nanoseconds() + NANOSECONDS : UINT64_MAX;
     size_t wanted = min_size(excess, soon);
-    size_t purged = span_purge_some(wanted, until);
+    size_t purged = span_purge(0, wanted, until);
     if (purged < wanted)
         purged += purge_holes(wanted - purged, until);
     else
         retain_purged(0, LEFT_UNKNOWN);
+    retain_note_purged(purged);
+    limit_note_purged(min_size(purged, over));
     if (purged > 0 && purged < excess)
         retain_go_on();
     store_release(&purging, 0);
@@ -294,9 +306,9 @@ static COLD bool purging_wait(void)
 {
     enum { LOOKS = 100 };
     for (unsigned looks = 0; looks < LOOKS; looks++) {
-        if (exchange_acquire(&purging, 1) == 0) /* pairs with the release in purge_all and purge_excess */
+        if (purging_take())
             return true;
-        os_wait(&purging, 1, 1);
+        os_wait(&purging, load_relaxed(&purging), 1);
     }
     return false;
 }
@@ -310,7 +322,25 @@ size_t purge_all(size_t keep_bytes)
         purged = purge_holes(SIZE_MAX, UINT64_MAX);
         store_release(&purging, 0);
     }
-    return purged + span_purge(keep_bytes);
+    purged += span_purge(keep_bytes, SIZE_MAX, UINT64_MAX);
+    retain_note_purged(purged);
+    return purged;
 }
+
+COLD bool purge_hold(void)
+{
+    enum { LOOKS = 1000 }; /* before it is asked whether the thread exists: it may be one that the child of a fork does not have */
+    for (unsigned looks = 0; !purging_take(); looks++) {
+        uint32_t thread = load_relaxed(&purging);
+        if (thread == lock_own_thread())
+            return false;
+        if (looks > LOOKS && thread != 0 && !os_thread_exists(thread))
+            cas_relaxed(&purging, &thread, 0); /* relaxed: nobody was at work in this process */
+        os_wait(&purging, thread, 1);
+    }
+    return true;
+}
+
+void purge_let_go(void) { store_release(&purging, 0); /* pairs with purging_take */ }
 
 void purge_after_fork(void) { store_relaxed(&purging, 0); }

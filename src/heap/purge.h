@@ -20,6 +20,11 @@ INLINE void purge_if_due(size_t freed)
  * counts too, but pages in which nothing was freed since the last time are left out). */
 size_t purge_all(size_t keep_bytes);
 
+/* Between these nobody purges, so that a page's blocks that are not free are in the program's hands, or in caches. Waits for
+ * whoever is at work; false in a signal handler that interrupted this very thread there. */
+bool purge_hold(void);
+void purge_let_go(void);
+
 /* In the child of a fork: no other thread is at work. */
 void purge_after_fork(void);
 

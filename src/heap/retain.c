@@ -2,7 +2,8 @@
 
 #include "heap/limit.h"
 #include "heap/prefault.h"
-#include "system/os.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
 
 enum {
     FLOOR = 1 << 20,            /* bytes that may always be dirty */
@@ -24,10 +25,12 @@ enum {
                                    sooner, where little is in hand, */
     BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of all, time that was not used adds up for */
     BEARABLE_MILLISECONDS = 10000, /* so long */
-    TOUCH_NANOSECONDS = 10000   /* the first touch of a page of memory, where it is not known */
+    TOUCH_NANOSECONDS = 10000,  /* the first touch of a page of memory, where it is not known */
+    MOVE = 8 << 20,             /* bytes, and that part of all, by which the account has to change to be worth telling: half */
+    MOVE_PART = 16              /* of it for blocks that come, for they count twice */
 };
 
-_Atomic(bool) retain_due, retain_waits;
+_Atomic(bool) retain_due, retain_waits, retain_moved;
 
 static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
@@ -43,11 +46,17 @@ static struct {
     _Atomic(size_t) settled_over;     /* the same of those beyond a limit */
     _Atomic(size_t) low_water;        /* least dirty bytes in this window */
     _Atomic(uint64_t) window_begin;   /* milliseconds */
+    _Atomic(size_t) purged;           /* bytes, since the start */
     _Atomic(bool) bounded;            /* the last purge took more than it would have if more were in use */
     _Atomic(bool) at_peak;            /* and because that would be more than lately was in hand */
     _Atomic(uint64_t) paid_until, paid_late_until, paid_peak_until; /* microseconds: to here, regret has used up what is
                                                                        bearable; 0: there was none */
 } retain;
+
+/* The account is worth telling when it is not within `span` bytes from `from` on. Relaxed, as all here. */
+static struct {
+    _Atomic(size_t) from, span;
+} moves = {0, MOVE};
 
 /* What this thread has not shared yet. */
 static __thread struct {
@@ -106,6 +115,9 @@ static void lower(_Atomic(size_t) *least, size_t now)
         store_relaxed(least, now);
 }
 
+/* Changes when memory is handed out, freed within pages, or purged. */
+static size_t account(void) { return in_hand() + handed_out() + dirty_bytes(); }
+
 static void judge(void)
 {
     size_t dirty = dirty_bytes(), over = retain_over_limit();
@@ -121,6 +133,16 @@ static void judge(void)
     if (dirty > max_size(budget(), load_relaxed(&retain.settled)) + step ||
         over > load_relaxed(&retain.settled_over) + STEP || limit_wants_look(handed_out() + dirty))
         store_relaxed(&retain_due, true);
+    if (UNLIKELY(account() - load_relaxed(&moves.from) >= load_relaxed(&moves.span)))
+        store_relaxed(&retain_moved, true);
+}
+
+void retain_note_moved(void)
+{
+    size_t now = account(), step = MOVE + now / MOVE_PART;
+    store_relaxed(&moves.from, now - min_size(now, step));
+    store_relaxed(&moves.span, now - load_relaxed(&moves.from) + step);
+    store_relaxed(&retain_moved, false);
 }
 
 size_t retain_used(void) { return load_relaxed(&retain.used); }
@@ -270,6 +292,40 @@ size_t retain_excess(void)
     store_relaxed(&retain.at_peak, keep_now() + extra_now() > peak_bound());
     return dirty > may ? dirty - may : 0;
 }
+
+/* What holds down what may be kept: the least of three bounds, if it is below what regret asks for. */
+static COLD enum retain_bound bound_now(void)
+{
+    size_t asked = load_relaxed(&retain.keep) + extra_now(), hand = keep_bound() + extra_now();
+    size_t peak = peak_bound(), limit = limit_left() - min_size(limit_left(), FLOOR);
+    size_t least = min_size(min_size(hand, peak), limit);
+    if (least >= asked)
+        return RETAIN_BY_REGRET;
+    return least == limit ? RETAIN_BY_LIMIT : least == peak ? RETAIN_BY_PEAK : RETAIN_BY_HAND;
+}
+
+COLD void retain_tell(struct retain_report *out)
+{
+    uint64_t now = os_milliseconds(), begin = load_relaxed(&retain.window_begin);
+    size_t low = load_relaxed(&retain.low_water), spare = low > FLOOR ? low - FLOOR : 0;
+    uint64_t window = min_size(max_size(bearable_after(spare), WINDOW_SHORTEST), WINDOW_LONGEST);
+    *out = (struct retain_report){
+        .in_hand = in_hand(),
+        .peak = recent_peak(),
+        .counted = handed_out() + dirty_bytes(),
+        .dirty = dirty_bytes(),
+        .may = budget(),
+        .always = FLOOR,
+        .missed = load_relaxed(&retain.keep),
+        .large = extra_now(),
+        .purged = load_relaxed(&retain.purged),
+        .bound = bound_now(),
+        .spare = spare,
+        .milliseconds = begin + window > now ? begin + window - now : 0,
+    };
+}
+
+void retain_note_purged(size_t bytes) { fetch_add_relaxed(&retain.purged, bytes); }
 
 void retain_purged(size_t looked_at, size_t left)
 {

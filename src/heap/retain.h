@@ -34,6 +34,11 @@ extern _Atomic(bool) retain_due;
 /* Some memory is dirty that is to go when it has lain for long enough: somebody is to look at the clock. */
 extern _Atomic(bool) retain_waits;
 
+/* Much memory was handed out, freed or purged since retain_note_moved, 4 MiB at least: whoever keeps account of it is to look
+ * again. */
+extern _Atomic(bool) retain_moved;
+void retain_note_moved(void);
+
 /* Bytes of runs in use, as of the last retain_runs. */
 size_t retain_used(void);
 
@@ -69,6 +74,28 @@ size_t retain_excess(void);
 
 /* Bytes of dirty memory that are beyond a limit (limit.h): they are to go at once. */
 size_t retain_over_limit(void);
+
+/* So many bytes went back to the system. */
+void retain_note_purged(size_t bytes);
+
+/* What is to be told of what is kept, and why. All in bytes but the last. */
+enum retain_bound {
+    RETAIN_BY_REGRET, /* as much may be kept as was needed again, */
+    RETAIN_BY_HAND,   /* but no more than the program has in hand, */
+    RETAIN_BY_PEAK,   /* or with that than it had lately, */
+    RETAIN_BY_LIMIT   /* or than a limit leaves */
+};
+struct retain_report {
+    size_t in_hand, peak;         /* of the program, now and the most lately */
+    size_t counted;               /* towards a limit of the process's own: runs and mappings in use, and what is dirty */
+    size_t dirty, may;            /* free memory that is resident; that may be */
+    size_t always, missed, large; /* why: in any case; went and was needed again; the same of large blocks, several times */
+    enum retain_bound bound;      /* what makes it less */
+    size_t spare;                 /* of what is dirty, not needed since the window began: goes if that is so at its end, */
+    uint64_t milliseconds;        /* which comes so much later */
+    size_t purged;                /* since the start */
+};
+void retain_tell(struct retain_report *out);
 
 /* A purge has ended, and left some of what is to go for the next slow path. */
 void retain_go_on(void);

@@ -4,6 +4,7 @@
 #include "system/lock.h"
 
 #define WORD_BITS 64u
+#define BITS_OF_LEVEL 6u /* of a number: which of the bits of its word */
 
 struct slab_heap slab_heap;
 
@@ -22,8 +23,8 @@ bool slab_cover(uint32_t slabs)
 {
     HAK_ASSERT(lock_growth_is_held());
     uint32_t groups = (slabs + GROUP_SLABS - 1) / GROUP_SLABS, row_count = (groups + WORD_BITS - 1) / WORD_BITS;
-    if (!ground_extend(GROUND_GROUPS, groups * sizeof *slab_heap.groups) ||
-        !ground_extend(GROUND_ROWS, row_count * sizeof *row_table) || row_count > HIGH_WORDS * WORD_BITS)
+    if (ground_extend(GROUND_GROUPS, groups * sizeof *slab_heap.groups) ||
+        ground_extend(GROUND_ROWS, row_count * sizeof *row_table) || row_count > HIGH_WORDS * WORD_BITS)
         return false;
     if (!row_table) {
         slab_heap.start = ground_heap();
@@ -49,10 +50,7 @@ static _Atomic(uint64_t) *word_at(unsigned level, unsigned set, uint32_t index)
 
 static uint32_t word_count(unsigned level)
 {
-    uint32_t words = load_acquire(&group_count); /* pairs with slab_cover */
-    for (unsigned i = 0; i < level; i++)
-        words = (words + WORD_BITS - 1) / WORD_BITS;
-    return words;
+    return (load_acquire(&group_count) + low_mask32(BITS_OF_LEVEL * level)) >> BITS_OF_LEVEL * level; /* pairs with slab_cover */
 }
 
 /* A word and the bit for it in the level above are two steps, in opposite order: adding sets the word and then the bit
@@ -85,19 +83,25 @@ static void bit_clear(unsigned level, unsigned set, uint32_t index)
     }
 }
 
-/* The lowest bit from `from` on in a level; SLAB_NONE: none. */
+/* The lowest bit from `from` on in a level; SLAB_NONE: none. Up while words are empty, and down again; what is above the only word of
+ * a level says no more than that. */
 static uint32_t bit_next(unsigned level, unsigned set, uint32_t from)
 {
-    uint32_t index = from / WORD_BITS;
-    uint64_t mask = ~low_mask64(from % WORD_BITS);
-    while (index < word_count(level)) {
-        uint64_t bits = load_seq(word_at(level, set, index)) & mask;
-        if (bits)
-            return index * WORD_BITS + lowest_bit(bits);
-        mask = ~(uint64_t)0;
-        index = level == TOP ? index + 1 : bit_next(level + 1, set, index + 1);
+    for (unsigned at = level;;) {
+        uint32_t index = from / WORD_BITS, words = word_count(at);
+        uint64_t bits = index < words ? load_seq(word_at(at, set, index)) & ~low_mask64(from % WORD_BITS) : 0;
+        if (bits) {
+            from = index * WORD_BITS + lowest_bit(bits);
+            if (at-- == level)
+                return from;
+            from *= WORD_BITS;
+        } else if (index + 1 >= words) {
+            return SLAB_NONE;
+        } else {
+            from = at == TOP ? (index + 1) * WORD_BITS : index + 1;
+            at += at < TOP;
+        }
     }
-    return SLAB_NONE;
 }
 
 /* The highest bit below `below`. */

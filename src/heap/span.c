@@ -1,13 +1,16 @@
 #include "heap/span.h"
 
 #include "heap/ground.h"
+#include "heap/huge.h"
 #include "heap/limit.h"
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "heap/prefault.h"
 #include "heap/retain.h"
 #include "system/lock.h"
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
 
 #include <errno.h>
 
@@ -28,14 +31,15 @@ static struct {
     _Atomic(size_t) mapped_slabs; /* [lock to write] */
     _Atomic(size_t) used_units;   /* [lock to write] */
     _Atomic(size_t) dirty_units;  /* [lock to write] */
-    size_t said_slabs;            /* [lock] superslabs whose backing is not BACKING_UNSAID */
+    enum backing usual;           /* [lock] what superslabs have when they are mapped */
+    size_t said_slabs;            /* [lock] superslabs whose backing is another */
     _Atomic(size_t) huge_slabs;   /* [lock to write] and is BACKING_HUGE */
     _Atomic(uint32_t) slow;       /* [atomic] huge pages that took the system long, */
     _Atomic(uint32_t) slow_row;   /* [atomic] of these in a row; 0 after one that did not */
     _Atomic(bool) one_was_fast;   /* [atomic] a huge page did not take long */
     size_t dense_spared;          /* [lock] units of dense memory for which no huge page is to be asked, for now */
     struct superslab *open;       /* [lock] the one that dense memory is taken from; NULL: none */
-    _Atomic(bool) huge_refused;   /* [atomic] the system has no huge pages, or not for us */
+    uint32_t lengths;             /* [lock] bit for each length of a free run, from 1: a superslab may have it as its longest */
     _Atomic(size_t) refused;      /* [growth lock] superslabs that the system refused, at this time: */
     uint64_t refused_at;          /* [growth lock] milliseconds */
     uint32_t coming_first, coming; /* [lock] superslabs that are being entered */
@@ -58,11 +62,24 @@ static uint32_t run_starts(uint32_t free, size_t units)
     return free;
 }
 
+/* The powers of two that it is made of, the largest first. */
 static unsigned longest_run(uint32_t free)
 {
+    enum { POWERS = 5 };
+    uint32_t starts_of[POWERS]; /* bits where runs of that power of two begin */
+    if (((free + (free & -free)) & free) == 0) /* one run, or none */
+        return free ? highest_bit(free) - lowest_bit(free) + 1 : 0;
+    for (unsigned i = 0; i < POWERS; i++) {
+        starts_of[i] = free;
+        free &= free >> (1 << i);
+    }
     unsigned length = 0;
-    for (; free; free &= free << 1)
-        length++;
+    uint32_t starts = low_mask32(SUPERSLAB_UNITS); /* of runs of `length` */
+    for (unsigned i = POWERS; i-- > 0;) {
+        uint32_t longer = starts & starts_of[i] >> length;
+        starts = longer ? longer : starts;
+        length += longer ? 1u << i : 0;
+    }
     return length;
 }
 
@@ -93,10 +110,14 @@ static struct filing slab_filing(const struct superslab *slab)
                            .dirty = slab->dirty ? of_dirty : of_clean};
 }
 
+static bool set_is_of_length(unsigned set) { return set > SET_LONGEST_RUN && set <= SET_LONGEST_RUN + SUPERSLAB_UNITS; }
+
 static void slab_move(const struct superslab *slab, unsigned from, unsigned to)
 {
     if (from == to)
         return;
+    if (set_is_of_length(to))
+        heap.lengths |= (uint32_t)1 << (to - SET_LONGEST_RUN - 1);
     if (from)
         slabset_remove(from, slab->number);
     if (to)
@@ -172,8 +193,8 @@ static void heap_publish(void)
 static COLD bool slab_back(struct superslab *slab, enum backing backing)
 {
     enum backing before = load_relaxed(&slab->backing); /* relaxed here and below: who looks without the lock is told late */
-    bool is_new = before == BACKING_UNSAID;
-    if (load_relaxed(&heap.huge_refused) || (is_new && heap.said_slabs == SAID_MAX))
+    bool is_new = before == heap.usual;
+    if (load_relaxed(&huge_is_refused) || (is_new && heap.said_slabs == SAID_MAX))
         return false;
     heap.said_slabs += is_new;
     counter_add(&heap.huge_slabs, (size_t)(backing == BACKING_HUGE) - (size_t)(before == BACKING_HUGE));
@@ -186,7 +207,7 @@ static COLD void slab_unsay(struct superslab *slab)
 {
     enum backing before = load_relaxed(&slab->backing);
     heap.open = heap.open == slab ? NULL : heap.open;
-    heap.said_slabs -= before != BACKING_UNSAID;
+    heap.said_slabs -= before != heap.usual;
     counter_add(&heap.huge_slabs, -(size_t)(before == BACKING_HUGE));
     store_relaxed(&slab->backing, BACKING_UNSAID);
 }
@@ -202,19 +223,33 @@ bool span_split(struct superslab *slab)
 
 COLD void span_advise(const struct superslab *slab)
 {
-    bool is_huge = load_relaxed(&slab->backing) == BACKING_HUGE;
-    int error = os_prefer_huge(slab_unit_start(slab, 0), SUPERSLAB_SIZE, is_huge);
-    if (error && is_huge && error != ENOMEM)
-        store_relaxed(&heap.huge_refused, true);
+    huge_prefer(slab_unit_start(slab, 0), SUPERSLAB_SIZE, load_relaxed(&slab->backing) == BACKING_HUGE);
 }
+
+/* A huge page comes as soon as any of an untouched superslab is used. What had been purged is still marked so: it is
+ * regretted when it is used. */
+static COLD void slab_come(struct superslab *slab)
+{
+    struct filing before = slab_filing(slab);
+    slab->dirty = low_mask32(SUPERSLAB_UNITS);
+    counter_add(&heap.dirty_units, SUPERSLAB_UNITS);
+    slab_refile(slab, before, slab_filing(slab));
+}
+
+/* Whether superslabs are in huge pages whatever they are used for. */
+static bool huge_for_all(void) { return huge_is(HUGE_ALWAYS) && !load_relaxed(&limit_is_near); }
 
 /* ---- Taking runs ------------------------------------------------------------------------------------------------- */
 
 /* Units that the program is to have. How many of them were clean. */
 static size_t slab_use(struct run *run, struct superslab *slab, uint32_t mask)
 {
-    if (UNLIKELY(load_relaxed(&slab->backing) == BACKING_HUGE && slab_is_untouched(slab)))
-        run->needs_advice |= span_split(slab);
+    if (UNLIKELY(load_relaxed(&slab->backing) == BACKING_HUGE && slab_is_untouched(slab))) {
+        if (huge_for_all())
+            slab_come(slab);
+        else
+            run->needs_advice |= span_split(slab);
+    }
     if (slab->purged & mask) {
         run->missed += (size_t)count_bits(slab->purged & mask) << UNIT_SHIFT;
         run->purged_at = load_relaxed(&slab->purged_at);
@@ -250,6 +285,7 @@ static COLD void slabs_enter(uint32_t first, uint32_t count)
         slab->number = n;
         slab->used = slab->dirty = slab->purged = 0;
         slab->is_mapped = true;
+        store_relaxed(&slab->backing, (uint8_t)heap.usual);
         if (n < load_relaxed(&heap.slab_count) && slabset_has(SET_GONE, n))
             slabset_remove(SET_GONE, n);
         slab_refile(slab, (struct filing){0, 0}, slab_filing(slab));
@@ -257,6 +293,7 @@ static COLD void slabs_enter(uint32_t first, uint32_t count)
     if (first + count > load_relaxed(&heap.slab_count))
         store_release(&heap.slab_count, first + count); /* pairs with span_slab_count */
     counter_add(&heap.mapped_slabs, count);
+    counter_add(&heap.huge_slabs, heap.usual == BACKING_HUGE ? count : 0);
     signal_fence();
     heap.coming = 0;
 }
@@ -294,17 +331,6 @@ static COLD int grow_by(uint32_t count, uint32_t align)
     return 0;
 }
 
-/* By at least `count` superslabs; more the larger the heap is, less when the system refuses. */
-static bool grow(uint32_t count, uint32_t align)
-{
-    size_t step = max_size(load_relaxed(&heap.mapped_slabs) / 8, GROW_FIRST);
-    step = max_size(min_size(step, GROW_MAX), count);
-    for (; step > count; step = max_size(step / 2, count))
-        if (grow_by((uint32_t)step, align) == 0)
-            return true;
-    return grow_by(count, align) == 0;
-}
-
 /* So much was refused a moment ago, and nothing was given back since. */
 static bool is_refused(size_t slabs)
 {
@@ -317,7 +343,13 @@ bool span_grow(size_t units, size_t align_units)
     size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS, align = (align_units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
     if (slabs > STRETCH_MAX || align > STRETCH_MAX || !lock_growth_acquire())
         return false;
-    bool done = !is_refused(slabs) && ground_start() && grow((uint32_t)slabs, (uint32_t)align);
+    bool done = false, may_try = !is_refused(slabs) && ground_start();
+    /* By more than is needed the larger the heap is, by less when the system refuses. */
+    size_t step = min_size(max_size(load_relaxed(&heap.mapped_slabs) / 8, GROW_FIRST), GROW_MAX);
+    for (step = max_size(step, slabs); may_try && !done; step = max_size(step / 2, slabs)) {
+        done = grow_by((uint32_t)step, (uint32_t)align) == 0;
+        may_try = step > slabs;
+    }
     if (done) {
         store_relaxed(&heap.refused, 0);
     } else if (!is_refused(slabs)) {
@@ -330,20 +362,30 @@ bool span_grow(size_t units, size_t align_units)
 
 /* ---- Allocating -------------------------------------------------------------------------------------------------- */
 
-static struct run find_in_slab(size_t units, size_t align_units)
+/* A run in one of the superslabs whose longest is of that length. */
+static struct run find_of_length(size_t length, size_t units, size_t align_units)
 {
-    for (size_t length = units; length <= SUPERSLAB_UNITS; length++) {
-        unsigned set = SET_LONGEST_RUN + (unsigned)length;
-        for (uint32_t n = slabset_next(set, 0); n != SLAB_NONE; n = slabset_next(set, n + 1)) {
-            struct superslab *slab = slab_at(n);
-            uint32_t starts = run_starts(~slab->used, units) & aligned_units(align_units);
-            if (starts)
-                return (struct run){.slab = slab, .unit = lowest_bit(starts)};
-            if (length >= units + align_units - 1)
-                break;
-        }
+    unsigned set = SET_LONGEST_RUN + (unsigned)length;
+    uint32_t n = slabset_next(set, 0);
+    if (n == SLAB_NONE)
+        heap.lengths &= ~((uint32_t)1 << (length - 1));
+    for (; n != SLAB_NONE; n = slabset_next(set, n + 1)) {
+        struct superslab *slab = slab_at(n);
+        uint32_t starts = run_starts(~slab->used, units) & aligned_units(align_units);
+        if (starts)
+            return (struct run){.slab = slab, .unit = lowest_bit(starts)};
+        if (length >= units + align_units - 1)
+            break;
     }
     return (struct run){.slab = NULL};
+}
+
+static struct run find_in_slab(size_t units, size_t align_units)
+{
+    struct run run = {.slab = NULL};
+    for (uint32_t left = heap.lengths & ~low_mask32((unsigned)units - 1); left && !run.slab; left &= left - 1)
+        run = find_of_length(lowest_bit(left) + 1, units, align_units);
+    return run;
 }
 
 static struct run find_run(size_t units, size_t align_units)
@@ -414,7 +456,7 @@ void span_settle(struct run run, size_t units)
         if (load_relaxed(&slab->backing) != BACKING_UNSAID)
             span_advise(slab);
     }
-    if (!run.opens_huge || load_relaxed(&heap.huge_refused))
+    if (!run.opens_huge || load_relaxed(&huge_is_refused) || huge_is(HUGE_ALWAYS))
         return;
     uint64_t begin = os_nanoseconds();
     *(volatile char *)run_start(run) = 0;
@@ -426,7 +468,7 @@ static bool huge_is_worth_it(size_t units)
 {
     enum { SPARED = 128 * SUPERSLAB_UNITS, DOUBLINGS = 10 };
     uint32_t slow = load_relaxed(&heap.slow_row);
-    if (slow == 0)
+    if (slow == 0 || huge_is(HUGE_ALWAYS))
         return true;
     heap.dense_spared += units;
     if (heap.dense_spared < (size_t)SPARED << min_size(slow - 1, DOUBLINGS))
@@ -444,8 +486,8 @@ static struct superslab *find_untouched(void)
 /* Whether the heap had better grow by one, for a huge page that will probably not be slow. */
 static bool lacks_untouched(void)
 {
-    return os_page_size() == HUGE_OF && !load_relaxed(&heap.huge_refused) && load_relaxed(&heap.slow_row) == 0 &&
-           !find_untouched();
+    bool is_slow = load_relaxed(&heap.slow_row) > 0 && !huge_is(HUGE_ALWAYS);
+    return os_page_size() == HUGE_OF && !load_relaxed(&huge_is_refused) && !is_slow && !find_untouched();
 }
 
 /* Puts an untouched superslab in a huge page, of which `units` are needed. False if that is not to be. */
@@ -454,11 +496,7 @@ static COLD bool slab_dense(struct superslab *slab, size_t units)
     if (os_page_size() != HUGE_OF || load_relaxed(&limit_is_near) || !huge_is_worth_it(units) ||
         (load_relaxed(&slab->backing) != BACKING_HUGE && !slab_back(slab, BACKING_HUGE)))
         return false;
-    /* As soon as any of it is touched. What had been purged is still marked so: it is regretted when it is used. */
-    struct filing before = slab_filing(slab);
-    slab->dirty = low_mask32(SUPERSLAB_UNITS);
-    counter_add(&heap.dirty_units, SUPERSLAB_UNITS);
-    slab_refile(slab, before, slab_filing(slab));
+    slab_come(slab);
     return true;
 }
 
@@ -479,11 +517,13 @@ static struct run alloc_dense_slabs(size_t units)
     if (!run.slab)
         return run;
     size_t most = load_relaxed(&heap.one_was_fast) ? units / SUPERSLAB_UNITS : 1, dense = 0;
+    if (huge_is(HUGE_ALWAYS))
+        most = run_slabs(run, units);
     while (dense < most && slab_is_untouched(slab_at(run.slab->number + (uint32_t)dense)) &&
            slab_dense(slab_at(run.slab->number + (uint32_t)dense), SUPERSLAB_UNITS))
         dense++;
     run = run_take(run, units);
-    run.zeroed = run.clean + dense * SUPERSLAB_UNITS == units;
+    run.zeroed = run.clean + min_size(dense * SUPERSLAB_UNITS, units) == units;
     run.opens_huge = dense > 0;
     return run;
 }
@@ -494,6 +534,8 @@ static bool may_open(size_t units)
 {
     enum { PART = 4 }; /* of what is in use */
     size_t used = load_relaxed(&heap.used_units), dirty = load_relaxed(&heap.dirty_units);
+    if (huge_is(HUGE_ALWAYS))
+        return true;
     return used >= DENSE_SLABS * SUPERSLAB_UNITS && (units <= SUPERSLAB_UNITS / 2 || dirty <= used / PART);
 }
 
@@ -518,10 +560,27 @@ struct run span_alloc_dense(size_t units)
     return run;
 }
 
+/* What was mapped before it was known what superslabs are to have. */
+COLD void span_tell_huge(void)
+{
+    bool is_huge = huge_is(HUGE_ALWAYS) && os_page_size() == HUGE_OF;
+    for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++)
+        if (slab_at(n)->is_mapped)
+            huge_tell(slab_unit_start(slab_at(n), 0), SUPERSLAB_SIZE);
+    if (!is_huge || !lock_acquire())
+        return;
+    heap.usual = BACKING_HUGE;
+    for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++)
+        store_relaxed(&slab_at(n)->backing, (uint8_t)(slab_at(n)->is_mapped ? BACKING_HUGE : BACKING_UNSAID));
+    store_relaxed(&heap.huge_slabs, load_relaxed(&heap.mapped_slabs));
+    lock_release();
+}
+
 /* ---- A run and its descriptor ------------------------------------------------------------------------------------ */
 
 void *span_obtain(struct run *run, size_t units, size_t align_units, bool dense, size_t descriptor_size)
 {
+    dense = (dense || huge_is(HUGE_ALWAYS)) && align_units == 1 && !huge_is(HUGE_NEVER);
     for (;;) {
         if (!meta_acquire(META_PAGE, descriptor_size))
             return NULL;
@@ -535,8 +594,10 @@ void *span_obtain(struct run *run, size_t units, size_t align_units, bool dense,
         if (descriptor)
             meta_free(META_PAGE, descriptor, descriptor_size);
         lock_release();
-        if (!is_allowed)
+        if (!is_allowed) {
+            limit_note_refused();
             return NULL;
+        }
         bool has_grown = descriptor && span_grow(units, align_units);
         if (!has_grown && !(descriptor && dense))
             return NULL;
@@ -647,13 +708,12 @@ static size_t parts_take(struct parts *parts, struct superslab *slab)
     return bytes;
 }
 
-/* Purges them: bit for each that was. */
-static uint32_t parts_purge(const struct parts *parts)
+/* What is left of their superslabs is to be in small pages. */
+static void parts_advise(const struct parts *parts)
 {
     for (const struct part *part = parts->part; part < parts->part + parts->count; part++)
         if (part->needs_advice)
             span_advise(slab_at(part->slab));
-    return os_purge_all(parts->memory, parts->count);
 }
 
 /* Gives them back; `purged`: bit for each that was purged. Bytes of these. */
@@ -698,8 +758,7 @@ static bool parts_choose(struct parts *parts, struct purge_place *place, enum pu
     return parts->count > 0;
 }
 
-/* Purges while more than `keep_units` are dirty, less than `most_bytes` went, and `until` has not come. */
-static COLD size_t purge(size_t keep_units, size_t most_bytes, uint64_t until)
+COLD size_t span_purge(size_t keep_bytes, size_t most_bytes, uint64_t until)
 {
     enum { IN_HAND = SUPERSLAB_SIZE }; /* others have to go without these meanwhile */
     enum purge_stage last = most_bytes == SIZE_MAX ? PURGE_OPEN : PURGE_PARTS;
@@ -709,9 +768,11 @@ static COLD size_t purge(size_t keep_units, size_t most_bytes, uint64_t until)
     if (!lock_acquire())
         return 0;
     place.below = load_relaxed(&heap.slab_count);
-    while (bytes < most_bytes && parts_choose(&parts, &place, last, keep_units, min_size(most_bytes - bytes, IN_HAND))) {
+    while (bytes < most_bytes &&
+           parts_choose(&parts, &place, last, keep_bytes >> UNIT_SHIFT, min_size(most_bytes - bytes, IN_HAND))) {
         lock_release();
-        uint32_t purged = parts_purge(&parts);
+        parts_advise(&parts);
+        uint32_t purged = os_purge_all(parts.memory, parts.count);
         bool is_late = os_nanoseconds() >= until;
         if (!lock_acquire())
             return bytes;
@@ -723,9 +784,6 @@ static COLD size_t purge(size_t keep_units, size_t most_bytes, uint64_t until)
     lock_release();
     return bytes;
 }
-
-size_t span_purge_some(size_t bytes, uint64_t until) { return purge(0, bytes, until); }
-size_t span_purge(size_t keep_bytes) { return purge(keep_bytes >> UNIT_SHIFT, SIZE_MAX, UINT64_MAX); }
 
 /* Takes an entirely free superslab out of the heap. Under the lock. */
 static COLD void slab_give_up(struct superslab *slab)
@@ -799,6 +857,7 @@ COLD void span_after_fork(void)
     size_t used = 0, dirty = 0, mapped = 0, huge = 0;
     heap.said_slabs = 0;
     heap.open = NULL;
+    heap.lengths = low_mask32(SUPERSLAB_UNITS);
     if (heap.coming > 0)
         slabs_enter(heap.coming_first, heap.coming);
     for (uint32_t n = 0; n < load_relaxed(&heap.slab_count); n++) {
@@ -811,7 +870,7 @@ COLD void span_after_fork(void)
             slab->purged &= ~slab->used;
         }
         mapped++;
-        heap.said_slabs += backing != BACKING_UNSAID;
+        heap.said_slabs += backing != heap.usual;
         huge += backing == BACKING_HUGE;
         used += count_bits(slab->used);
         dirty += count_bits(slab->dirty);
@@ -839,6 +898,7 @@ bool span_slab_is_valid(const struct superslab *slab)
         filed_right &= slabset_has(set, slab->number) == (set == right.longest || set == right.dirty);
     if (!slab->is_mapped)
         return filed_right && (slab->used | slab->dirty | slab->purged) == 0;
+    filed_right &= right.longest == 0 || (heap.lengths >> (right.longest - SET_LONGEST_RUN - 1) & 1) != 0;
     return filed_right && !slabset_has(SET_GONE, slab->number) && (slab->used & (slab->dirty | slab->purged)) == 0 &&
            load_relaxed(&slab->backing) <= BACKING_SMALL;
 }

@@ -52,6 +52,9 @@ void *span_obtain(struct run *run, size_t units, size_t align_units, bool dense,
  * the lock. */
 bool span_grow(size_t units, size_t align_units);
 
+/* Once the options are read, under the growth lock: tells the system about huge pages of what was mapped before. */
+void span_tell_huge(void);
+
 /* Does for a run that was made or extended what cannot be done under the lock: tells the system about huge pages; and
  * touches one that it opens, and takes the time: where it takes the system long to find 2 MiB, huge pages are asked for
  * more and more seldom. */
@@ -71,10 +74,9 @@ void span_free(struct run run, size_t units, size_t touched);
  * when what follows is not free. Under the lock. */
 bool span_extend(struct run *run, size_t units, size_t new_units);
 
-/* Gives dirty free memory back to the system: all but `keep_bytes`; or about as much as asked for, until a time comes
- * (os_nanoseconds). Returns the bytes that went. Not under the lock. */
-size_t span_purge(size_t keep_bytes);
-size_t span_purge_some(size_t bytes, uint64_t until);
+/* Gives dirty free memory back to the system: all but `keep_bytes`, about `most_bytes` at most (SIZE_MAX: of what is about to
+ * be filled, too), until a time comes (os_nanoseconds). Returns the bytes that went. Not under the lock. */
+size_t span_purge(size_t keep_bytes, size_t most_bytes, uint64_t until);
 
 /* Unmaps free superslabs, so that other mappings find address space. True when anything was unmapped. Not under the
  * lock. */

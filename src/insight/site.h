@@ -1,26 +1,24 @@
-/* site.h - call sites: which place in the program an allocation comes from, for those who want to know where memory
- * is, and to keep apart what different places allocate. Off unless HAKMEM_SITES=1, and then nothing here runs.
+/* site.h - call sites: which place in the program an allocation comes from, to keep apart what different places
+ * allocate. Off unless HAKMEM_SITES=1, and then nothing here runs.
  *
  * A site is the address that a call of malloc returns to, or the number given to hak_malloc_at. A *place* is a site
- * and a size class. Places are told apart where a slow path is anyway: a ring that refills takes one *sample*, a block
- * that stands for all blocks of the refill and whose end is seen, because it comes from pages that the hot path does
- * not know (group.h). When a sample ends, the next allocation of its class is looked at and takes its place, so that
- * samples follow what lives even where rings never refill.
+ * and a size class. What each place holds is known from samples (sample.h), of which more are taken than without sites.
  *
- * A class of up to SITE_SIZE_MAX in which several places hold much memory is *divided*: its ring is no longer filled,
+ * A class of up to POLICY_APART_MAX in which several places hold much memory is *divided*: its ring is no longer filled,
  * so that every malloc gets here, and each such place has a group of pages of its own; the others share one. Frees
  * find the group in the page. A class whose blocks turn out to be used again and again, without any page being needed,
  * is joined again: there is nothing to gain.
  *
- * Everything is bounded: places, samples, groups, and each thread's rings. What finds no room is served as if sites
+ * Everything is bounded: places, groups, and each thread's rings. What finds no room is served as if sites
  * were off. */
 #ifndef HAK_SITE_H
 #define HAK_SITE_H
 
 #include "cache/group.h"
 #include "cache/ring.h"
+#include "insight/record.h"
+#include "system/options.h"
 
-#define SITE_SIZE_MAX ((size_t)1024)
 enum { SITE_WAYS = 256 };
 
 /* A ring, by place, that was found before. */
@@ -34,11 +32,8 @@ struct site_cache {
     struct group_cache groups; /* first: cache->groups points to it */
     struct site_way way[SITE_WAYS];
     uint32_t epoch;                 /* of site_division when the ways were found */
-    uint64_t random;
     uint32_t pops[CLASS_SLOTS];     /* from rings of a divided class, since it was last looked at */
     uint32_t refills[CLASS_SLOTS];  /* of these rings, meanwhile */
-    uint32_t successor[CLASS_SLOTS]; /* weight of a sample that ended: the next block allocated stands for as much */
-    uint8_t patience[CLASS_SLOTS];  /* frees that may come before that */
 };
 
 /* How classes are divided. Written under the lock; relaxed, for a stale look only gives a block from another page. */
@@ -50,13 +45,20 @@ extern struct site_division {
 enum { SITE_REVIEW = 65536 }; /* pops of a class between looks at whether dividing it is of use */
 
 /* Obtained by site_start; NULL: sites are off. */
-extern struct site_tables *site_tables;
+extern struct site_tables *_Atomic site_tables;
 
-/* Turns sites on; when memory is out, they stay off. Under the lock, before there are other threads. */
-void site_start(void);
+/* Turns sites on; when memory is out, they stay off: false. Any thread. */
+bool site_start(void);
 
-/* Not atomic: as the options, it is set before there are other threads. */
-INLINE bool site_is_on(void) { return UNLIKELY(site_tables != NULL); }
+/* Relaxed: who looks into the tables acquires them. */
+INLINE bool site_is_on(void) { return UNLIKELY(load_relaxed(&site_tables) != NULL); }
+
+/* Whether somebody asked for sites. Then names of sites count, and the table is kept that is printed at exit. */
+INLINE bool site_is_asked(void) { return UNLIKELY(option(OPTION_SITES)) && site_is_on(); }
+
+/* Now and then, in a slow path of the cache: divides the classes that the policy keeps apart, if that has changed. Not under
+ * the lock. */
+void site_comply(struct cache *cache);
 
 INLINE uint64_t site_key(unsigned class_id, uintptr_t site) { return (uint64_t)site << 8 | class_id; }
 
@@ -70,7 +72,7 @@ INLINE struct site_way *site_way_of(struct site_cache *own, uint64_t key)
 INLINE void *site_take(size_t size, uintptr_t site)
 {
     struct site_cache *own = (struct site_cache *)load_relaxed(&cache_self->groups);
-    if (size > SITE_SIZE_MAX || !own)
+    if (size > POLICY_APART_MAX || !own)
         return NULL;
     unsigned class_id = class_of(size);
     struct site_way *way = site_way_of(own, site_key(class_id, site));
@@ -81,26 +83,19 @@ INLINE void *site_take(size_t size, uintptr_t site)
     return group_pop(way->ring);
 }
 
-/* A block of the class, for the site, as ring_malloc; NULL when memory is out. */
-void *site_malloc(unsigned class_id, size_t size, uintptr_t site);
-
-/* Whether a block of the class that would come zeroed from a page, and so without a refill, is to come from site_malloc
- * instead, which then samples it: one in a few. */
-bool site_wants_zeroed(unsigned class_id);
+/* A block of the class, for the site, if the class is divided, or RING_MARK; NULL when it is not, or there is none. */
+void *site_malloc(unsigned class_id, uintptr_t site);
 
 /* A block for a site that the program named: always from pages of the site's own, as long as there are groups. NULL
  * when that cannot be had. */
 void *site_malloc_named(size_t size, uintptr_t site);
 
-/* Frees a block that the page map calls CLASS_GROUPED. */
+/* Frees a block of a group that was given out. */
 void site_free(void *block, const char *call);
 
-/* To be called after a plain block of the class was freed by a slow path. */
-void site_freed(unsigned class_id);
-
-/* A block that site_malloc did not make is, or is no longer, live. */
-void site_note(void *block, size_t bytes, uintptr_t site);
-void site_forget(void *block);
+/* A sample is live, or about to be no longer. */
+void site_sample_begun(const struct record_sample *sample);
+void site_sample_ended(const struct record_sample *sample);
 
 /* What a site holds. `pinned` are the bytes that its blocks keep from being used for anything else: what was touched of
  * their pages, divided among the blocks in each; where one block is left, it keeps the whole page. Estimated from
@@ -121,8 +116,5 @@ unsigned site_gather(struct site_use out[static SITE_REPORT_LINES]);
 
 /* The table of these; a site is shown as the file that it lies in and the offset there. Allocates nothing. */
 void site_report(int fd);
-
-/* In the child of a fork, under the lock: what vanished threads were writing is given up. */
-void site_after_fork(void);
 
 #endif

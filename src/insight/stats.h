@@ -14,7 +14,7 @@ struct stats {
 /* Figures of running threads are read without stopping them, so sums may be off by what happens meanwhile. */
 void stats_gather(struct stats *out);
 
-/* The table for people. Allocates nothing. */
-void stats_print(int fd);
+/* All of them as a table for people, and explanations. Allocates nothing. */
+void stats_print(int fd, const struct stats *stats);
 
 #endif

@@ -1,9 +1,11 @@
 #include "policy/learn.h"
 
 #include "heap/fill.h"
+#include "heap/page.h"
 #include "system/lock.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
 
 /* ---- Reasons ----------------------------------------------------------------------------------------------------- */
 
@@ -20,7 +22,15 @@ enum {
     BUSY_SHARE = 4,        /* one in so many threads active at a time is few; is many */
     WIDEN_BYTES = 4 << 20, /* most bytes by which the rings of a thread may be widened, all classes together */
     WMAX_STEP = 25,
-    FIT_SMALLEST = 128     /* smaller requests have classes in steps of 16 bytes */
+    FIT_SMALLEST = 128,    /* smaller requests have classes in steps of 16 bytes */
+    APART_KIB = 4 << 10,   /* what pages have to keep for nothing */
+    APART_WINDOWS = 256,   /* in which its effect has to show */
+    APART_SHOWN = 32,      /* windows in which it could be seen: old pages go when the blocks in them do */
+    APART_RESTS = 8,       /* times as long as a trial took it rests, at least */
+    APART_TIMES = 3,       /* so many times what is live pages have to keep */
+    PEAK_SHARE = 256,      /* the peak that is remembered falls by such a part in each window, */
+    LOW_SHARE = 8,         /* and the low rises by such a one, */
+    LOW_KIB = 256          /* and by so much */
 };
 #define THRIFT_BYTES ((uint64_t)8 << 20)
 
@@ -174,6 +184,30 @@ static bool holds_wmax(const struct learner *learner, const struct seen *seen, u
            why->a >= 8 && n->neighbours * 2 >= n->pages;
 }
 
+static uint64_t kept_for_nothing(const struct seen *seen, unsigned c)
+{
+    return seen->memory[c].kept - min_size(seen->memory[c].live, seen->memory[c].kept); /* sums of different moments */
+}
+
+/* Not more than a quarter above. */
+static bool is_about(uint64_t number, uint64_t low) { return number * 4 <= low * 5; }
+
+/* Blocks that stay keep pages of others, which are gone: not while these are only going. */
+static bool keeps_pages(const struct learner *learner, const struct seen *seen, unsigned c)
+{
+    const struct seen_memory *memory = &seen->memory[c];
+    const struct learner_memory *lately = &learner->memory[c];
+    return !learner->policy.class[c].apart && kept_for_nothing(seen, c) >= APART_KIB &&
+           memory->kept >= APART_TIMES * memory->live && lately->peak * 2 >= memory->kept &&
+           is_about(memory->live, lately->low);
+}
+
+static bool holds_apart(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
+{
+    *why = (struct reason){seen->memory[c].live, seen->memory[c].kept};
+    return keeps_pages(learner, seen, c) && seen->memory[c].differs;
+}
+
 static bool holds_huge(const struct learner *learner, const struct seen *seen, unsigned c, struct reason *why)
 {
     *why = (struct reason){seen->class[c].pages, seen->class[c].dense};
@@ -213,6 +247,8 @@ static bool holds(const struct learner *learner, const struct seen *seen, enum l
         return holds_hand(learner, seen, c, why);
     case RULE_WMAX:
         return holds_wmax(learner, seen, c, why);
+    case RULE_APART:
+        return holds_apart(learner, seen, c, why);
     case RULE_HUGE:
         return holds_huge(learner, seen, c, why);
     default:
@@ -244,6 +280,8 @@ static uint64_t measure(const struct seen *seen, enum learn_rule rule, unsigned 
         return rate(seen, n->to_pages);
     case RULE_WMAX:
         return rate(seen, n->pages);
+    case RULE_APART:
+        return kept_for_nothing(seen, c);
     default:
         return 0; /* certain: see certain_effect */
     }
@@ -289,6 +327,8 @@ static uint64_t value_get(const struct policy *policy, enum learn_rule rule, uns
         return policy->class[c].hands_over;
     case RULE_WMAX:
         return policy->class[c].wmax;
+    case RULE_APART:
+        return policy->class[c].apart;
     case RULE_HUGE:
         return policy->class[c].huge;
     default:
@@ -327,6 +367,9 @@ static void value_set(struct learner *learner, enum learn_rule rule, unsigned c,
     case RULE_WMAX:
         policy->class[c].wmax = (uint8_t)value;
         break;
+    case RULE_APART:
+        policy->class[c].apart = value != 0;
+        break;
     case RULE_HUGE:
         policy->class[c].huge = value != 0;
         break;
@@ -346,6 +389,7 @@ static uint64_t value_next(const struct learner *learner, const struct seen *see
     case RULE_THRIFT:
     case RULE_REST:
     case RULE_HAND:
+    case RULE_APART:
     case RULE_HUGE:
         return true;
     case RULE_ROOM:
@@ -377,12 +421,33 @@ static bool is_judged(enum learn_rule rule)
 
 static bool rule_is_for_all(enum learn_rule rule) { return rule <= RULE_DEPOT || rule == RULE_FIT; }
 
-/* It was a mistake, and its like has to wait: each time twice as long. */
-static void fail(const struct learner *learner, struct rule_state *state)
+/* It was a mistake, and its like has to wait for twice as many windows, four times ... */
+static void fail(const struct learner *learner, struct rule_state *state, uint32_t windows)
 {
     if (state->failures < REST_DOUBLINGS)
         state->failures++;
-    state->rests_until = learner->window + ((uint32_t)REST_FIRST << state->failures);
+    state->rests_until = learner->window + (windows << state->failures);
+}
+
+/* "apart" takes long, and is about other numbers: it is on trial beside others. */
+static struct trial *trial_of(struct learner *learner, enum learn_rule rule, unsigned c)
+{
+    return rule == RULE_APART ? &learner->apart[c] : &learner->trial[c];
+}
+
+static void trial_begin(struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c, uint64_t undo)
+{
+    *trial_of(learner, rule, c) = (struct trial){.rule = (uint8_t)rule,
+                                       .windows = rule == RULE_APART ? APART_WINDOWS : WINDOWS_TRIAL,
+                                       .number = learner->decisions - 1,
+                                       .before = learner->log[(learner->decisions - 1) % LEARN_LOG].before,
+                                       .undo = undo};
+    if (rule != RULE_APART)
+        return;
+    struct learner_memory *memory = &learner->memory[c];
+    memory->peak = memory->trial_live = seen->memory[c].live;
+    memory->trial_kept = seen->memory[c].kept;
+    memory->trial_after = UINT64_MAX;
 }
 
 static void decide(struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c,
@@ -411,27 +476,59 @@ static void decide(struct learner *learner, const struct seen *seen, enum learn_
     state->streak = 0;
     if (rule == RULE_WAKE)
         /* Threads that hardly get to a slow path look idle until their rings are small. */
-        fail(learner, &learner->state[RULE_THRIFT][c]);
+        fail(learner, &learner->state[RULE_THRIFT][c], REST_FIRST);
     if (learner->shadow || is_certain)
         state->rests_until = learner->window + REST_FIRST;
     else
-        learner->trial[c] =
-            (struct trial){.rule = (uint8_t)rule, .windows = WINDOWS_TRIAL, .log = (uint8_t)place, .undo = from};
+        trial_begin(learner, seen, rule, c, from);
 }
 
-static void trial_end(struct learner *learner, unsigned c)
+/* Ends the trial: true when the change is taken back, to rest for so many windows and more. */
+static bool trial_end(struct learner *learner, struct trial *trial, unsigned c, uint64_t after, bool gained, uint32_t rest)
 {
-    struct trial *trial = &learner->trial[c];
-    struct rule_state *state = &learner->state[trial->rule][c];
-    struct decision *entry = &learner->log[trial->log];
-    entry->after = trial->sum / (WINDOWS_TRIAL - 1);
-    bool gained = entry->after * 8 <= entry->before * 7;
     bool back = is_judged(trial->rule) && !gained;
-    entry->outcome = back ? OUTCOME_TAKEN_BACK : OUTCOME_KEPT;
+    trial->windows = 0;
+    if (learner->decisions - trial->number <= LEARN_LOG) { /* else others have its place */
+        struct decision *entry = &learner->log[trial->number % LEARN_LOG];
+        entry->after = after;
+        entry->outcome = back ? OUTCOME_TAKEN_BACK : OUTCOME_KEPT;
+    }
     if (back) {
         value_set(learner, trial->rule, c, trial->undo);
-        fail(learner, state);
+        fail(learner, &learner->state[trial->rule][c], rest);
     }
+    return back;
+}
+
+/* Whether the class is as empty as when its trial began, after it was full. */
+static bool apart_shows(const struct learner_memory *memory, uint64_t live)
+{
+    return memory->peak * 2 >= memory->trial_kept &&
+           is_about(live * memory->trial_kept, memory->trial_live * memory->peak);
+}
+
+/* By an eighth less than as much of the peak as was kept for nothing when the trial began. */
+static bool apart_gained(const struct learner_memory *memory, uint64_t after)
+{
+    return after * memory->trial_kept * 8 <= (memory->trial_kept - memory->trial_live) * memory->peak * 7;
+}
+
+/* True when the change was taken back. Blocks may be going at the moment, so the least that pages keep counts. */
+static bool apart_step(struct learner *learner, const struct seen *seen, unsigned c)
+{
+    struct trial *trial = &learner->apart[c];
+    struct learner_memory *memory = &learner->memory[c];
+    trial->windows--;
+    if (apart_shows(memory, seen->memory[c].live)) {
+        trial->shown++;
+        memory->trial_after = min_size(memory->trial_after, kept_for_nothing(seen, c));
+    }
+    bool gained = trial->shown >= WINDOWS_TRIAL && apart_gained(memory, memory->trial_after);
+    if (!gained && trial->shown < APART_SHOWN && trial->windows > 0)
+        return false;
+    uint64_t after = trial->shown > 0 ? memory->trial_after : kept_for_nothing(seen, c);
+    uint32_t rest = APART_RESTS * (uint32_t)(APART_WINDOWS - trial->windows);
+    return trial_end(learner, trial, c, after, gained, rest);
 }
 
 /* True when the change was taken back. */
@@ -445,8 +542,8 @@ static bool trial_step(struct learner *learner, const struct seen *seen, unsigne
         trial->sum += measure(seen, trial->rule, c);
     if (--trial->windows > 0)
         return false;
-    trial_end(learner, c);
-    return learner->log[trial->log].outcome == OUTCOME_TAKEN_BACK;
+    uint64_t after = trial->sum / (WINDOWS_TRIAL - 1);
+    return trial_end(learner, trial, c, after, after * 8 <= trial->before * 7, REST_FIRST);
 }
 
 /* True when the rule, whose reason may hold, decides. */
@@ -474,9 +571,20 @@ static bool rule_step(struct learner *learner, const struct seen *seen, enum lea
 static bool rules_step(struct learner *learner, const struct seen *seen, unsigned c)
 {
     for (unsigned rule = 0; rule < RULE_COUNT; rule++)
-        if (rule_is_for_all(rule) == (c == 0) && rule_step(learner, seen, rule, c))
+        if (rule != RULE_APART && rule_is_for_all(rule) == (c == 0) && rule_step(learner, seen, rule, c))
             return true;
     return false;
+}
+
+/* Much may come and go within a window: then pages made tell of it. */
+static void memory_note(struct learner *learner, const struct seen *seen, unsigned c)
+{
+    struct learner_memory *memory = &learner->memory[c];
+    if (learner->apart[c].windows == 0)
+        memory->peak -= memory->peak / PEAK_SHARE;
+    memory->peak = max_size(memory->peak, max_size(seen->memory[c].live, seen->memory[c].made - memory->made));
+    memory->low = min_size(seen->memory[c].live, memory->low + memory->low / LOW_SHARE + LOW_KIB);
+    memory->made = seen->memory[c].made;
 }
 
 COLD bool learner_step(struct learner *learner, const struct seen *seen)
@@ -485,6 +593,7 @@ COLD bool learner_step(struct learner *learner, const struct seen *seen)
     bool changed = false;
     learner->window++;
     learner->milliseconds += seen->milliseconds;
+    learner->asks = 0;
     for (unsigned c = 0; c <= class_last(); c++) {
         bool on_trial = learner->trial[c].windows > 0;
         if (on_trial)
@@ -492,6 +601,13 @@ COLD bool learner_step(struct learner *learner, const struct seen *seen)
         /* A class of which nothing was seen has no reason for anything: its rules need no look. */
         else if (decisions < DECISIONS_A_WINDOW && (c == 0 || seen->class[c].misses > 0))
             decisions += rules_step(learner, seen, c);
+        memory_note(learner, seen, c);
+        if (learner->apart[c].windows > 0)
+            changed |= apart_step(learner, seen, c);
+        else if (decisions < DECISIONS_A_WINDOW)
+            decisions += rule_step(learner, seen, RULE_APART, c);
+        if (learner->window >= learner->state[RULE_APART][c].rests_until && keeps_pages(learner, seen, c))
+            learner->asks |= (uint64_t)1 << c;
     }
     return changed || decisions > 0;
 }
@@ -511,10 +627,13 @@ static SPARSE struct {
     _Atomic(uint64_t) count[CLASS_SLOTS][sizeof(struct seen_class) / sizeof(uint64_t)];
 } handed_in;
 
-/* The size most often asked for when pages of a class were made. [lock] */
-static struct votes {
-    uint32_t size, lead, all;
+/* The size most often asked for when pages of a class were made. Relaxed: threads that vote at once may take no notice of each
+ * other, which loses a vote. */
+static SPARSE struct votes {
+    _Atomic(uint32_t) size, lead, all;
 } votes[CLASS_SLOTS];
+
+static _Atomic(uint64_t) asks, answers; /* relaxed: the answer is of some moment */
 
 static _Atomic(uint64_t) window_end; /* milliseconds */
 static _Atomic(bool) learning;       /* a thread is in learn_window: what follows is its own */
@@ -530,18 +649,15 @@ void learn_join(struct tally *tally)
 
 void learn_leave(void) { fetch_sub_relaxed(&handed_in.threads, 1); }
 
+/* The one that leads has more votes than all others together, if any has: Boyer and Moore's majority vote. */
 void learn_note_size(unsigned c, size_t size)
 {
-    if (!lock_acquire())
-        return;
     struct votes *vote = &votes[c];
-    uint32_t rounded = (uint32_t)align_up(size, BLOCK_ALIGN);
-    /* The one that leads has more votes than all others together, if any has: Boyer and Moore's majority vote. */
-    if (vote->lead == 0)
-        vote->size = rounded;
-    vote->lead += vote->size == rounded ? 1 : (uint32_t)-1;
-    vote->all++;
-    lock_release();
+    uint32_t rounded = (uint32_t)align_up(size, BLOCK_ALIGN), lead = load_relaxed(&vote->lead);
+    fetch_add_relaxed(&vote->all, 1);
+    if (lead == 0)
+        store_relaxed(&vote->size, rounded);
+    store_relaxed(&vote->lead, lead == 0 || load_relaxed(&vote->size) == rounded ? lead + 1 : lead - 1);
 }
 
 /* The class that has had most pages, if these are half of all. */
@@ -549,18 +665,16 @@ static void votes_count(struct seen *seen)
 {
     enum { UNITS_MIN = 64 };
     size_t most = 0, all = 0;
-    if (!lock_acquire())
-        return;
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++) {
-        size_t units = (size_t)votes[c].all * class_info[c].units;
+        uint64_t count = load_relaxed(&votes[c].all), lead = min_size(load_relaxed(&votes[c].lead), count);
+        size_t units = (size_t)count * class_info[c].units;
         all += units;
         if (units < UNITS_MIN || units <= most)
             continue;
         most = units;
-        seen->asked = votes[c].size;
-        seen->asked_share = 50 + 50 * (uint64_t)votes[c].lead / votes[c].all;
+        seen->asked = load_relaxed(&votes[c].size);
+        seen->asked_share = 50 + 50 * lead / count;
     }
-    lock_release();
     if (most * 2 < all)
         seen->asked = seen->asked_share = 0;
 }
@@ -584,6 +698,17 @@ static uint64_t take_count(_Atomic(uint64_t) *count)
     return load_relaxed(count) ? atomic_exchange_explicit(count, 0, memory_order_relaxed) : 0;
 }
 
+/* Of the classes that may be apart; by the option for all, in other ways. */
+static void memory_look(struct seen *seen)
+{
+    for (unsigned c = 1; c <= CLASS_FIXED_LAST && class_size(c) <= POLICY_APART_MAX && !option(OPTION_SITES); c++) {
+        struct page_holding holding = page_count_kept(c);
+        seen->memory[c] =
+            (struct seen_memory){.live = holding.used >> 10, .kept = holding.kept >> 10, .made = holding.made >> 10,
+                                 .differs = load_relaxed(&answers) >> c & 1};
+    }
+}
+
 static void look(struct seen *seen, uint64_t now, size_t reach)
 {
     uint64_t cpu = os_cpu_milliseconds();
@@ -601,6 +726,7 @@ static void look(struct seen *seen, uint64_t now, size_t reach)
 #undef X
     }
     votes_count(seen);
+    memory_look(seen);
 }
 
 static void publish(void)
@@ -638,6 +764,7 @@ static COLD void learn_window(uint64_t now, size_t reach)
         look(&seen_now, now, reach);
         if (learner_step(&learner, &seen_now))
             publish();
+        store_relaxed(&asks, learner.asks);
     }
     store_release(&learning, false);
 }
@@ -673,6 +800,10 @@ void learn_after_fork(bool self_counts)
     learner_begin(&learner, &learner.base, policy_now(), learner.shadow);
     store_relaxed(&learning, false);
 }
+
+uint64_t learn_asks(void) { return load_relaxed(&asks); }
+
+void learn_answer(uint64_t classes) { store_relaxed(&answers, classes); }
 
 bool learn_copy(struct learner *out)
 {

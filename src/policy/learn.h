@@ -14,6 +14,9 @@
  *   seen    -> waiting  it does not
  *   trial   -> resting  the effect was measured: kept (a short rest) or taken back (longer and longer ones)
  *
+ * "apart" is measured otherwise, since what it does shows only when the blocks that are kept apart die: when the class has
+ * been at least half as large again as its pages, and then about as empty as when it was decided.
+ *
  * learner_step is a function of the learner and of what was seen: the same windows give the same decisions. */
 #ifndef HAK_LEARN_H
 #define HAK_LEARN_H
@@ -64,6 +67,14 @@ struct seen_class {
 #undef X
 };
 
+/* What a class that may be apart holds, in KiB. */
+struct seen_memory {
+    uint64_t live;
+    uint64_t kept; /* pages of memory with a live block, if these lie anywhere in the class's pages */
+    uint64_t made; /* in pages that there ever were */
+    bool differs;  /* blocks of some call sites stay where those of others go, as samples tell */
+};
+
 struct seen {
     uint64_t milliseconds; /* the window's length */
     uint64_t
@@ -74,6 +85,7 @@ struct seen {
     uint64_t asked,
         asked_share; /* the size most often asked for when pages were made, 0 if none; its share in hundredths */
     struct seen_class class[CLASS_SLOTS];
+    struct seen_memory memory[CLASS_SLOTS];
 };
 
 enum { LEARN_SLICE_MS = 4, LEARN_LOG = 64 };
@@ -97,10 +109,21 @@ struct rule_state {
 /* A change on trial. */
 struct trial {
     uint8_t rule;
-    uint8_t windows; /* left; 0: none is on trial */
-    uint8_t log;     /* its place in the log */
+    uint8_t shown;    /* "apart": windows in which its effect could be measured */
+    uint16_t windows; /* left; 0: none is on trial */
+    uint32_t number;  /* of the decision */
+    uint64_t before; /* the measure */
     uint64_t undo;   /* the value to go back to */
     uint64_t sum;    /* of the measure, so far */
+};
+
+/* Of what a class held before. KiB */
+struct learner_memory {
+    uint64_t made;                   /* as of the window before */
+    uint64_t low;                    /* least that was live lately */
+    uint64_t peak;                   /* most that was live, lately or in a trial of "apart"; or was made in a window */
+    uint64_t trial_live, trial_kept; /* when that began */
+    uint64_t trial_after;            /* least that pages kept for nothing when its effect could be measured */
 };
 
 struct learner {
@@ -113,6 +136,9 @@ struct learner {
     struct decision log[LEARN_LOG];
     struct rule_state state[RULE_COUNT][CLASS_SLOTS];
     struct trial trial[CLASS_SLOTS];            /* of each class; 0: of rules for all */
+    struct trial apart[CLASS_SLOTS];            /* of "apart" */
+    struct learner_memory memory[CLASS_SLOTS];
+    uint64_t asks;                              /* classes that might be apart, if sites differ */
     uint64_t measured[RULE_COUNT][CLASS_SLOTS]; /* the measure while the reason held for the first time */
 };
 
@@ -136,6 +162,11 @@ void learn_tick(struct tally *tally, uint64_t now, size_t reach);
 
 /* A page of the class is made for a request of `size` bytes. */
 void learn_note_size(unsigned class_id, size_t size);
+
+/* Classes of which the learner would know whether blocks of some call sites stay where those of others go (1 << class);
+ * and of these, those of which it is so. Between them lies a look at all samples (lives.h). */
+uint64_t learn_asks(void);
+void learn_answer(uint64_t classes);
 
 /* In the child of a fork: the others are gone. */
 void learn_after_fork(bool self_counts);

@@ -1,6 +1,5 @@
 #include "policy/policy.h"
 
-#include "system/error.h"
 #include "system/lock.h"
 #include "heap/meta.h"
 #include "system/options.h"
@@ -33,7 +32,7 @@ enum {
     }
 
 const struct policy policy_static = {
-    .thread_bytes_min = (size_t)128 << 10,
+    .thread_bytes_min = (size_t)32 << 10,
     .thread_bytes_max = (size_t)8 << 20,
     .all_bytes = (size_t)64 << 20,
     .depot_bytes = (size_t)32 << 20,
@@ -146,7 +145,7 @@ bool policy_publish(const struct policy *policy)
 static bool class_policy_is_same(const struct class_policy *a, const struct class_policy *b)
 {
     return a->capacity == b->capacity && a->first == b->first && a->batch == b->batch && a->wmax == b->wmax &&
-           a->hands_over == b->hands_over && a->huge == b->huge;
+           a->hands_over == b->hands_over && a->huge == b->huge && a->apart == b->apart;
 }
 
 COLD void policy_start(void)
@@ -155,10 +154,9 @@ COLD void policy_start(void)
     policy_base(&base);
     bool changed = false;
     if (option(OPTION_MID_DYN1) > 0) {
-        static const char subject[] = "mid_dyn1";
         changed = policy_fit(&base, option(OPTION_MID_DYN1));
         if (!changed)
-            error_warn(WARNING_OPTION_VALUE, subject, sizeof subject - 1, "a multiple of 16 between two size classes");
+            option_warn_set(WARNING_OPTION_VALUE, OPTION_MID_DYN1, "a multiple of 16 between two size classes");
     }
     for (unsigned c = 1; c <= CLASS_FIXED_LAST; c++)
         changed |= !class_policy_is_same(&base.class[c], &policy_static.class[c]);

@@ -18,6 +18,7 @@ struct class_policy {
     uint8_t batch;     /* a refill from a page takes up to so many quarters of the ring's capacity */
     uint8_t wmax;    /* a substitute may be so many hundredths larger than asked for; 0: only the class itself serves */
     bool hands_over; /* overflow goes to the depot, where it has room, and not to its pages */
+    bool apart;      /* call sites have pages of their own (site.h) */
     bool huge;       /* new pages lie in huge ones sooner, when threads fill page after page */
 };
 
@@ -53,6 +54,8 @@ INLINE bool policy_is_mid(unsigned class_id)
 {
     return class_size(class_id) > POLICY_MID_MIN && class_size(class_id) <= CLASS_TABLE_MAX;
 }
+/* Call sites may have pages of their own for blocks of up to so many bytes. */
+#define POLICY_APART_MAX ((size_t)1 << 10)
 INLINE bool policy_is_large(unsigned class_id) { return class_size(class_id) > CLASS_TABLE_MAX; }
 
 extern const struct policy policy_static; /* without options */

@@ -4,7 +4,7 @@
 #include "policy/learn.h"
 #include "system/lock.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_executable.h"
 #include "heap/retain.h"
 #include "system/store.h"
 #include "system/text.h"
@@ -151,8 +151,8 @@ static unsigned class_of_block(uint64_t size)
     return c && class_size(c) == size ? c : 0;
 }
 
-/* What follows "class". */
-static bool get_class(struct reader *in, struct policy *out)
+/* What follows "class". `seen`: a bit for each class that had a line already; each has one. */
+static bool get_class(struct reader *in, struct policy *out, uint64_t *seen)
 {
     uint64_t size, capacity, batch, hands_over, wmax, huge;
     if (!get_number(in, CLASS_MAX_SIZE, &size) || !get_number(in, POLICY_RING_MAX, &capacity) ||
@@ -160,8 +160,9 @@ static bool get_class(struct reader *in, struct policy *out)
         !get_number(in, POLICY_WMAX_MAX, &wmax) || !get_number(in, 1, &huge) || !get_string(in, "\n"))
         return false;
     unsigned c = class_of_block(size);
-    if (c == 0 || capacity < 1 || batch < 1 || capacity > max_size(policy_capacity_limit(c), out->class[c].capacity))
+    if (c == 0 || (*seen >> c & 1) || capacity < 1 || batch < 1 || capacity > max_size(policy_capacity_limit(c), out->class[c].capacity))
         return false;
+    *seen |= (uint64_t)1 << c;
     struct class_policy *class = &out->class[c];
     class->capacity = (uint16_t)capacity;
     class->first = (uint16_t)min_size(class->first, capacity);
@@ -256,8 +257,9 @@ COLD const char *profile_parse(const char *text, size_t length, const struct pro
     out->depot_slots = depot_bytes > base->depot_bytes ? POLICY_DEPOT_SLOTS_MAX : base->depot_slots;
     if (fitted != 0 && base->fitted == 0 && !policy_fit(out, fitted))
         return "damaged";
+    uint64_t seen = 0;
     while (get_string(&in, "class"))
-        if (!get_class(&in, out))
+        if (!get_class(&in, out, &seen))
             return "damaged";
     return get_string(&in, "end ") && policy_is_valid(out) ? NULL : "damaged";
 }
@@ -267,11 +269,8 @@ COLD const char *profile_parse(const char *text, size_t length, const struct pro
 /* The name of the executable, in letters that are safe in a file's name and in a line of a profile. */
 static void name_copy(const char *path, char out[static PROFILE_NAME_MAX + 1])
 {
-    const char *name = path;
+    const char *name = piece_base(piece_of(path)).start;
     size_t length = 0;
-    for (const char *p = path; *p; p++)
-        if (*p == '/' && p[1])
-            name = p + 1;
     for (; name[length] && length < PROFILE_NAME_MAX; length++) {
         char c = name[length];
         bool is_safe = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -311,7 +310,7 @@ static COLD void warn(enum warning_id id, const char *what)
 {
     bool is_shared = kept_in.program > 0, asked = option(OPTION_STATS) || option(OPTION_EXPLAIN);
     if (!has_warned && (!is_shared || asked))
-        error_warn(id, option_path, option(OPTION_PROFILE), what);
+        error_warn(id, option_path(OPTION_PROFILE), option(OPTION_PROFILE), what);
     has_warned = true;
 }
 
@@ -358,7 +357,7 @@ static COLD void profile_read(void)
 static COLD void profile_find(void)
 {
     profile_program_find(&this_program);
-    is_kept = store_find(&kept_in, option_path, this_program.name, this_program.build, judge_kept);
+    is_kept = store_find(&kept_in, option_path(OPTION_PROFILE), this_program.name, this_program.build, judge_kept);
     if (is_kept)
         profile_read();
     else

@@ -7,7 +7,7 @@
 #ifndef HAK_PROFILE_H
 #define HAK_PROFILE_H
 
-#include "system/os.h"
+#include "system/os_executable.h"
 #include "policy/policy.h"
 #include "system/store.h"
 

@@ -1,21 +1,23 @@
 #include "system/cgroup.h"
 
 #include "base/word.h"
-#include "system/os.h"
+#include "system/os_file.h"
+#include "system/os_look.h"
 
 enum { PATH_CAPACITY = 1024, TEXT_CAPACITY = 8192 };
 
 /* What files are called in which version, below the controller's folder. */
 static const struct version {
+    unsigned number;
     const char *folder, *limits[2], *usage, *cache[2];
 } group_versions[] = {
-    {"/memory", {"/memory.limit_in_bytes", NULL}, "/memory.usage_in_bytes", {"\ntotal_inactive_file ", "\ntotal_active_file "}},
-    {"", {"/memory.max", "/memory.high"}, "/memory.current", {"\ninactive_file ", "\nactive_file "}},
+    {1, "/memory", {"/memory.limit_in_bytes", NULL}, "/memory.usage_in_bytes", {"\ntotal_inactive_file ", "\ntotal_active_file "}},
+    {2, "", {"/memory.max", "/memory.high"}, "/memory.current", {"\ninactive_file ", "\nactive_file "}},
 };
 
 /* Whoever is at work has these. */
 static SPARSE char group_text[TEXT_CAPACITY];
-static SPARSE char group_path[PATH_CAPACITY];
+static SPARSE char group_path[PATH_CAPACITY], limit_file[PATH_CAPACITY];
 
 /* The text of the file, terminated, behind a line's end; false when it cannot be read. */
 static bool read_text(const char *file)
@@ -70,14 +72,33 @@ static size_t number_behind(const char *key)
     return 0;
 }
 
-/* What the group whose path has so many letters, may have; SIZE_MAX: anything. Version 1 writes a number near 2^63 for that. */
-static size_t group_limit(const struct version *version, size_t length)
+/* What the group whose path has so many letters may have, and the file that says so; SIZE_MAX: anything. Version 1 writes a
+ * number near 2^63 for that. */
+static size_t group_limit(const struct version *version, size_t length, const char **name)
 {
-    size_t limit = SIZE_MAX;
-    for (size_t i = 0; i < 2; i++)
-        if (version->limits[i] && read_in_group(length, version->limits[i]))
-            limit = min_size(limit, number_at(group_text + 1, SIZE_MAX));
-    return limit < (size_t)1 << 62 ? limit : SIZE_MAX;
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < 2; i++) {
+        bool known = version->limits[i] && read_in_group(length, version->limits[i]);
+        size_t limit = known ? number_at(group_text + 1, SIZE_MAX) : SIZE_MAX;
+        if (limit < least) {
+            least = limit;
+            *name = version->limits[i];
+        }
+    }
+    return least < (size_t)1 << 62 ? least : SIZE_MAX;
+}
+
+/* Keeps the name of a file in the group, cut off if it is too long. */
+static void limit_file_keep(size_t length, const char *name)
+{
+    size_t end = 0;
+    while (end < length && end < PATH_CAPACITY - 1) {
+        limit_file[end] = group_path[end];
+        end++;
+    }
+    for (; *name && end < PATH_CAPACITY - 1; name++)
+        limit_file[end++] = *name;
+    limit_file[end] = 0;
 }
 
 /* What of it is in use and cannot be dropped. */
@@ -147,19 +168,23 @@ COLD struct cgroup_memory cgroup_memory_at(const char *list, const char *root)
     const struct version *version = read_text(list) ? group_find(&group, &length) : NULL;
     if (!version || !path_make(root, version->folder, group, length, &root_length))
         return memory;
+    memory.version = version->number;
     /* In a container the path may be one that only the host sees; what is mounted as the root is the container's then. */
     for (length += root_length;; length--) {
         if (length > root_length && group_path[length] != '/' && group_path[length] != 0)
             continue;
         group_path[length] = 0;
         bool is_folder = length == root_length || group_path[length - 1] != '/';
-        size_t limit = is_folder ? group_limit(version, length) : SIZE_MAX;
+        const char *name = NULL;
+        size_t limit = is_folder ? group_limit(version, length, &name) : SIZE_MAX;
         if (limit < SIZE_MAX) {
             size_t used = group_usage(version, length), room = limit - min_size(limit, used);
             memory.limit = min_size(memory.limit, limit);
             if (room < memory.room) {
                 memory.room = room;
                 memory.used = used;
+                memory.file = limit_file;
+                limit_file_keep(length, name);
             }
         }
         if (length == root_length)

@@ -31,7 +31,32 @@ extern __thread uintptr_t error_caller __attribute__((tls_model("initial-exec"))
 void error_fatal(enum error_id id, const char *call, const void *address, size_t block_size)
     __attribute__((noreturn, cold));
 
-/* One line about `subject` (`length` bytes of text), ending in `nearest`. */
-void error_warn(enum warning_id id, const char *subject, size_t length, const char *nearest) __attribute__((cold));
+/* A way through the program, which is told below such a line. */
+struct error_stack {
+    const char *what;        /* "allocated", "freed", ... */
+    uint64_t ago;            /* milliseconds; 0: at present */
+    uint32_t thread;         /* 0: not known */
+    unsigned depth;
+    const uintptr_t *frames; /* return addresses, but perhaps for the first: see is_exact */
+    bool is_exact;           /* the first is that of an instruction, as a signal tells it */
+};
+
+/* The same, with stacks below the line. And the line and the stacks, about an access that a signal has told of: its
+ * address, without an end. */
+void error_fatal_stacks(enum error_id id, const char *call, const void *address, size_t block_size,
+                        const struct error_stack *stacks, unsigned count) __attribute__((noreturn, cold));
+void error_tell_access(enum error_id id, const void *address, size_t block_size, const struct error_stack *stacks,
+                       unsigned count) __attribute__((cold));
+
+/* One line about `subject` (`length` bytes of text), ending in `rest`. */
+void error_warn(enum warning_id id, const char *subject, size_t length, const char *rest) __attribute__((cold));
+
+/* The same in parts, whose end the caller writes himself. `place`: where the subject stands, such as a file, and there
+ * the line; NULL, or 0: nowhere, or in none. */
+struct text;
+void error_warning_begin(struct text *text, const char *place, unsigned line) __attribute__((cold));
+void error_warning_tell(struct text *text, enum warning_id id, const char *subject, size_t length)
+    __attribute__((cold));
+void error_warning_end(struct text *text) __attribute__((cold));
 
 #endif

@@ -71,14 +71,20 @@ static void dynamic_read(struct image *image, const ElfW(Dyn) *entry)
         else if (entry->d_tag == DT_GNU_HASH)
             gnu_hash = pointed_to(image, entry->d_un.d_ptr, sizeof(void *));
     }
+    image->gnu_hash = gnu_hash;
     image->count = hash ? hash[1] : gnu_hash ? gnu_count(image, gnu_hash) : 0;
+}
+
+static bool is_image(const ElfW(Ehdr) *head)
+{
+    return head && __builtin_memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 && head->e_phentsize == sizeof(ElfW(Phdr));
 }
 
 bool image_open(struct image *image, const void *start)
 {
     const ElfW(Ehdr) *head = start;
     *image = (struct image){.count = 0};
-    if (!head || __builtin_memcmp(head->e_ident, ELFMAG, SELFMAG) != 0 || head->e_phentsize != sizeof(ElfW(Phdr)))
+    if (!is_image(head))
         return false;
     const ElfW(Dyn) *dynamic = segments_read(image, head);
     if (!dynamic)
@@ -86,6 +92,30 @@ bool image_open(struct image *image, const void *start)
     dynamic_read(image, dynamic);
     return image->symbols && image->names && is_inside(image, image->names, image->names_size) &&
            is_inside(image, image->symbols, image->count * sizeof(ElfW(Sym)));
+}
+
+bool image_find_frames(const void *start, struct image_frames *out)
+{
+    struct image image;
+    const ElfW(Ehdr) *head = start;
+    *out = (struct image_frames){0};
+    if (!is_image(head))
+        return false;
+    segments_read(&image, head);
+    out->start = image.start;
+    out->end = image.end;
+    const ElfW(Phdr) *segment = (const ElfW(Phdr) *)((const char *)head + head->e_phoff), *end = segment + head->e_phnum;
+    for (const ElfW(Phdr) *each = segment; each < end; each++)
+        if (each->p_type == PT_GNU_EH_FRAME)
+            out->header = (const uint8_t *)(image.bias + each->p_vaddr);
+    for (const ElfW(Phdr) *each = segment; each < end; each++) {
+        const uint8_t *first = (const uint8_t *)(image.bias + each->p_vaddr);
+        if (each->p_type == PT_LOAD && out->header >= first && (size_t)(out->header - first) < each->p_filesz) {
+            out->segment = first;
+            out->segment_end = first + each->p_filesz;
+        }
+    }
+    return out->header && out->segment;
 }
 
 /* The function's name, which ends within the names; NULL for other symbols. */
@@ -107,8 +137,35 @@ static bool is_same(const char *a, const char *b)
     return *a == *b;
 }
 
+/* By GNU's hash table: of an executable that exports all it has (Haskell's), the names alone are tens of megabytes, which
+ * a look at each would make resident. */
+static const ElfW(Sym) *gnu_find(const struct image *image, const char *name)
+{
+    const uint32_t *table = image->gnu_hash, *bucket = (const uint32_t *)((const ElfW(Addr) *)(table + 4) + table[2]);
+    uint32_t hash = 5381, first = table[1];
+    for (const char *at = name; *at; at++)
+        hash = hash * 33 + (uint8_t)*at;
+    const uint32_t *chain = bucket + table[0], *head = bucket + hash % table[0];
+    const ElfW(Sym) *symbols = image->symbols;
+    if (!is_inside(image, head, sizeof *head) || *head < first)
+        return NULL;
+    for (size_t i = *head; i < image->count; i++) {
+        uint32_t other = chain[i - first];
+        const char *its = ((other ^ hash) | 1) == 1 ? function_name(image, symbols + i) : NULL;
+        if (its && is_same(its, name))
+            return symbols + i;
+        if (other & 1)
+            break;
+    }
+    return NULL;
+}
+
 const void *image_find(const struct image *image, const char *name)
 {
+    if (image->gnu_hash && image->gnu_hash[0] != 0) {
+        const ElfW(Sym) *found = gnu_find(image, name);
+        return found ? (const void *)(image->bias + found->st_value) : NULL;
+    }
     const ElfW(Sym) *symbol = image->symbols, *end = symbol + image->count;
     for (; symbol < end; symbol++) {
         const char *its = function_name(image, symbol);

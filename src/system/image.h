@@ -1,6 +1,6 @@
-/* image.h - the symbols of a program or library that lies in memory, as its dynamic section has them: without the
- * loader, which takes locks and may be interposed. Of the kernel's own library (vDSO), and of what callers of free are
- * in.
+/* image.h - a program or library that lies in memory: its symbols, as its dynamic section has them, and where its tables
+ * of call frames are. Without the loader, which takes locks and may be interposed. For the kernel's own library (vDSO),
+ * for what callers of free are in, and for stacks.
  *
  * Reads nothing outside of the image's loaded segments, whatever its dynamic section and the tables there say; its
  * headers are believed, for the kernel has mapped it by them. Any thread; allocates nothing. */
@@ -15,10 +15,20 @@ struct image {
     const void *symbols;
     const char *names;
     size_t count, names_size;
+    const uint32_t *gnu_hash; /* NULL: there is none */
 };
 
 /* `start`: where its file's beginning is mapped. False when that is no image, or one without symbols. */
 bool image_open(struct image *image, const void *start);
+
+/* Where the image's code and data lie, and its .eh_frame_hdr with the loaded segment that that is in. */
+struct image_frames {
+    uintptr_t start, end;
+    const uint8_t *header, *segment, *segment_end;
+};
+
+/* False when `start` is no image, or one without such a table. */
+bool image_find_frames(const void *start, struct image_frames *out);
 
 /* The address of an exported function; NULL when there is none of the name. */
 const void *image_find(const struct image *image, const char *name);

@@ -1,7 +1,8 @@
 #include "system/lock.h"
 
 #include "base/atomic.h"
-#include "system/os.h"
+#include "system/os_call.h"
+#include "system/os_thread.h"
 
 enum {
     SPINS = 100,          /* about as long as the heap's lock is held */
@@ -9,12 +10,11 @@ enum {
 };
 #define CONTENDED ((uint32_t)1 << 31) /* somebody sleeps; the other bits are the holder's thread id, 0 = free */
 
-struct lock {
-    _Atomic(uint32_t) word;
-};
 static struct lock heap_lock CACHE_ALIGNED, growth_lock CACHE_ALIGNED;
 
 static __thread volatile uint32_t lock_thread_id __attribute__((tls_model("initial-exec"))); /* 0 = not known yet */
+
+static uint32_t id_before_fork;            /* of the thread that repairs the child, in the parent */
 
 static const _Atomic(uint32_t) *fork_word; /* lock_watch; written before there are other threads */
 static bool (*fork_repair)(void);          /* the same */
@@ -112,14 +112,19 @@ void lock_release(void)
 
 bool lock_is_held(void) { return is_mine(&heap_lock); }
 
-bool lock_growth_acquire(void)
-{
-    HAK_ASSERT(!lock_is_held());
-    return take(&growth_lock);
-}
+/* With the heap's lock in hand, this is a signal handler: who has this one may be waiting for that. */
+bool lock_growth_acquire(void) { return !lock_is_held() && take(&growth_lock); }
 
 void lock_growth_release(void) { let_go(&growth_lock); }
 bool lock_growth_is_held(void) { return is_mine(&growth_lock); }
+
+bool lock_own_acquire(struct lock *lock)
+{
+    HAK_ASSERT(!lock_is_held());
+    return take(lock);
+}
+
+void lock_own_release(struct lock *lock) { let_go(lock); }
 
 void lock_watch(const _Atomic(uint32_t) *word, bool (*repair)(void))
 {
@@ -139,11 +144,21 @@ static enum lock_left inherit(struct lock *lock, uint32_t before)
 
 struct locks_left lock_after_fork(void)
 {
-    uint32_t before = lock_thread_id;
+    uint32_t before = id_before_fork = lock_thread_id;
     os_forbid_calls(false); /* though a signal handler may have forked that interrupted the lock's holder */
     lock_thread_id = os_thread_id();
     return (struct locks_left){.growth = inherit(&growth_lock, before), .heap = inherit(&heap_lock, before)};
 }
+
+enum lock_left lock_own_after_fork(struct lock *lock)
+{
+    uint32_t holder = load_relaxed(&lock->word) & ~CONTENDED;
+    bool is_own = holder != 0 && holder == id_before_fork;
+    store_release(&lock->word, is_own ? lock_thread_id : 0); /* pairs with lock_try */
+    return holder == 0 ? LOCK_WAS_FREE : is_own ? LOCK_WAS_OWN : LOCK_WAS_HELD;
+}
+
+uint32_t lock_own_thread(void) { return thread_id(); }
 
 bool lock_thread_has_forked(void) { return lock_thread_id != 0 && lock_thread_id != os_thread_id(); }
 

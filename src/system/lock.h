@@ -1,4 +1,4 @@
-/* lock.h - the allocator's locks. No others exist.
+/* lock.h - the allocator's locks. No others exist but those that are one object's own.
  *
  * The heap's lock guards what is known of address space: runs, superslabs, descriptors, lists. It is held for some
  * hundred instructions, and never over a system call, which a debug build checks: whoever needs the system lets go
@@ -21,10 +21,18 @@ bool lock_acquire(void);
 void lock_release(void);
 bool lock_is_held(void);
 
-/* The same for the growth lock. */
+/* The same for the growth lock; false also in a signal handler that interrupted the holder of the heap's. */
 bool lock_growth_acquire(void);
 void lock_growth_release(void);
 bool lock_growth_is_held(void);
+
+/* A lock of one object's own (cache/arena.h), all zero when it is free. Taken before the others, and system calls may be made with
+ * it in hand. */
+struct lock {
+    _Atomic(uint32_t) word; /* the holder's thread id, and whether somebody sleeps; 0: free */
+};
+bool lock_own_acquire(struct lock *lock);
+void lock_own_release(struct lock *lock);
 
 /* `word` reads as zero in the child of a fork that has not been through lock_after_fork. Who has to wait there, for a signal
  * handler that forked has interrupted a slow path, may wait for a thread that the child does not have. `repair` puts right
@@ -45,6 +53,13 @@ struct locks_left {
     enum lock_left growth, heap;
 };
 struct locks_left lock_after_fork(void);
+
+/* In the child of a fork, after lock_after_fork: the lock is the calling thread's, in whose hands it stays, or becomes free. Who had
+ * it. Threads that wait for it see whatever the caller wrote before. */
+enum lock_left lock_own_after_fork(struct lock *lock);
+
+/* The calling thread's id. */
+uint32_t lock_own_thread(void);
 
 /* Whether the calling thread's id is another than when it last asked for the lock: it is the one that forked, and has
  * not been through lock_after_fork. (False if it never asked.) */

@@ -10,6 +10,7 @@ enum { MAPS_NAME_MAX = 255 };
 struct maps_place {
     uintptr_t address;            /* given */
     uintptr_t offset;             /* in the file */
+    uintptr_t start, end;         /* of the mapping that the address is in */
     uintptr_t image;              /* where the beginning of the file is mapped; 0 where it is not known */
     char name[MAPS_NAME_MAX + 1]; /* of the file, its end if it is longer; empty where no file is mapped */
 };

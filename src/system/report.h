@@ -6,7 +6,7 @@
 #ifndef HAK_REPORT_H
 #define HAK_REPORT_H
 
-#include "system/os.h"
+#include "system/os_stream.h"
 
 struct report {
     int fd, own; /* the number that was told; a duplicate, since many programs close what they did not open. -1: none */

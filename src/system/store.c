@@ -1,6 +1,8 @@
 #include "system/store.h"
 
-#include "system/os.h"
+#include "system/os_clock.h"
+#include "system/os_file.h"
+#include "system/os_process.h"
 #include "system/text.h"
 
 #include <errno.h>

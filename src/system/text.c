@@ -1,12 +1,86 @@
 #include "system/text.h"
 
-#include "system/os.h"
+#include "system/os_process.h"
+#include "system/os_stream.h"
 
 void text_begin(struct text *text, int fd)
 {
     text->fd = fd;
     text->length = 0;
+    text->indent = text->column = 0;
 }
+
+/* ---- Lines that fit ---------------------------------------------------------------------------------------------- */
+
+COLD void text_fold(struct text *text, unsigned indent)
+{
+    text->indent = indent;
+    text->column = 0;
+}
+
+/* Where the last word of the line begins before which it may end; 0: nowhere. */
+static COLD size_t word_find(const struct text *text)
+{
+    const char *buffer = text->buffer;
+    size_t start = text->length;
+    for (; start > 1 && buffer[start - 1] != '\n'; start--) {
+        bool is_number = buffer[start - 2] >= '0' && buffer[start - 2] <= '9';
+        if (buffer[start - 1] == ' ' && !is_number)
+            return text->column - (text->length - start) > text->indent ? start : 0;
+    }
+    return 0;
+}
+
+enum { FOLD_WIDTH = 80, FOLD_ROOM = 240 }; /* the second: bytes that are to be there for a line when it begins */
+
+/* Moves the end of the buffer, from `start` on. */
+static COLD void end_move(struct text *text, size_t start, size_t to)
+{
+    size_t length = text->length - start;
+    for (size_t i = 0; to <= start && i < length; i++)
+        text->buffer[to + i] = text->buffer[start + i];
+    for (size_t i = length; to > start && i-- > 0;)
+        text->buffer[to + i] = text->buffer[start + i];
+    text->length = to + length;
+}
+
+/* The line has become too long: what is behind its last blank begins the next. */
+static COLD void line_fold(struct text *text)
+{
+    size_t start = word_find(text), end = start;
+    while (end > 0 && text->buffer[end - 1] == ' ')
+        end--;
+    if (end == 0)
+        return;
+    if (text->length > sizeof text->buffer - FOLD_ROOM) {
+        os_write(text->fd, text->buffer, end);
+        end_move(text, end, 0);
+        start -= end;
+        end = 0;
+    }
+    size_t to = end + 1 + text->indent;
+    if (to > start && text->length + to - start > sizeof text->buffer)
+        return;
+    end_move(text, start, to);
+    text->buffer[end] = '\n';
+    for (size_t i = end + 1; i < to; i++)
+        text->buffer[i] = ' ';
+    text->column = (unsigned)(text->length - end - 1);
+}
+
+/* The last character is one of a line that is to fit. */
+static COLD void character_follow(struct text *text)
+{
+    char last = text->buffer[text->length - 1];
+    bool goes_on = ((unsigned char)last & 0xC0) == 0x80; /* in UTF-8 */
+    text->column = last == '\n' ? 0 : text->column + !goes_on;
+    if (text->column > FOLD_WIDTH && last != ' ')
+        line_fold(text);
+    if (last == '\n' && text->length > sizeof text->buffer - FOLD_ROOM)
+        text_end(text);
+}
+
+/* ---- Parts of it ------------------------------------------------------------------------------------------------- */
 
 void text_span(struct text *text, const char *start, size_t length)
 {
@@ -14,6 +88,8 @@ void text_span(struct text *text, const char *start, size_t length)
         if (text->length == sizeof text->buffer)
             text_end(text);
         text->buffer[text->length++] = start[i];
+        if (text->indent > 0)
+            character_follow(text);
     }
 }
 
@@ -72,7 +148,8 @@ void text_right(struct text *text, uint64_t value, unsigned width)
     text_string(text, start);
 }
 
-void text_bytes(struct text *text, uint64_t bytes)
+/* `width`: of the number before its point. */
+static void bytes_put(struct text *text, uint64_t bytes, unsigned width)
 {
     static const char *const units[] = {" KiB", " MiB", " GiB", " TiB"};
     unsigned unit = 0;
@@ -82,11 +159,14 @@ void text_bytes(struct text *text, uint64_t bytes)
         unit++;
     }
     uint64_t tenths = bytes / scale * 10 + bytes % scale * 10 / scale;
-    text_right(text, tenths / 10, 6);
+    text_right(text, tenths / 10, width);
     text_string(text, ".");
     text_decimal(text, tenths % 10);
     text_string(text, units[unit]);
 }
+
+void text_bytes(struct text *text, uint64_t bytes) { bytes_put(text, bytes, 6); }
+void text_amount(struct text *text, uint64_t bytes) { bytes_put(text, bytes, 0); }
 
 void text_end(struct text *text)
 {

@@ -170,11 +170,48 @@ static void test_holes_are_purged(void **state)
     }
 }
 
+/* What clang makes of calls with -fsanitize=alloc-token: a token is a site. */
+void *__alloc_token_malloc(size_t size, size_t token);
+void *__alloc_token_calloc(size_t count, size_t size, size_t token);
+void *__alloc_token_realloc(void *block, size_t size, size_t token);
+void *__alloc_token_aligned_alloc(size_t align, size_t size, size_t token);
+int __alloc_token_posix_memalign(void **out, size_t align, size_t size, size_t token);
+void *__alloc_token__Znwm(size_t size, size_t token);
+
+static void test_tokens_are_sites(void **state)
+{
+    (void)state;
+    enum { TOKENS = 1000, KINDS = 5 };
+    static char *blocks[2][TOKENS][KINDS];
+    for (unsigned i = 0; i < TOKENS; i++)
+        for (unsigned token = 0; token < 2; token++) {
+            char **block = blocks[token][i];
+            block[0] = __alloc_token_malloc(200, 70 + token);
+            block[1] = __alloc_token_calloc(2, 100, 70 + token);
+            block[2] = __alloc_token_realloc(NULL, 200, 70 + token);
+            block[3] = __alloc_token_aligned_alloc(16, 200, 70 + token);
+            block[4] = __alloc_token__Znwm(200, 70 + token);
+            must(block[1][0] == 0 && block[1][199] == 0, "calloc: not zero");
+        }
+    for (unsigned i = 0; i < TOKENS * KINDS; i++)
+        for (unsigned k = 0; k < TOKENS * KINDS; k += 97)
+            must((uintptr_t)blocks[0][i / KINDS][i % KINDS] / UNIT != (uintptr_t)blocks[1][k / KINDS][k % KINDS] / UNIT,
+                 "two tokens share a unit");
+    for (unsigned i = 0; i < 2 * TOKENS * KINDS; i++)
+        free(blocks[i % 2][i / 2 / KINDS][i / 2 % KINDS]);
+    void *aligned = NULL;
+    must(__alloc_token_posix_memalign(&aligned, 4096, 100, 70) == 0 && (uintptr_t)aligned % 4096 == 0, "posix_memalign");
+    aligned = __alloc_token_realloc(aligned, 5000, 71);
+    must(aligned != NULL, "realloc: saw NULL");
+    free(aligned);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_named_sites_share_no_unit),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_tokens_are_sites),
         cmocka_unit_test(test_forks_among_threads),
         cmocka_unit_test(test_trim_gives_all_back),
         cmocka_unit_test(test_holes_are_purged),

@@ -90,16 +90,36 @@ static void test_purges_only_say_yes(void **state)
     }
 }
 
-static void test_without_proc(void **state)
+static void must_live_or_skip(const char *way, const char *why_skipped)
 {
     struct child_result result;
-    (void)state;
-    sandboxed_run("noproc", NULL, NULL, &result);
+    sandboxed_run(way, NULL, NULL, &result);
     if (WIFEXITED(result.status) && WEXITSTATUS(result.status) == STATUS_SKIPPED) {
-        skip_because("/proc may not be unmounted here");
+        skip_because("%s", why_skipped);
         skip();
     }
-    must_end_well(&result, "without /proc");
+    must_end_well(&result, way);
+}
+
+static void test_without_proc(void **state)
+{
+    (void)state;
+    must_live_or_skip("noproc", "/proc may not be unmounted here");
+}
+
+/* The kernel's own code that tells the exact time reads the counter. */
+static void test_without_counter(void **state)
+{
+    (void)state;
+    must_live_or_skip("counter", "this processor's counter can always be read");
+}
+
+/* The kernel then ends the thread at any other call, and shuts the counter, too. */
+static void test_reading_and_writing_only(void **state)
+{
+    (void)state;
+    must_live_or_skip("strict", "there is a filter already");
+    must_live_or_skip("after", "there is a filter already");
 }
 
 int main(int argc, char **argv)
@@ -109,6 +129,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_forbidden_by_argument),  cmocka_unit_test(test_forbidden_by_the_parent),
         cmocka_unit_test(test_forbidden_where_nobody_tells),
         cmocka_unit_test(test_purges_only_say_yes),    cmocka_unit_test(test_without_proc),
+        cmocka_unit_test(test_without_counter),        cmocka_unit_test(test_reading_and_writing_only),
     };
     return RUN_TESTS(tests);
 }

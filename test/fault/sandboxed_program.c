@@ -10,7 +10,9 @@
  *           purges           madvise and process_madvise
  *   ACTION  kill, or the number of an error; 0: they say yes and do nothing
  *
- * sandboxed_program noproc: the workload where nothing is mounted at /proc.
+ * sandboxed_program noproc: the workload where nothing is mounted at /proc. counter: where the processor's counter may not
+ * be read. strict: blocks for as long as there are some, in a thread that may read and write only. after: such a thread, and
+ * another, that has its memory, when it has ended.
  * SPDX-License-Identifier: MIT */
 #include "churn.h"
 #include "filter.h"
@@ -123,6 +125,13 @@ static void proc_hide(void)
 {
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         umount2("/proc", MNT_DETACH) != 0) {
+        _exit(STATUS_SKIPPED);
+    }
+}
+
+static void counter_shut(void)
+{
+    if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV) != 0) {
         _exit(STATUS_SKIPPED);
     }
 }
@@ -245,10 +254,67 @@ static void work(unsigned rounds)
     }
 }
 
+/* As many blocks as there are, of ever larger sizes; then all go. More memory cannot be had, and none goes back. */
+static void use_what_there_is(void)
+{
+    static void *blocks[10000];
+    for (size_t size = 16; size <= 4 * MIB; size *= 2) {
+        size_t count = 0;
+        while (count < COUNT_OF(blocks) && (blocks[count] = calloc(1, size)) != NULL) {
+            memset(blocks[count++], 0x3c, size);
+        }
+        must(count > 0 || size > 16, "no block of %zu bytes", size);
+        while (count > 0) {
+            free(blocks[--count]);
+        }
+    }
+}
+
+static void strict_work(void)
+{
+    work(1);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) {
+        _exit(STATUS_SKIPPED); /* there is a filter already */
+    }
+    for (size_t i = 0; i < 5; i++) {
+        use_what_there_is();
+    }
+    syscall(SYS_exit, 0); /* the only end that is allowed */
+}
+
+static void *strict_run(void *unused)
+{
+    strict_work();
+    return unused;
+}
+
+static void *next_run(void *self)
+{
+    void *block = malloc((size_t)64 << 20); /* by a system call */
+    must(block != NULL, "a thread is refused memory for what another one may not do");
+    free(block);
+    *(pthread_t *)self = pthread_self();
+    return NULL;
+}
+
+static void strict_thread_ends(void)
+{
+    pthread_t strict, next, next_self;
+    must(pthread_create(&strict, NULL, strict_run, NULL) == 0 && pthread_join(strict, NULL) == 0, "no thread");
+    must(pthread_create(&next, NULL, next_run, &next_self) == 0 && pthread_join(next, NULL) == 0, "no thread");
+    must(next_self == strict, "the second thread has other memory: nothing is tested");
+}
+
 int main(int argc, char **argv)
 {
-    must(argc == 4 || (argc == 2 && strcmp(argv[1], "noproc") == 0), "usage: sandboxed_program WAY LIST ACTION | noproc");
-    if (argc == 2) {
+    must(argc == 4 || argc == 2, "usage: sandboxed_program WAY LIST ACTION | noproc | counter | strict | after");
+    if (argc == 2 && strcmp(argv[1], "strict") == 0) {
+        strict_work();
+    } else if (argc == 2 && strcmp(argv[1], "after") == 0) {
+        strict_thread_ends();
+    } else if (argc == 2 && strcmp(argv[1], "counter") == 0) {
+        counter_shut();
+    } else if (argc == 2) {
         proc_hide();
     } else if (strcmp(argv[1], "exec") == 0) {
         char *const again[] = {argv[0], (char *)"inside", argv[2], argv[3], NULL};

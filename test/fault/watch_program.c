@@ -3,6 +3,7 @@
  * munmap, madvise and mremap (or into all references to them) to hear what memory goes. Memory that has gone without a
  * word would be sent from where it was.
  * SPDX-License-Identifier: MIT */
+#include "divert.h"
 #include "support.h"
 
 #include <errno.h>
@@ -70,16 +71,11 @@ static void writable(void *address, size_t size, int more)
 
 static void write_code(void *function, void *with)
 {
-#if defined(__x86_64__)
-    unsigned char code[12] = {0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0}; /* movabs $with, %rax; jmp *%rax */
-    memcpy(code + 2, &with, sizeof with);
-#else
-    unsigned char code[16] = {0x50, 0, 0, 0x58, 0, 0x02, 0x1f, 0xd6}; /* ldr x16, with; br x16 */
-    memcpy(code + 8, &with, sizeof with);
-#endif
-    writable(function, sizeof code, PROT_EXEC);
-    memcpy(function, code, sizeof code);
-    __builtin___clear_cache((char *)function, (char *)function + sizeof code);
+    unsigned char code[DIVERT_MAX];
+    size_t size = divert_code(code, with);
+    writable(function, size, PROT_EXEC);
+    memcpy(function, code, size);
+    __builtin___clear_cache((char *)function, (char *)function + size);
 }
 
 /* The references of one object in one table of relocations. */

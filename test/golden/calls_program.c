@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +80,15 @@ static void purges(void)
     }
 }
 
+static void locked(void)
+{
+    enum { NOT_ALLOWED = 77 };
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        exit(NOT_ALLOWED);
+    }
+    purges();
+}
+
 /* Until the learner has looked often enough to ask what is resident. */
 static void learning(void)
 {
@@ -93,6 +103,19 @@ static void foreign_free(void)
     static char foreign[64];
     small();
     free(hidden(foreign + 16));
+}
+
+/* Ends at the first block behind which nobody may touch anything. */
+static void overflow(void)
+{
+    for (size_t i = 0; i < 100000; i++) {
+        volatile char *block = malloc(64);
+        must(block != NULL, "no memory");
+        if ((uintptr_t)block % 4096 == 4096 - 64) {
+            block[64] = 1;
+        }
+    }
+    must(false, "no overflow was noticed");
 }
 
 static void ignore_the_end(void)
@@ -119,7 +142,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } situations[] = {{"small", small},       {"threads", threads},   {"children", children},    {"very-large", very_large},
-                      {"purges", purges},     {"learning", learning}, {"fatal", foreign_free},   {"ignored", ignore_the_end}};
+                      {"purges", purges},     {"learning", learning}, {"fatal", foreign_free},   {"ignored", ignore_the_end},
+                      {"locked", locked},     {"overflow", overflow}};
     must(argc == 2, "usage: calls_program SITUATION");
     if (strcmp(argv[1], "filtered") == 0) {
         filtered(argv[0]);

@@ -47,6 +47,23 @@ def latency_run(number, base):
     return run_of(number, base * 8, latency={"malloc": histogram, "free": histogram}, metrics={"malloc_p50": base})
 
 
+def tail_run(base, slowest=()):
+    """One in 100,000 takes 16 times as long as the usual ones."""
+    histogram = [[base, 900000], [base * 16, 10]]
+    names = ("p50", "p99", "p99.9", "p99.99", "p99.9999", "max")
+    metrics = {f"{call}_{name}": base * (16 if place > 3 else 1) for call in ("malloc", "free")
+               for place, name in enumerate(names)}
+    return {"status": "ok", "detail": "", "metrics": metrics, "calls": {"malloc": 900010, "free": 900010},
+            "latency": {"malloc": histogram, "free": histogram},
+            "causes": {"malloc": {"preempted": [2, 4e6], "slowest": list(slowest)}}}
+
+
+def slow_call(ns, *steps, faults=0, waits=0):
+    """steps: (function, file, ns)."""
+    return {"ns": ns, "size": 64, "faults": faults, "waits": waits, "traced": sum(step[2] for step in steps),
+            "steps": [list(step) for step in steps]}
+
+
 FAILED = {"status": "crash", "detail": "ended by SIGSEGV: <out> & away", "metrics": {}}
 
 
@@ -55,10 +72,16 @@ def each(make):
     return {name: make(place) for place, name in enumerate(ALLOCATORS)}
 
 
+SLOW_CALLS = [slow_call(9000, ("os_purge", "system/os_advise.c", 8000)), slow_call(8000, ("os_purge", "system/os_advise.c", 7000)),
+              slow_call(7000, ("page_create", "heap/page.c", 300), faults=1), slow_call(6000)]
+COSTS = {"page_fault": 5000.0, "system_call": 150.0, "cache_miss": 90.0, "huge_page": None}
+
+
 def results():
     """One row of every kind; hakmem wins `fast`, loses `slow`, draws `same`; one allocator crashed."""
     rows = [
-        row("fast-1", "throughput", each(lambda i: spread(1e6 + 1e5 * i if i else 2e6))),
+        row("fast-1", "throughput", each(lambda i: spread(1e6 + 1e5 * i if i else 2e6)), tails=each(
+            lambda i: tail_run(20.0 + i, [] if i else SLOW_CALLS))),
         row("fast-2", "throughput", {"hakmem": spread(4e6), "glibc": spread(3e6)}, workload="fast"),
         row("slow", "time", each(lambda i: spread(1.5 if i else 2.0))),
         row("same", "time", each(lambda i: spread(1.0))),
@@ -72,5 +95,6 @@ def results():
         "format": 1, "made": "2025-01-01 12:00", "subject": "hakmem", "rounds": 5, "full": False, "interrupted": False,
         "pace": {}, "rows": rows,
         "machine": {"cpu": "Some <CPU>", "cpus": 2, "memory": 24 << 30, "architecture": "x86_64", "system": "Debian",
-                    "kernel": "6", "libc": "glibc 2.36", "huge_pages": "madvise", "compacted": True, "governor": "unknown"},
+                    "kernel": "6", "libc": "glibc 2.36", "huge_pages": "madvise", "compacted": True, "governor": "unknown",
+                    "costs": COSTS},
         "allocators": [{"name": name, "library": f"/usr/lib/lib{name}.so", "version": "1.0"} for name in ALLOCATORS]}

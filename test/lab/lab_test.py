@@ -9,31 +9,30 @@ import json
 import os
 import pathlib
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 import unittest
 
 import fixture
 
 import allocators
-import compare
-import counters
 import machine
 import measure
 import process
 import rows
-import summary
 
 WORKLOADS, PAIR, HAKMEM, LIAR = (os.path.abspath(path) for path in sys.argv[1:5])
 LAB = [sys.executable, "-B", os.path.join(fixture.LAB, "lab.py")]
 TOOL = os.path.join(os.path.dirname(HAKMEM), "hakmem")
+TRACED = os.path.join(os.path.dirname(WORKLOADS), "libhakmem-traced.so")
 PLACES = ["--tool", TOOL, "--hakmem", HAKMEM, "--workloads", WORKLOADS]
-FAST = ["--rounds", "2", "--part", "0.02", "--scale", "0.02", "--no-install"]
+FAST = ["--rounds", "2", "--part", "0.02", "--scale", "0.02"]
 
+THIN = pathlib.Path(__file__).resolve().with_name("thin.c")
 # Libraries that are no allocator, or a bad one; C source by name.
 LIBRARIES = {
     "empty": "int empty_nothing;",
@@ -41,24 +40,6 @@ LIBRARIES = {
     "hang": "#include <unistd.h>\n__attribute__((constructor)) static void hang(void) { for (;;) pause(); }",
     # Serves malloc, but leaves free to libc.
     "half": "#include <stddef.h>\nvoid *__libc_malloc(size_t);\nvoid *malloc(size_t n) { return __libc_malloc(n); }",
-    # Serves everything by libc's functions: an honest one.
-    "thin": textwrap.dedent("""
-        #define _GNU_SOURCE
-        #include <stddef.h>
-        void *__libc_malloc(size_t); void *__libc_calloc(size_t, size_t); void *__libc_realloc(void *, size_t);
-        void *__libc_memalign(size_t, size_t); void __libc_free(void *);
-        #ifdef SLOW
-        static void dawdle(void) { for (volatile int i = 0; i < 3000; i++); }
-        #else
-        static void dawdle(void) {}
-        #endif
-        void *malloc(size_t n) { dawdle(); return __libc_malloc(n); }
-        void *calloc(size_t n, size_t m) { dawdle(); return __libc_calloc(n, m); }
-        void *realloc(void *p, size_t n) { return __libc_realloc(p, n); }
-        void free(void *p) { __libc_free(p); }
-        void *aligned_alloc(size_t a, size_t n) { return __libc_memalign(a, n); }
-        int posix_memalign(void **p, size_t a, size_t n) { return (*p = __libc_memalign(a, n)) ? 0 : 12; }
-    """),
 }
 
 
@@ -69,11 +50,14 @@ def setUpModule():
     FOLDER = pathlib.Path(keeper.name)
     for name, source in LIBRARIES.items():
         (FOLDER / f"{name}.c").write_text(source, encoding="utf-8")
-        subprocess.run(["cc", "-O1", "-fno-builtin", "-shared", "-fPIC", "-o",
-                        library(name), FOLDER / f"{name}.c"],
-                       check=True)
+        build(name, FOLDER / f"{name}.c")
+    build("thin", THIN)
     process.become_subreaper()
     process.TOOL = TOOL
+
+
+def build(name, source, *options):
+    subprocess.run(["cc", "-O1", "-fno-builtin", "-shared", "-fPIC", *options, "-o", library(name), source], check=True)
 
 
 def library(name):
@@ -156,6 +140,72 @@ class BadAllocators(unittest.TestCase):
         self.assertGreater(row["proofs"]["hakmem"]["layers"]["ring"], 100)
 
 
+class Minutes(unittest.TestCase):
+    """A time in which hardly anything can be done: each row on each allocator once, and no more."""
+
+    @classmethod
+    def setUpClass(cls):
+        finished = run("bench", *PLACES, "--part", "0.02", "--scale", "0.02", "--minutes", "0.1", "--only",
+                       "random-app-1,thread-churn-1,lua", "--allocators", "hakmem,glibc", "--output", FOLDER / "short")
+        cls.finished = finished
+        with open(FOLDER / "short" / "results.json", encoding="utf-8") as file:
+            cls.results = json.load(file)
+
+    def test_no_row_is_left_out(self):
+        self.assertEqual(self.finished.returncode, 0, self.finished.stderr)
+        for row in ("random-app-1", "thread-churn-1", "lua-trees"):
+            self.assertEqual(statuses(self.results, row), {"hakmem": {"ok"}, "glibc": {"ok"}})
+
+    def test_rounds_are_and_that_is_said(self):
+        done, wanted = self.results["rounds"], self.results["rounds_wanted"]
+        self.assertEqual(wanted, 5)
+        self.assertTrue(1 <= done < wanted, done)
+        self.assertIn(f"{done} of 5 rounds: there is no time for another one", self.finished.stderr)
+        self.assertIn(f"{done} of 5 rounds: there was no time for more.", self.finished.stdout)
+        self.assertIn("there was no time for more", (FOLDER / "short" / "report.html").read_text(encoding="utf-8"))
+
+    def test_the_machine_comes_first(self):
+        self.assertTrue(self.finished.stderr.startswith("What this machine takes\n"), self.finished.stderr)
+        self.assertTrue(self.finished.stdout.startswith("What this machine takes\n"))
+        self.assertGreater(self.results["machine"]["costs"]["page_fault"], 0)
+
+
+class Tails(unittest.TestCase):
+    """Each call by itself, and why the slowest were slow."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.results, cls.finished = bench(FOLDER / "tails", "--only", "thread-churn-1,realloc-vectors,lua",
+                                          "--allocators", "hakmem,glibc")
+        cls.tails = {row["id"]: row["tails"] for row in cls.results["rows"]}
+
+    def test_of_every_workload_and_allocator(self):
+        both = {"hakmem", "glibc"}
+        self.assertEqual({row: set(found) for row, found in self.tails.items()},
+                         {"thread-churn-1": both, "realloc-vectors": both, "lua-trees": set()})
+        for found in self.tails["realloc-vectors"].values():
+            self.assertEqual(set(found["calls"]), {"malloc", "free", "realloc"})
+
+    @unittest.skipUnless(os.path.exists(TRACED), "no traced library")
+    def test_causes_by_name(self):
+        found = self.tails["thread-churn-1"]["hakmem"]["causes"]["malloc"]["slowest"]
+        names = {name for slow in found for name, _, _ in slow["steps"]}
+        self.assertIn("ring_refill", names)
+        self.assertNotIn("?", {file for slow in found for _, file, _ in slow["steps"]})
+        self.assertNotIn("causes", self.tails["thread-churn-1"]["glibc"])
+
+    def test_on_the_page_and_on_the_terminal(self):
+        self.assertIn("Each call by itself", self.finished.stdout)
+        html = (FOLDER / "tails" / "report.html").read_text(encoding="utf-8")
+        self.assertIn("Slow calls of every row", html)
+        self.assertEqual("Why malloc was slow in hakmem" in html, os.path.exists(TRACED))
+        self.assertEqual("refill or overflow of a ring" in html, os.path.exists(TRACED))
+
+    def test_not_asked_for(self):
+        results, _ = bench(FOLDER / "untimed", "--only", "thread-churn-1", "--allocators", "hakmem", "--no-tails")
+        self.assertEqual(results["rows"][0]["tails"], {})
+
+
 class Rows(unittest.TestCase):
     def setUp(self):
         keeper = tempfile.TemporaryDirectory(dir=FOLDER)
@@ -225,14 +275,42 @@ class Processes(unittest.TestCase):
         self.assertIs(self.run_one("sleep", "2", library=HAKMEM).mapped, False)
         self.assertIsNone(self.run_one("true", library=HAKMEM).mapped)
 
-    def test_counters_count_what_is_started(self):
-        """Page faults, which every machine can count, agree with what the kernel says at the end."""
-        file = counters.start(counters.SOFTWARE, counters.PAGE_FAULTS)
-        self.assertIsNotNone(file)
-        outcome = self.run_one("/usr/bin/python3", "-c", "x = bytearray(40 << 20)")
-        counted = counters.count(file)
-        self.assertTrue(0.9 * outcome.metrics["minor_faults"] < counted < 1.1 * outcome.metrics["minor_faults"] + 500,
-                        (counted, outcome.metrics))
+    def test_what_is_counted_is_the_program(self):
+        """Page faults, which every machine can count, are exactly those that the kernel tells of at the end: none of
+        the launcher's are among them."""
+        self.addCleanup(setattr, process, "COUNTED", process.COUNTED)
+        process.COUNTED = "1:2"
+        for argv in (["true"], ["sh", "-c", "/bin/true; /bin/true"]):
+            metrics = self.run_one(*argv).metrics
+            faults = metrics["minor_faults"] + metrics["major_faults"]
+            self.assertLess(abs(metrics["instructions"] - faults), 12, metrics)
+
+    def test_nothing_of_the_launcher_counts(self):
+        """A program without any libc: its start takes a handful of page faults, and no time."""
+        source = FOLDER / "nothing.c"
+        source.write_text("void _start(void) { __asm__ volatile(NOTHING); for (;;) {} }", encoding="utf-8")
+        ends = {"x86_64": "mov $60, %eax\\n xor %edi, %edi\\n syscall", "aarch64": "mov x8, 93\\n mov x0, 0\\n svc 0"}
+        if os.uname().machine not in ends:
+            self.skipTest("no code for this machine")
+        subprocess.run(["cc", "-O1", "-static", "-nostdlib", f'-DNOTHING="{ends[os.uname().machine]}"', source, "-o",
+                        FOLDER / "nothing"], check=True)
+        runs = [self.run_one(str(FOLDER / "nothing")).metrics for _ in range(5)]
+        self.assertLess(min(run["minor_faults"] for run in runs), 12, runs)
+        self.assertLess(min(run["cpu"] for run in runs), 0.0015, runs)
+
+    def test_a_script_without_a_first_line(self):
+        script = FOLDER / "script"
+        script.write_text("exit 5\n", encoding="utf-8")
+        script.chmod(0o755)
+        self.assertEqual(self.run_one(str(script)).exit_code, 5)
+
+    def test_whoever_waits_hears_of_it(self):
+        heard = []
+        self.addCleanup(setattr, process.Running, "on_wait", staticmethod(process.Running.on_wait))
+        process.Running.on_wait = heard.append
+        self.run_one("sleep", "0.5")
+        self.assertGreater(len(heard), 5)
+        self.assertTrue(0.3 < heard[-1] < 0.7, heard)
 
 
 class Disturbance(unittest.TestCase):
@@ -259,18 +337,21 @@ class Disturbance(unittest.TestCase):
         self.assertGreater(after.ours - before.ours, 0.05)
         self.assertGreaterEqual(after.everyone, before.everyone)
 
-    def test_memory_is_compacted_before_each_run(self):
+    def test_memory_is_compacted_only_when_asked_for(self):
         asked = FOLDER / "compact_memory"
         original = machine.COMPACTION
         self.addCleanup(setattr, machine, "COMPACTION", original)
         machine.COMPACTION = str(asked)
         self.measured_with([0] * 8)
+        self.assertFalse(asked.exists())
+        self.assertFalse(machine.describe(False)["compacted"])
+        self.measured_with([0] * 8, compacts=True)
         self.assertEqual(asked.read_text(), "1")
-        self.assertTrue(machine.describe()["compacted"])
+        self.assertTrue(machine.describe(True)["compacted"])
         machine.COMPACTION = str(FOLDER / "there is no such folder" / "compact_memory")
-        self.assertFalse(machine.describe()["compacted"])
+        self.assertFalse(machine.describe(True)["compacted"])
 
-    def measured_with(self, shares):
+    def measured_with(self, shares, **options):
         """A measurement of one row whose tries are disturbed as given: the values that stay, which count the tries."""
         class Restless(rows.Row):
             id, seconds, tries = "restless", 0.01, 0
@@ -287,7 +368,7 @@ class Disturbance(unittest.TestCase):
         original = machine.load_now
         machine.load_now = iter(loads).__next__
         self.addCleanup(setattr, machine, "load_now", original)
-        measurement = measure.Measurement([Restless()], [allocators.Allocator("a", "/a.so")], 8)
+        measurement = measure.Measurement([Restless()], [allocators.Allocator("a", "/a.so")], 8, **options)
         measurement.run()
         return [(found["metrics"]["value"], found["disturbed"]) for found in measurement.runs["restless"]["a"]]
 
@@ -327,7 +408,7 @@ class Interruption(unittest.TestCase):
     def test_what_was_measured_is_kept(self):
         output = FOLDER / "interrupted"
         out, err = self.interrupted(
-            signal.SIGINT, "bench", *PLACES, "--no-install", "--rounds", "50", "--part", "0.02", "--only", "random-400",
+            signal.SIGINT, "bench", *PLACES, "--rounds", "50", "--part", "0.02", "--only", "random-400",
             "--allocators", "hakmem,glibc", "--output", str(output))
         self.assertIn("interrupted", err)
         with open(output / "results.json", encoding="utf-8") as file:
@@ -341,7 +422,7 @@ class Interruption(unittest.TestCase):
         output = FOLDER / "lost"
         lab, terminal = pty.fork()
         if lab == 0:
-            os.execv(LAB[0], [*LAB, "bench", *PLACES, "--no-install", "--rounds", "50", "--part", "0.02", "--only",
+            os.execv(LAB[0], [*LAB, "bench", *PLACES, "--rounds", "50", "--part", "0.02", "--only",
                               "random-400", "--allocators", "hakmem,glibc", "--output", str(output)])
         shown, until = b"", time.monotonic() + 60
         while b"round 2" not in shown and time.monotonic() < until:
@@ -417,114 +498,6 @@ class Trouble(unittest.TestCase):
         self.assertIn("Random mixed", found.stdout)
 
 
-class Compare(unittest.TestCase):
-    def test_table_and_verdict(self):
-        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "sleep", "0.1")
-        self.assertEqual(found.returncode, 0, found.stderr)
-        self.assertRegex(found.stdout, r"(?m)^glibc +[\d.]+ m?s +\S+ [mµ]s +[\d.]+ MiB +\d+$")
-        self.assertRegex(found.stdout, r"(?m)^hakmem (and glibc: (no difference in|cannot tell .*)|takes .*|is .*) time")
-        self.assertRegex(found.stdout, r"(?m)^hakmem (and glibc: (no difference in|cannot tell .*)|needs .*) memory")
-
-    def conclusions(self, factor):
-        """What is said when hakmem takes `factor` times the time of glibc and mimalloc."""
-        def runs(times):
-            return [fixture.run_of(number, value, metrics={"wall": value})
-                    for number, value in enumerate(fixture.spread(times), 1)]
-        row = fixture.row("program", "time", {"hakmem": runs(factor), "glibc": runs(1.0), "mimalloc": runs(1.0)})
-        return "\n".join(compare.conclusions(summary.row_summarize(row, list(row["runs"]), "hakmem")))
-
-    def test_it_makes_no_difference(self):
-        text = self.conclusions(1.0)
-        self.assertIn("hakmem and glibc: no difference in time", text)
-        self.assertIn("It makes no difference for this program which of these allocators it uses.", text)
-
-    def test_what_cannot_be_told(self):
-        """Samples that overlap, and vary by more than anyone would call no difference."""
-        def runs(values):
-            return [fixture.run_of(number, 1.0, metrics={"wall": value}) for number, value in enumerate(values, 1)]
-        row = fixture.row("program", "time", {"hakmem": runs([0.5, 1, 2, 1.1, 0.6]), "glibc": runs([1, 0.5, 1.1, 2, 1])})
-        text = "\n".join(compare.conclusions(summary.row_summarize(row, list(row["runs"]), "hakmem")))
-        self.assertIn("hakmem and glibc: cannot tell which needs less time (", text)
-        self.assertIn("hakmem and glibc: no difference in memory", text)
-        self.assertIn("Whether it makes a difference cannot be told", text)
-        self.assertNotIn("It makes no difference", text)
-
-    def test_time_is_the_programs_own(self):
-        """And not that of what starts it: of an empty program the system's part stays, a fraction of a launcher's."""
-        with tempfile.TemporaryDirectory(dir=FOLDER) as place:
-            started = time.monotonic()
-            outcome = process.run(["true"], dict(os.environ), place, 20)
-            around = time.monotonic() - started
-        self.assertLess(outcome.metrics["wall"], around)
-
-    def test_conclusions(self):
-        self.assertIn("hakmem takes 20 % less time than glibc (−20 % to −20 %)", self.conclusions(0.8))
-        self.assertIn("Fastest: hakmem.", self.conclusions(0.8))
-        self.assertIn("hakmem is 3.00 times as slow as glibc", self.conclusions(3))
-        self.assertIn("Fastest: glibc and mimalloc, no difference between them.", self.conclusions(3))
-
-    def test_slow_library_is_named(self):
-        subprocess.run(
-            ["cc", "-O1", "-DSLOW", "-fno-builtin", "-shared", "-fPIC", "-o",
-             library("slow"), FOLDER / "thin.c"],
-            check=True)
-        work = "import json\nfor i in range(60): json.dumps([{str(i): [i]} for i in range(100)])"
-        found = run("compare",
-                    *PLACES,
-                    "-n",
-                    "5",
-                    "--with",
-                    f"slow={library('slow')}",
-                    "--",
-                    "/usr/bin/python3",
-                    "-c",
-                    work,
-                    env={**os.environ, "PYTHONMALLOC": "malloc"})
-        self.assertRegex(found.stdout, r"slow is [\d.]+ times as slow as glibc")
-        self.assertNotRegex(found.stdout, r"Fastest: .*slow")
-
-    def test_library_that_is_no_allocator(self):
-        found = run("compare", *PLACES, "-n", "5", "--with", library("empty"), "--", "ls", "/")
-        self.assertEqual(found.returncode, 1)
-        self.assertIn("empty", found.stdout)
-        self.assertRegex(found.stdout, "malloc was answered by .*libc")
-
-    def test_static_program(self):
-        (FOLDER / "static.c").write_text("#include <stdlib.h>\nint main(void) { free(malloc(9)); return 0; }",
-                                         encoding="utf-8")
-        subprocess.run(["cc", "-static", FOLDER / "static.c", "-o", FOLDER / "static"], check=True)
-        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", FOLDER / "static")
-        self.assertEqual(found.returncode, 3)
-        self.assertIn("statically linked", found.stdout)
-
-    def test_input_is_given_to_every_run(self):
-        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "grep", "-q", "needle", input="hay\nneedle\n")
-        self.assertEqual(found.returncode, 0, found.stdout)
-        self.assertNotIn("exit status", found.stdout)
-
-    def test_exit_status_and_differing_output_are_told(self):
-        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "sh", "-c", 'echo "$LD_PRELOAD"; exit 3')
-        self.assertIn("exit status 3 on every allocator", found.stdout)
-        self.assertIn("output on hakmem is not the same as on glibc", found.stdout)
-
-    def test_report(self):
-        run("compare", *PLACES, "-n", "5", "--with", "", "--report", FOLDER / "compared", "--", "ls", "/")
-        self.assertIn("ls /", (FOLDER / "compared" / "report.html").read_text(encoding="utf-8"))
-
-    def test_crash_of_the_program(self):
-        found = run("compare", *PLACES, "-n", "5", "--with", "", "--", "sh", "-c", "kill -SEGV $$")
-        self.assertEqual(found.returncode, 1)
-        self.assertIn("ended by SIGSEGV", found.stderr)
-
-    def test_wrong_usage(self):
-        self.assertEqual(run("compare", *PLACES).returncode, 2)
-        self.assertEqual(run("compare", *PLACES, "--", "no-such-program").returncode, 127)
-        self.assertEqual(run("compare", *PLACES, "--", "/etc/passwd").returncode, 126)
-        found = run("compare", *PLACES, "--with", "nomalloc", "--", "true")
-        self.assertEqual(found.returncode, 2)
-        self.assertIn("no allocator 'nomalloc'", found.stderr)
-
-
 class Check(unittest.TestCase):
     """In a repository whose library is a thin malloc that can be made slow."""
 
@@ -536,7 +509,7 @@ class Check(unittest.TestCase):
         cls.tree = FOLDER / "tree"
         cls.tree.mkdir()
         (cls.tree / "CMakeLists.txt").write_text(cls.CMAKE, encoding="utf-8")
-        (cls.tree / "thin.c").write_text(LIBRARIES["thin"], encoding="utf-8")
+        shutil.copy(THIN, cls.tree)
         identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
         for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "thin"]):
             subprocess.run(["git", "-C", cls.tree, *command], check=True)
@@ -546,10 +519,7 @@ class Check(unittest.TestCase):
                    "--rounds", "5", "--part", "0.05")
 
     def test_slower_fails(self):
-        subprocess.run(
-            ["cc", "-O1", "-DSLOW", "-fno-builtin", "-shared", "-fPIC", "-o",
-             library("slower"), FOLDER / "thin.c"],
-            check=True)
+        build("slower", THIN, "-DDAWDLE=3000")
         found = self.check(library("slower"))
         self.assertEqual(found.returncode, 1, found.stderr)
         self.assertRegex(found.stdout, r"random-400 +throughput.* WORSE")

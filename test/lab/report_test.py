@@ -9,6 +9,7 @@ import xml.etree.ElementTree as xml
 
 import fixture
 import page
+import sections
 import stats
 import summary
 import tables
@@ -52,7 +53,7 @@ class Summary(unittest.TestCase):
 
     def test_tally(self):
         found = summary.counted(SUMMARIES, "time")
-        self.assertEqual(summary.tally(found), (2, 2, 1))
+        self.assertEqual(summary.tally(found), (2, 2, 1, 0))
 
     def test_geometric_means(self):
         """Of fast-1, fast-2, slow, same and crashed, against glibc."""
@@ -67,6 +68,54 @@ class Summary(unittest.TestCase):
         one = summary.summarize(results)[0]
         self.assertEqual(one.verdict("value"), "crashed")
         self.assertIn("crashed", tables.terminal([one], results))
+
+
+class Untold(unittest.TestCase):
+    """What cannot be told is not drawn, and a page of one row or of few rounds says nothing odd."""
+
+    def page(self, rows, rounds, **more):
+        results = {**fixture.results(), "rows": rows, "rounds": rounds, **more}
+        return page.page(summary.summarize(results), results)
+
+    def row(self):
+        values = {"hakmem": [0.5, 1, 2, 1.1, 0.6], "glibc": [1, 0.5, 1.1, 2, 1]}
+        return fixture.row("odd", "time", values)
+
+    def test_signs_and_words(self):
+        html = self.page([self.row()], 5)
+        self.assertIn("? cannot be told from glibc", html)
+        self.assertNotIn("= cannot", html)
+        self.assertNotIn("1 rows", html)
+        self.assertIn("hakmem against the best other: cannot be told from glibc</h1>", html)
+
+    def test_few_rounds(self):
+        one = {**self.row(), "runs": {name: [fixture.run_of(1, 1.0)] for name in ("hakmem", "glibc")}}
+        self.assertIn("<h1>Verdicts take 5 rounds; none was measured</h1>", self.page([one], 0))
+        self.assertIn("<h1>Verdicts take 5 rounds; 1 was measured</h1>", self.page([one], 1))
+        self.assertIn("; 1 round, interleaved", self.page([one], 1))
+
+    def test_a_program_whose_rounds_were_all_disturbed(self):
+        runs = {name: [fixture.run_of(number, value, disturbed=True) for number, value in enumerate(values, 1)]
+                for name, values in (("hakmem", [1.0] * 9), ("glibc", [2.0] * 9))}
+        html = self.page([{**self.row(), "runs": runs}], 9, demands={"family": 4, "bounds": 0.05, "error": 0.05})
+        self.assertIn("? not compared: disturbed in all rounds", html)
+        self.assertNotIn("∞", html)
+
+    def test_the_curve_is_of_the_run_whose_time_is_shown(self):
+        """Its last sample lies at that run's time, not at that of the run with the middle peak."""
+        def run(number, time, peak):
+            return fixture.run_of(number, time, samples=[[time * part / 4, peak] for part in range(5)],
+                                  metrics={"peak": peak})
+        runs = {"hakmem": [run(1, 1.0, 50 << 20), run(2, 2.0, 90 << 20), run(3, 7.0, 60 << 20)]}
+        [one] = summary.summarize({**fixture.results(), "rows": [{**self.row(), "runs": runs}]})
+
+        class Report:
+            names, index = ["hakmem"], {"hakmem": 0}
+        curve = sections.memory_curve(Report, one)
+        self.assertIn("of the run in the middle by time", curve)
+        self.assertEqual(sections.middle_runs(Report, one, "samples", "value")["hakmem"]["metrics"]["value"], 2.0)
+        self.assertRegex(curve, ">2 s<")
+        self.assertNotRegex(curve, ">[3-7] s<")
 
 
 class Html(unittest.TestCase):

@@ -175,6 +175,7 @@ class Words(unittest.TestCase):
     def test_changes(self):
         self.assertEqual(words.change(0.88), "−12 %")
         self.assertEqual(words.change(1.034), "+3.4 %")
+        self.assertEqual((words.change(9.5), words.change(123.4)), ("+850 %", "×123"))
 
     def test_durations(self):
         self.assertEqual([words.duration(s) for s in (-1, 59, 200, 7300)], ["0 s", "59 s", "3 min 20 s", "2 h 01 min"])

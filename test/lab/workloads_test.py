@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Every workload of the lab, for a very short time: on libc's malloc, on hakmem and on a malloc that is wrong.
 
-    workloads_test.py WORKLOADS LIBRARY LIAR
+    workloads_test.py WORKLOADS LIBRARY LIAR TRACED
 
 On the first two, results have to be valid, served by the right library and with the same checksum; the third has to
-be caught.
+be caught. The last is hakmem on a build that tells what each call did, which not every compiler can make.
 SPDX-License-Identifier: MIT"""
 import concurrent.futures
 import json
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import unittest
 
-WORKLOADS, LIBRARY, LIAR = sys.argv[1:4]
+WORKLOADS, LIBRARY, LIAR, TRACED = sys.argv[1:5]
 SHORT = ["--seconds", "0.01", "--warmup", "0", "--idle", "0.02"]
 NUMBERS = ["value", "operations", "seconds", "user", "system", "minor_faults", "major_faults", "voluntary_switches",
            "involuntary_switches"]
@@ -53,7 +53,8 @@ class Listing(unittest.TestCase):
 
     def test_wrong_usage_is_refused(self):
         for arguments in [], ["no-such-variant"], ["aligned", "--seconds"], ["aligned", "--seconds", "x"], \
-                ["aligned", "--seconds", "-1"], ["aligned", "--pin", "2"], ["aligned", "--what", "1"]:
+                ["aligned", "--seconds", "-1"], ["aligned", "--pin", "2"], ["aligned", "--what", "1"], \
+                ["aligned", "--calls", "2"], ["aligned", "--slowest", "1001"], ["--host", "1"]:
             run = program_run(*arguments)
             self.assertEqual((run.returncode, run.stdout), (2, ""), arguments)
             self.assertIn("usage", run.stderr)
@@ -92,10 +93,9 @@ class Results(unittest.TestCase):
 
     def latency_check(self, variant, result):
         for call in result["latency"].values():
-            points = [call[name] for name in ("p50", "p99", "p99.9", "p99.99", "max")]
+            points = [call[name] for name in ("p50", "p99", "p99.9", "p99.99", "p99.9999", "max")]
             self.assertEqual(points, sorted(points), variant["id"])
             self.assertEqual(sum(count for _, count in call["histogram"]), call["calls"], variant["id"])
-        self.assertAlmostEqual(result["value"], result["latency"]["malloc"]["p99.9"], delta=0.1)
 
     def variant_check(self, workload, variant):
         ours = self.result_of(workload, variant, LIBRARY)
@@ -107,8 +107,19 @@ class Results(unittest.TestCase):
                 self.assertEqual(os.path.realpath(result["service"][call]) == os.path.realpath(LIBRARY), is_ours)
             self.assertEqual(result["service"]["hakmem"] is not None, is_ours)
             self.rss_check(variant, result)
+            self.assertEqual("latency" in result, workload["kind"] == "latency")
             if workload["kind"] == "latency":
                 self.latency_check(variant, result)
+                self.assertAlmostEqual(result["value"], result["latency"]["malloc"]["p99.9"], delta=0.1)
+        if variant["quick"]:
+            self.timed_check(variant)
+
+    def timed_check(self, variant):
+        """Every workload can have its calls timed one by one, whatever else it measures. Quick variants stand for all."""
+        timed = json.loads(program_run(variant["id"], *SHORT, "--calls", "1", library=LIBRARY).stdout)
+        self.latency_check(variant, timed)
+        self.assertGreater(timed["latency"]["malloc"]["calls"], 0, variant["id"])
+        self.assertGreater(timed["latency"]["free"]["calls"], 0, variant["id"])
 
     def test_every_variant(self):
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -119,6 +130,55 @@ class Results(unittest.TestCase):
         for variant, low, high in ("memory-none-1", 270e6, 330e6), ("messages-memory-592", 94e6, 200e6):
             result = json.loads(program_run(variant, *SHORT, library=LIBRARY).stdout)
             self.assertTrue(low < result["rss"]["steady"] - result["rss"]["start"] < high, (variant, result["rss"]))
+
+
+class Calls(unittest.TestCase):
+    def latency(self, variant, *more, library=None):
+        run = program_run(variant, *SHORT, "--calls", "1", *more, library=library)
+        self.assertEqual(run.returncode, 0, run.stderr)
+        return json.loads(run.stdout)["latency"]
+
+    @unittest.skipUnless(os.path.exists(TRACED), "no traced library")
+    def test_the_slowest_are_told_of(self):
+        found = self.latency("memory-sparse-1", "--slowest", "5", library=TRACED)
+        for call in found.values():
+            self.assertEqual(len(call["slowest"]), 5)
+            for slow in call["slowest"]:
+                self.assertGreater(slow["ns"], call["p50"])
+                self.assertGreaterEqual(slow["traced"], sum(ns for _, ns in slow["steps"]) * 0.99)
+                self.assertEqual([ns for _, ns in slow["steps"]], sorted((ns for _, ns in slow["steps"]), reverse=True))
+        self.assertTrue(any(slow["faults"] for slow in found["malloc"]["slowest"]))
+        self.assertTrue(any(slow["steps"] for slow in found["free"]["slowest"]))  # others were interrupted
+
+    def test_only_the_traced_library_tells_where_it_was(self):
+        """Page faults are the system's, and known of all."""
+        for call in self.latency("memory-sparse-1", "--slowest", "5", library=LIBRARY).values():
+            self.assertEqual([slow["steps"] for slow in call["slowest"]], [[]] * 5)
+
+    def test_kinds_of_calls(self):
+        self.assertEqual(set(self.latency("realloc-vectors", library=None)), {"malloc", "free", "realloc"})
+        for variant in "calloc-small", "aligned":
+            self.assertGreater(self.latency(variant, library=None)["malloc"]["calls"], 1000)
+
+    def test_children_count(self):
+        """Of a fork server nearly all calls are those of children: 2,000 mallocs each."""
+        self.assertGreater(self.latency("fork-server-1", library=LIBRARY)["malloc"]["calls"], 2000)
+
+    def test_not_timed_unless_asked(self):
+        self.assertNotIn("latency", json.loads(program_run("aligned", *SHORT).stdout))
+
+
+class Host(unittest.TestCase):
+    def test_costs_are_in_order(self):
+        """A system call that does nothing is quicker than a page fault, a cache miss slower than a nanosecond; a huge page,
+        where there is one, takes longer than a small one."""
+        run = program_run("--host")
+        costs = json.loads(run.stdout)
+        self.assertEqual((run.returncode, set(costs)), (0, {"page_fault", "system_call", "cache_miss", "huge_page"}))
+        self.assertLess(costs["system_call"], costs["page_fault"])
+        self.assertGreater(costs["cache_miss"], 1)
+        if costs["huge_page"] is not None:
+            self.assertGreater(costs["huge_page"], costs["page_fault"])
 
 
 class Liar(unittest.TestCase):

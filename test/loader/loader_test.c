@@ -88,6 +88,17 @@ static void test_constructors_and_destructors(void **state)
     must_run_well("/bin/true", NULL, checked);
 }
 
+/* Before the loader is done; also where it binds everything at once, and where blocks are checked. */
+static void test_resolvers(void **state)
+{
+    (void)state;
+    static const char *const changes[] = {NULL, "LD_BIND_NOW=1", "HAKMEM_CHECK=1", "HAKMEM_HARDEN=1"};
+    for (size_t i = 0; i < COUNT_OF(changes); i++) {
+        const char *const environment[] = {g_preloaded[0], changes[i], NULL};
+        must_run_well(RESOLVER_PROGRAM, NULL, environment);
+    }
+}
+
 /* ---- Environments ------------------------------------------------------------------------------------------------ */
 
 static void test_odd_environments(void **state)
@@ -214,6 +225,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_dlopen),
         cmocka_unit_test(test_cxx_plugin_of_a_c_program),
         cmocka_unit_test(test_constructors_and_destructors),
+        cmocka_unit_test(test_resolvers),
         cmocka_unit_test(test_odd_environments),
         cmocka_unit_test(test_shell_pipelines),
         cmocka_unit_test(test_setuid_program_ignores_options),

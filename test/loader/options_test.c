@@ -28,7 +28,7 @@ static const char *const g_warnings[] = {
 #undef W
 };
 
-enum kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, LEARN, REPORT };
+enum kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, DETAIL, LEARN, REPORT, HUGE };
 
 static const struct option {
     const char *variable, *name;
@@ -89,32 +89,41 @@ static void must_print_table(const char *variable, const char *second)
 static void test_unknown_names(void **state)
 {
     (void)state;
-    must_warn("HAKMEM_STAT=1", "STAT", WARNING_OPTION_UNKNOWN, "stats");
-    must_warn("HAKMEM_CHEKC=1", "CHEKC", WARNING_OPTION_UNKNOWN, "check");
-    must_warn("HAKMEM_REALLOCZERO=1", "REALLOCZERO", WARNING_OPTION_UNKNOWN, "realloc_zero");
-    must_warn("HAKMEM_CONF=stat:1", "stat", WARNING_OPTION_UNKNOWN, "stats");
-    must_warn("HAKMEM_CONF=statistics:1", "statistics", WARNING_OPTION_UNKNOWN, "stats");
-    must_warn("HAKMEM_CONF=check:0,realoc_zero:0", "realoc_zero", WARNING_OPTION_UNKNOWN, "realloc_zero");
+    must_warn("HAKMEM_STAT=1", "HAKMEM_STAT", WARNING_OPTION_UNKNOWN, "; did you mean HAKMEM_STATS?");
+    must_warn("HAKMEM_CHEKC=1", "HAKMEM_CHEKC", WARNING_OPTION_UNKNOWN, "; did you mean HAKMEM_CHECK?");
+    must_warn("HAKMEM_REALLOCZERO=1", "HAKMEM_REALLOCZERO", WARNING_OPTION_UNKNOWN, "; did you mean HAKMEM_REALLOC_ZERO?");
+    must_warn("HAKMEM_FLY=1", "HAKMEM_FLY", WARNING_OPTION_UNKNOWN, "");
+    must_warn("HAKMEM_CONF=stat:1", "HAKMEM_CONF: stat", WARNING_OPTION_UNKNOWN, "; did you mean stats?");
+    must_warn("HAKMEM_CONF=statistics:1", "HAKMEM_CONF: statistics", WARNING_OPTION_UNKNOWN, "");
+    must_warn("HAKMEM_CONF=check:0,realoc_zero:0", "HAKMEM_CONF: realoc_zero", WARNING_OPTION_UNKNOWN,
+              "; did you mean realloc_zero?");
 }
+
+#define FLAGS "one of 0, no, false, off, 1, yes, true, on"
 
 static void test_bad_values(void **state)
 {
     (void)state;
-    must_warn("HAKMEM_STATS=maybe", "STATS=maybe", WARNING_OPTION_VALUE, "0 or 1");
-    must_warn("HAKMEM_STATS=2", "STATS=2", WARNING_OPTION_VALUE, "0 or 1");
-    must_warn("HAKMEM_STATS=-1", "STATS=-1", WARNING_OPTION_VALUE, "0 or 1");
-    must_warn("HAKMEM_CONF=check:2", "check:2", WARNING_OPTION_VALUE, "0 or 1");
-    must_warn("HAKMEM_CONF=check:", "check:", WARNING_OPTION_VALUE, "0 or 1");
-    must_warn("HAKMEM_CONF=check:99999999999999999999999999", "check:99999999999999999999999999", WARNING_OPTION_VALUE,
-              "0 or 1");
+    static const char *const details[] = {"HAKMEM_STATS=maybe", "HAKMEM_STATS=3", "HAKMEM_STATS=-1", "HAKMEM_STATS=all@"};
+    for (size_t i = 0; i < COUNT_OF(details); i++)
+        must_warn(details[i], details[i], WARNING_OPTION_VALUE, FLAGS ", 2, all");
+    must_warn("HAKMEM_GUARD=-1", "HAKMEM_GUARD=-1", WARNING_OPTION_VALUE, "a whole number from 0 to 1000000000");
+    must_warn("HAKMEM_LIMIT=1K", "HAKMEM_LIMIT=1K", WARNING_OPTION_VALUE, "0 or a size from 1M, such as 2G, or 1% to 100%");
+    must_warn("HAKMEM_MID_DYN1=1041", "HAKMEM_MID_DYN1", WARNING_OPTION_VALUE, "a multiple of 16 between two size classes");
+    must_warn("HAKMEM_CONF=mid_dyn1:1041", "HAKMEM_CONF: mid_dyn1", WARNING_OPTION_VALUE, "a multiple of 16 between two size classes");
+    must_warn("HAKMEM_CONF=check:2", "HAKMEM_CONF: check:2", WARNING_OPTION_VALUE, FLAGS);
+    must_warn("HAKMEM_CONF=check:", "HAKMEM_CONF: check:", WARNING_OPTION_VALUE, FLAGS);
+    must_warn("HAKMEM_CONF=check:99999999999999999999999999", "HAKMEM_CONF: check:99999999999999999999999999",
+              WARNING_OPTION_VALUE, FLAGS);
 }
 
 static void test_bad_syntax(void **state)
 {
     (void)state;
-    must_warn("HAKMEM_CONF=check", "check", WARNING_OPTION_SYNTAX, "stats:1,check:0");
-    must_warn("HAKMEM_CONF=check=1", "check=1", WARNING_OPTION_SYNTAX, "stats:1,check:0");
-    must_warn("HAKMEM_CONF=check:0,nonsense,realloc_zero:1", "nonsense", WARNING_OPTION_SYNTAX, "stats:1,check:0");
+    must_warn("HAKMEM_CONF=check", "HAKMEM_CONF: check", WARNING_OPTION_SYNTAX, "stats:1,check:0");
+    must_warn("HAKMEM_CONF=check=1", "HAKMEM_CONF: check=1", WARNING_OPTION_SYNTAX, "stats:1,check:0");
+    must_warn("HAKMEM_CONF=check:0,nonsense,realloc_zero:1", "HAKMEM_CONF: nonsense", WARNING_OPTION_SYNTAX,
+              "stats:1,check:0");
 }
 
 static void test_what_is_right_is_silent(void **state)
@@ -141,12 +150,13 @@ static void test_every_option(void **state)
             char number[32];
             snprintf(number, sizeof number, "%llu", k % 2 == 0 ? g_options[i].min : g_options[i].max);
             const char *value = number;
-            if (g_options[i].kind == FLAG || g_options[i].kind == LEARN || g_options[i].kind == REPORT)
+            if (g_options[i].kind == FLAG || g_options[i].kind == DETAIL || g_options[i].kind == LEARN || g_options[i].kind == REPORT ||
+                g_options[i].kind == HUGE)
                 value = flags[k];
             else if (g_options[i].kind == SHARE)
                 value = g_options[i].max > 100 ? "1.25" : "0.5";
             else if (g_options[i].kind == SIZE)
-                value = "80%";
+                value = "512M";
             else if (g_options[i].kind == PATH)
                 value = ""; /* what profiles do, policy_test.c tests */
             else if (strcmp(g_options[i].name, "mid_dyn1") == 0)
@@ -159,6 +169,32 @@ static void test_every_option(void **state)
             echo_run(list, NULL, &result);
             must(strstr(result.err, "warning") == NULL, "%s: expected no warning, saw\n%s", list, result.err);
         }
+    }
+}
+
+/* One process of a pipeline of five, the one that was started; or all, on demand. */
+static void test_children_are_silent(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable, *second;
+        size_t tables;
+    } cases[] = {{"HAKMEM_STATS=1", NULL, 1}, {"HAKMEM_CONF=check:0,stats:1,sample:0", NULL, 1},
+                 {"HAKMEM_STATS=1", "HAKMEM_STATS_CHILDREN=1", 4}, {"HAKMEM_CONF=stats:1", "HAKMEM_STATS=1@1", 0}};
+    char *const arguments[] = {(char *)"/bin/bash", (char *)"-c",
+                               (char *)"/bin/ls / | /usr/bin/sort; (/bin/ls /; /bin/ls /) > /dev/null; exec /bin/echo word", NULL};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const char *const changes[] = {"LD_PRELOAD=" HAKMEM_LIBRARY, cases[i].variable, cases[i].second, NULL};
+        struct child_result result;
+        size_t tables = 0;
+        child_exec(arguments, environment_with(changes), SECONDS, &result);
+        for (const char *at = result.err; (at = strstr(at, " statistics of process ")) != NULL; at++) {
+            tables++;
+        }
+        must(result.status == 0 && strstr(result.out, "word\n") != NULL, "%s: saw %s", cases[i].variable, child_ending(&result));
+        must(cases[i].tables < 2 ? tables == cases[i].tables : tables >= cases[i].tables, "%s: %zu tables instead of %zu:\n%s",
+             cases[i].variable, tables, cases[i].tables, result.err);
+        must(tables != 1 || strstr(result.err, ", echo\n") != NULL, "the table is not of what was executed last:\n%s", result.err);
     }
 }
 
@@ -241,6 +277,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_what_is_right_is_silent),
         cmocka_unit_test(test_every_option),
         cmocka_unit_test(test_which_value_wins),
+        cmocka_unit_test(test_children_are_silent),
         cmocka_unit_test(test_statistics_do_not_go_into_other_files),
         cmocka_unit_test(test_nonsense_does_no_harm),
         cmocka_unit_test(test_one_line_for_each_mistake),

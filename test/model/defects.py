@@ -12,13 +12,16 @@ import sys
 # What makes a model smaller and changes nothing that it checks: source, text, replacement.
 REDUCTIONS = [
     ("lock.c", "SPINS = 100,", "SPINS = 1,"),
+    ("kept.c", "KEPT_ROWS = 1024,", "KEPT_ROWS = 2,"),
     # Sums for statistics.
-    ("page.c", "fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[class_id], blocks);",
-     "(void)piece, (void)class_id, (void)blocks;"),
+    ("page.c", """    count_apart(page, blocks);
+    fetch_add_relaxed(&free_counts[piece % COUNT_PIECES].free_blocks[page->class_id], blocks);""",
+     "    (void)piece, (void)page, (void)blocks, (void)count_apart;"),
 ]
 
 NOT_LOST = "no page with free blocks stays FULL"
 RACE = "no two threads race for memory that is not atomic"
+WHOLE = "a row is read as one writer wrote it"
 WAITING = "no thread waits for ever"
 
 # Name, model, scenario that shows it, source, text that stands there once (spaces and line ends do not matter),
@@ -45,7 +48,7 @@ DEFECTS = [
      "if (!(load_seq(&slab->listed) & bit) || (fetch_and_seq(&slab->listed, ~bit), false))",
      RACE),
     ("hint_without_second_look", "page", "hint_out_of_date", "page.c",
-     "page = slab_claim(slab_at(n), class_id, group); if (page) { slabset_add(set, n); return page; }",
+     "page = slab_claim(slab_at(n), class_id, group); if (page) { slabset_add(set, n); break; }",
      "",
      "the set of its class leads to a listed page"),
     ("class_not_looked_at_again", "page", "unit_changes_class", "page.c",
@@ -151,6 +154,18 @@ DEFECTS = [
      "!os_thread_exists(seen & ~CONTENDED) &&",
      "",
      RACE),
+    ("row_without_second_look", "kept", "read_while_replaced", "kept.c",
+     "if (version % 2 != 0 || load_relaxed(&entry->version) != version || words[0] != address)",
+     "if (version % 2 != 0 || words[0] != address)",
+     WHOLE),
+    ("row_while_written", "kept", "read_while_written", "kept.c",
+     "if (version % 2 != 0 || load_relaxed(&entry->version) != version || words[0] != address)",
+     "if (load_relaxed(&entry->version) != version || words[0] != address)",
+     WHOLE),
+    ("row_by_two_writers", "kept", "three_writers", "kept.c",
+     "if (version % 2 != 0 || !cas_acquire(&entry->version, &version, version + 1))",
+     "store_relaxed(&entry->version, version | 1); if (false)",
+     WHOLE),
 ]
 
 

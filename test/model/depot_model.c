@@ -3,7 +3,7 @@
 #include "model.h"
 
 #include "system/error.h"
-#include "system/os.h"
+#include "system/os_clock.h"
 #include "heap/page.h"
 #include "cache/remote.h"
 

@@ -6,7 +6,8 @@
 #include "model.h"
 
 #include "system/lock.h"
-#include "system/os.h"
+#include "system/os_call.h"
+#include "system/os_thread.h"
 
 enum { FIRST_ID = 100, VANISHED_ID = FIRST_ID + MODEL_THREADS };
 

@@ -14,7 +14,10 @@
 #include "heap/map.h"
 #include "heap/meta.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
+#include "system/os_thread.h"
 #include "heap/page.h"
 #include "heap/prefault.h"
 #include "heap/purge.h"
@@ -138,8 +141,10 @@ void *span_obtain(struct run *run, size_t units, size_t align_units, bool dense,
 void span_settle(struct run run, size_t units) { (void)run, (void)units; }
 bool span_split(struct superslab *slab) { return (void)slab, false; }
 void span_advise(const struct superslab *slab) { (void)slab; }
-size_t span_purge(size_t keep_bytes) { return (void)keep_bytes, 0; }
-size_t span_purge_some(size_t bytes, uint64_t until) { return (void)bytes, (void)until, 0; }
+size_t span_purge(size_t keep_bytes, size_t most_bytes, uint64_t until)
+{
+    return (void)keep_bytes, (void)most_bytes, (void)until, 0;
+}
 
 /* One superslab, where BASE is. */
 static _Atomic(uint8_t) classes[2 * SUPERSLAB_UNITS];
@@ -170,7 +175,7 @@ size_t ground_extent(enum ground_table table)
     default: return sizeof descriptors;
     }
 }
-bool ground_extend(enum ground_table table, size_t size) { return size <= ground_extent(table); }
+int ground_extend(enum ground_table table, size_t size) { return size > ground_extent(table); }
 bool lock_growth_acquire(void) { return true; }
 void lock_growth_release(void) {}
 bool lock_growth_is_held(void) { return true; }
@@ -190,6 +195,8 @@ void retain_regret(size_t bytes, uint32_t purged_at) { (void)bytes, (void)purged
 uint32_t retain_now(void) { return 0; }
 size_t retain_excess(void) { return 0; }
 void retain_purged(size_t looked_at, size_t left) { (void)looked_at, (void)left; }
+void retain_note_purged(size_t bytes) { (void)bytes; }
+void limit_note_purged(size_t bytes) { (void)bytes; }
 void retain_go_on(void) {}
 size_t retain_over_limit(void) { return 0; }
 
@@ -227,6 +234,8 @@ bool lock_is_held(void) { return lock_holder == model_self(); }
 size_t os_page_size(void) { return 4096; }
 uint64_t os_nanoseconds(void) { return 0; }
 void os_wait(_Atomic(uint32_t) *word, uint32_t value, unsigned milliseconds) { (void)word, (void)value, (void)milliseconds; }
+uint32_t lock_own_thread(void) { return 1 + (uint32_t)model_self(); }
+bool os_thread_exists(uint32_t thread_id) { return (void)thread_id, true; }
 
 uint32_t os_purge_all(const struct os_range *ranges, unsigned count)
 {
@@ -277,8 +286,8 @@ static void page_check_quiet(struct page *page, uint32_t unit)
 /* As thread caches do, with memory that is made resident before its blocks are handed out. */
 static struct page *acquire(unsigned class_id, uint32_t holder)
 {
-    struct page *page = page_find(class_id, holder);
-    return page ? page : page_make(class_id, holder, false, 1);
+    struct page *page = page_find(class_id, 0, holder);
+    return page ? page : page_make(class_id, 0, holder, false, 1);
 }
 
 /* Whoever asks gets every free block, except those of held pages, and none of them twice. */

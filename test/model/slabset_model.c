@@ -23,9 +23,9 @@ void error_assert(const char *condition, const char *file, int line)
 bool lock_growth_is_held(void) { return true; }
 char *ground_heap(void) { return (char *)SUPERSLAB_SIZE; }
 char *ground_table(enum ground_table table) { return table == GROUND_GROUPS ? (char *)groups : (char *)rows; }
-bool ground_extend(enum ground_table table, size_t size)
+int ground_extend(enum ground_table table, size_t size)
 {
-    return size <= (table == GROUND_GROUPS ? sizeof groups : sizeof rows);
+    return size > (table == GROUND_GROUPS ? sizeof groups : sizeof rows);
 }
 
 static void empty(void)

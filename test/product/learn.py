@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Tests of the learner from outside: learn.py HAKMEM WORKLOADS CYCLES, the paths of the built command, of the bench lab's
-program and of cycles.c's.
+"""Tests of the learner from outside: learn.py HAKMEM WORKLOADS CYCLES SURVIVORS, the paths of the built command, of the
+bench lab's program, of cycles.c's and of survivors.c's.
 What is learned depends on the machine; what is tested holds whatever it was."""
 import json
 import os
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import unittest
 
+SURVIVORS = pathlib.Path(sys.argv.pop()).resolve()
 CYCLES = pathlib.Path(sys.argv.pop()).resolve()
 WORKLOADS = pathlib.Path(sys.argv.pop()).resolve()
 TOOL = pathlib.Path(sys.argv.pop()).resolve()
@@ -93,6 +94,29 @@ class Modes(unittest.TestCase):
         self.assertTrue(classes[1040]["fitted"])
         _, text = run(BURST, HAKMEM_MID_DYN1="1041", HAKMEM_LEARN="off")
         self.assertIn("mid_dyn1", text)
+
+
+@unittest.skipIf(os.environ.get("IS_DEBUG") == "1", "without optimization malloc calls its slow path, which then does not see the caller")
+class Apart(unittest.TestCase):
+    def survivors(self, mode, *options):
+        """(bytes resident for each live one, decisions about call sites)."""
+        command = [TOOL, "explain", "--json", *options, "--", SURVIVORS, mode]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        told = json.loads(done.stderr.splitlines()[-1])
+        return float(done.stdout), [d for d in told["decisions"] if d["rule"] == "apart"]
+
+    def test_blocks_that_stay_do_not_keep_those_that_go(self):
+        resident, decisions = self.survivors("apart")
+        static, nothing = self.survivors("apart", "--set", "learn=off")
+        self.assertEqual([(d["size_class"], d["outcome"]) for d in decisions], [(96, "kept")])
+        self.assertLess(resident, 3)
+        self.assertGreater(static, 4)
+        self.assertEqual(nothing, [])
+
+    def test_what_does_not_help_is_not_kept(self):
+        _, decisions = self.survivors("together")
+        self.assertTrue(decisions)
+        self.assertNotIn("kept", {d["outcome"] for d in decisions})
 
 
 class Pauses(unittest.TestCase):

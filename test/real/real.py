@@ -225,7 +225,7 @@ def redis(t):
     libc, hakmem = t.on_both(lambda allocator: redis_fill(t, allocator))
     if libc != hakmem:
         raise Failure(f"redis: keys, counter, list and digest are {libc} on libc, {hakmem} on hakmem")
-    with Redis(t, HAKMEM, HAKMEM_STATS="1") as server:
+    with Redis(t, HAKMEM, HAKMEM_STATS="all") as server:
         if server.digest() != hakmem[1]:
             raise server.failure("its data differs after a restart")
         trial.served(server.shutdown(), "redis-server")

@@ -88,9 +88,9 @@ class Trial:
 
     def prove(self, argv, **environment):
         """Shows that hakmem serves this program: a run of it ends with a table of statistics that has counted."""
-        result = self.run(HAKMEM, argv, HAKMEM_STATS="1", **environment)
+        result = self.run(HAKMEM, argv, HAKMEM_STATS="all", HAKMEM_STATS_CHILDREN="1", **environment)
         if result.status != 0:
-            raise Failure(f"{show(argv)} with HAKMEM_STATS=1 failed: {ending(result)}")
+            raise Failure(f"{show(argv)} with HAKMEM_STATS=all failed: {ending(result)}")
         served(result.err.decode(errors="replace"), show(argv))
 
 

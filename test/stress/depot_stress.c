@@ -27,7 +27,7 @@ static void obtain(struct self *self, unsigned which, uint64_t *random)
     must(count <= remote_batch(c), "a batch of %u blocks", count);
     if (count == 0) {
         if (!self->held[which])
-            self->held[which] = page_acquire(c, 1);
+            self->held[which] = page_acquire_group(c, 0, 1);
         count = page_take(self->held[which], blocks, remote_batch(c));
         if (count == 0) {
             page_release(self->held[which]);
@@ -82,16 +82,14 @@ static void worker(unsigned id, uint64_t *random)
 
 int main(int count, char **arguments)
 {
-    struct page_totals totals[CLASS_SLOTS];
     g_classes[0] = class_of(SMALLEST);
     g_classes[1] = class_of(20 * KIB);
     g_classes[2] = class_of(700 * KIB);
     stress_run(count, arguments, worker);
     remote_flush();
     heap_must_be_valid("in the end");
-    page_count(totals);
     for (unsigned c = 1; c <= CLASS_LAST; c++)
-        must(totals[c].pages == 0, "class %u: %zu pages are left, with %zu of %zu blocks free", c, totals[c].pages,
-             totals[c].free_blocks, totals[c].pages * class_info[c].blocks);
+        must(page_count(c).pages == 0, "class %u: %zu pages are left, with %zu of %zu blocks free", c, page_count(c).pages,
+             page_count(c).free_blocks, page_count(c).pages * class_info[c].blocks);
     return 0;
 }

@@ -36,7 +36,7 @@ static void take(struct self *self, unsigned which, uint64_t *random)
     if (self->count + wanted > LIVE)
         return;
     if (!self->held[which])
-        self->held[which] = page_acquire(c, self->id + 1);
+        self->held[which] = page_acquire_group(c, 0, self->id + 1);
     must(self->held[which] && self->held[which]->class_id == c, "page_acquire: no page of class %u", c);
     out[wanted] = NULL;
     unsigned taken = page_take(self->held[which], out, wanted);
@@ -110,7 +110,7 @@ static void step(struct self *self, uint64_t *random)
     else if (choice < 999)
         purge_all(SIZE_MAX);
     else
-        span_purge(0);
+        span_purge(0, SIZE_MAX, UINT64_MAX);
 }
 
 static void give_all_back(struct self *self, uint64_t *random)
@@ -146,7 +146,6 @@ static void page_verify(struct page *page, void *unused)
 
 static void verify(void)
 {
-    struct page_totals totals[CLASS_SLOTS];
     if (all_goes())
         for (struct item item = item_leftover(); item.block; item = item_leftover()) {
             void *block = item.block;
@@ -154,10 +153,9 @@ static void verify(void)
             page_return(&block, 1, "free");
         }
     heap_each_page(page_verify, NULL);
-    page_count(totals);
     for (unsigned c = 1; c <= CLASS_LAST && all_goes(); c++)
-        must(totals[c].pages == 0, "class %u: %zu pages are left, with %zu free blocks", c, totals[c].pages,
-             totals[c].free_blocks);
+        must(page_count(c).pages == 0, "class %u: %zu pages are left, with %zu free blocks", c, page_count(c).pages,
+             page_count(c).free_blocks);
     atomic_fetch_add(&g_round, 1);
 }
 

@@ -28,7 +28,7 @@ static void begin(uint64_t *random)
 {
     g_round.classes = g_pairs[random_next(random) % COUNT_OF(g_pairs)];
     unsigned c = g_round.classes[0];
-    g_round.held = page_acquire(c, 1);
+    g_round.held = page_acquire_group(c, 0, 1);
     must(g_round.held && g_round.held->class_id == c, "no page of class %u", c);
     unsigned wanted = 1 + (unsigned)(random_next(random) % (min_size(class_info[c].blocks, HANDED)));
     g_round.count = page_take(g_round.held, g_round.blocks, wanted);
@@ -57,7 +57,7 @@ static void give_back(unsigned id)
 static void use_one(unsigned c)
 {
     void *block = NULL;
-    struct page *page = page_acquire(c, PAGE_HELD_BRIEFLY);
+    struct page *page = page_acquire_group(c, 0, PAGE_HELD_BRIEFLY);
     must(page && page->class_id == c, "looked for a page of class %u, got one of class %u", c, page ? page->class_id : 0);
     unsigned taken = page_take(page, &block, 1);
     page_release(page);
@@ -82,11 +82,9 @@ static void race(unsigned id, uint64_t *random)
 
 static void verify(void)
 {
-    struct page_totals totals[CLASS_SLOTS];
-    page_count(totals);
     for (unsigned c = 1; c <= CLASS_LAST; c++)
-        must(totals[c].pages == 0, "class %u: %zu pages are left, with %zu free blocks", c, totals[c].pages,
-             totals[c].free_blocks);
+        must(page_count(c).pages == 0, "class %u: %zu pages are left, with %zu free blocks", c, page_count(c).pages,
+             page_count(c).free_blocks);
     struct span_stats stats;
     heap_lock();
     span_stats(&stats);

@@ -3,6 +3,7 @@
 #include "filter.h"
 
 #include "support.h"
+#include "system/machine.h"
 
 #include <errno.h>
 #include <sys/prctl.h>
@@ -10,26 +11,6 @@
 #include <unistd.h>
 
 enum { NUMBERS_MAX = 500 };
-
-/* A system call of this file's own. */
-static long call_unseen(long number, long a, long b, long c)
-{
-#if defined(__x86_64__)
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c)
-                     : "rcx", "r11", "memory");
-    return result;
-#else
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "memory");
-    return x0;
-#endif
-}
 
 void filter_install(enum filter_way way, struct sock_filter *code, size_t count)
 {
@@ -39,7 +20,7 @@ void filter_install(enum filter_way way, struct sock_filter *code, size_t count)
     switch (way) {
     case FILTER_BY_PRCTL: result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0); break;
     case FILTER_BY_SYSCALL: result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program); break;
-    case FILTER_UNSEEN: result = call_unseen(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&program); break;
+    case FILTER_UNSEEN: result = machine_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, (long)&program, 0, 0, 0); break;
     }
     must(result == 0, "the filter was refused: %ld, errno %d", result, errno);
 }

@@ -37,6 +37,9 @@ enum { UNDER_SHADOW = UNDER_TSAN };
 void stderr_capture(void);
 void stderr_release(char *text, size_t capacity);
 
+/* Whether the byte can be read; nobody is harmed if not. */
+bool byte_is_open(const char *byte);
+
 /* A file in memory, and what was written to it so far. */
 int file_make(void);
 void file_read(int fd, char *text, size_t capacity);

@@ -61,7 +61,7 @@ static void test_forgetting(void **state)
 /* All blocks of a new page, which the caller holds. */
 static struct page *page_taken(void **blocks)
 {
-    struct page *page = page_make(CLASS, HOLDER, false, 0);
+    struct page *page = page_make(CLASS, 0, HOLDER, false, 0);
     assert_non_null(page);
     unsigned count = class_info[CLASS].blocks, taken = 0;
     while (taken < count)
@@ -168,7 +168,7 @@ static void test_random_blocks_of_a_page(void **state)
     static bool seen[PAGE_MAX_BLOCKS];
     struct hold *hold = hold_new();
     for (unsigned at_a_time = 1; at_a_time <= 70; at_a_time += 23) {
-        struct page *page = page_make(CLASS, HOLDER, false, 0);
+        struct page *page = page_make(CLASS, 0, HOLDER, false, 0);
         size_t count = class_info[CLASS].blocks, taken = 0, ascents = 0;
         memset(seen, 0, sizeof seen);
         for (unsigned got; (got = page_take_random(page, blocks + taken, at_a_time, hold_random(hold))) > 0;) {

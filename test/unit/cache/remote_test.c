@@ -166,15 +166,13 @@ static void give_blocks(void)
 
 static size_t free_in_pages(void)
 {
-    struct page_totals totals[CLASS_SLOTS];
-    page_count(totals);
-    return totals[g_smallest].free_blocks;
+    return page_count(g_smallest).free_blocks;
 }
 
 static int page_hold(void **state)
 {
     (void)state;
-    g_page = page_acquire(g_smallest, 1);
+    g_page = page_acquire_group(g_smallest, 0, 1);
     return g_page ? 0 : -1;
 }
 
@@ -201,6 +199,28 @@ static void next_interval(void)
 {
     sleep_milliseconds(270);
     remote_flush_resting();
+}
+
+/* What depots may hold and do not is others' after an interval. */
+static void test_room_that_is_not_used_is_given_up(void **state)
+{
+    (void)state;
+    enum { LARGE = 4 }; /* classes that can hold all that depots may */
+    size_t accepted[LARGE], bytes = 0;
+    unsigned count;
+    for (unsigned c = g_smallest; c <= CLASS_FIXED_LAST - LARGE; c++) {
+        assert_true(give(c, 1, remote_batch(c)));
+        assert_int_equal(take(c, &count), 1);
+    }
+    next_interval();
+    for (unsigned i = 0; i < LARGE; i++) {
+        unsigned c = CLASS_FIXED_LAST - i;
+        accepted[i] = fill(c, c * 1000000u);
+        bytes += accepted[i] * remote_batch(c) * class_size(c);
+    }
+    must(bytes >= policy_static.depot_bytes, "%zu bytes in the depot", bytes);
+    for (unsigned i = 0; i < LARGE; i++)
+        empty(CLASS_FIXED_LAST - i, (CLASS_FIXED_LAST - i) * 1000000u, accepted[i]);
 }
 
 static void test_what_rests_goes_back(void **state)
@@ -255,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_each_class_is_bounded),
         cmocka_unit_test(test_all_classes_are_bounded),
         cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_room_that_is_not_used_is_given_up),
         WITH_PAGE(test_flush),
         WITH_PAGE(test_what_rests_goes_back),
         cmocka_unit_test(test_after_fork),

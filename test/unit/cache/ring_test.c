@@ -15,7 +15,7 @@
 #include "heap/purge.h"
 #include "heap/span.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_clock.h"
 #include "policy/policy.h"
 #include "cache/remote.h"
 #include "cache/ring.h"
@@ -76,14 +76,14 @@ static void refill(void *unused)
                 must(level(c) == before - 1, "class %u: %zu blocks in the ring became %zu", c, before, level(c));
                 continue;
             }
-            size_t got = level(c) + 1, capacity = cache()->ring[c].capacity;
+            size_t got = level(c) + 1, capacity = cache()->ring[c].array.capacity;
             must(got <= capacity, "class %u: a refill of %zu with a capacity of %zu", c, got, capacity);
             must(refills++ > 0 || got <= 4, "class %u: the first refill was of %zu", c, got);
             must(got <= max_size(2 * last_refill, 4), "class %u: a refill of %zu after %zu", c, got, last_refill);
             last_refill = max_size(last_refill, got);
         }
-        must(last_refill >= cache()->ring[c].capacity / 2 || class_size(c) > 32768,
-             "class %u: refills grew to %zu only, of %u slots", c, last_refill, cache()->ring[c].capacity);
+        must(last_refill >= cache()->ring[c].array.capacity / 2 || class_size(c) > 32768,
+             "class %u: refills grew to %zu only, of %u slots", c, last_refill, cache()->ring[c].array.capacity);
         for (size_t k = 0; k < count; k++)
             hak_free(blocks[k]);
     }
@@ -129,16 +129,16 @@ static void flush_once(unsigned c, void *next)
 {
     static void *before[POLICY_RING_MAX]; /* no ring holds more */
     struct ring *ring = &cache()->ring[c];
-    size_t capacity = ring->capacity, passed = (capacity + 1) / 2, depot = remote_count(c);
+    size_t capacity = ring->array.capacity, passed = (capacity + 1) / 2, depot = remote_count(c);
     uint64_t to_depot = load_relaxed(&cache()->counters.flushed_to_depot);
     uint64_t to_pages = load_relaxed(&cache()->counters.flushed_to_pages);
     for (size_t i = 0; i < capacity; i++)
-        before[i] = ring->slot[1 + i];
+        before[i] = ring->array.slot[1 + i];
     hak_free(next);
     must(level(c) == capacity - passed + 1, "class %u: %zu of %zu blocks stayed", c, level(c), capacity);
     for (size_t i = passed; i < capacity; i++)
-        must(ring->slot[1 + i - passed] == before[i], "class %u: the newer half is not what stayed", c);
-    must(ring->slot[level(c)] == next, "class %u: the block freed last is not on top", c);
+        must(ring->array.slot[1 + i - passed] == before[i], "class %u: the newer half is not what stayed", c);
+    must(ring->array.slot[level(c)] == next, "class %u: the block freed last is not on top", c);
     to_depot = load_relaxed(&cache()->counters.flushed_to_depot) - to_depot;
     to_pages = load_relaxed(&cache()->counters.flushed_to_pages) - to_pages;
     must(to_depot + to_pages == passed, "class %u: %zu blocks passed on, %zu counted", c, passed,
@@ -166,7 +166,7 @@ static void growth(void *unused)
             blocks[k] = hak_malloc(g_sizes[i]);
         const struct ring *ring = &cache()->ring[c];
         for (size_t k = 0; k < count; k++) {
-            uint32_t capacity = ring->capacity;
+            uint32_t capacity = ring->array.capacity;
             size_t before = level(c);
             bool full = before == capacity;
             if (full && flushes > 0) {
@@ -176,11 +176,11 @@ static void growth(void *unused)
                 must(full || level(c) == before + 1, "class %u: %zu blocks became %zu", c, before, level(c));
             }
             must_be_valid();
-            flushes += full && ring->capacity == capacity;
-            must(ring->capacity >= capacity && ring->capacity <= 2 * capacity + 2, "class %u: capacity %u after %u", c,
-                 ring->capacity, capacity);
-            must(ring->capacity == capacity || flushes == 0, "class %u: grew after a flush", c);
-            most = ring->capacity;
+            flushes += full && ring->array.capacity == capacity;
+            must(ring->array.capacity >= capacity && ring->array.capacity <= 2 * capacity + 2, "class %u: capacity %u after %u", c,
+                 ring->array.capacity, capacity);
+            must(ring->array.capacity == capacity || flushes == 0, "class %u: grew after a flush", c);
+            most = ring->array.capacity;
         }
         to_depot = load_relaxed(&cache()->counters.flushed_to_depot) - to_depot;
         must((to_depot > 0) == (remote_serves(c) && thread_count() > 1), "class %u: %zu blocks passed to the depot", c, (size_t)to_depot);
@@ -202,7 +202,7 @@ static void only_allocate(void *unused)
     (void)unused;
     for (size_t i = 0; i < BLOCKS; i++)
         blocks[i] = hak_malloc(SIZE);
-    size_t capacity = cache()->ring[c].capacity;
+    size_t capacity = cache()->ring[c].array.capacity;
     must(capacity > 50 && capacity * SIZE <= MOST_BYTES, "the ring is for %zu blocks", capacity);
     must(cache()->ring[c].refill > 25, "a refill takes %u blocks", cache()->ring[c].refill);
     must_be_valid();
@@ -259,7 +259,7 @@ static void idle(void *unused)
         sleep_milliseconds(270);
         be_slow();
         must(level(c) == expected / 2, "an idle ring of %zu blocks has %zu after an interval", expected, level(c));
-        must(cache()->ring[c].slot[level(c)] == newest, "the blocks freed last are not those that stayed");
+        must(cache()->ring[c].array.slot[level(c)] == newest, "the blocks freed last are not those that stayed");
         must_be_valid();
     }
     must(cache()->page[c] != NULL, "a ring with a block has no page any more");
@@ -294,16 +294,16 @@ static void test_idle_rings_are_emptied(void **state)
 
 /* ---- Watching ---------------------------------------------------------------------------------------------------- */
 
-static bool is_open(unsigned c) { return cache()->limit[c] == cache()->ring[c].slot + cache()->ring[c].capacity; }
-static bool is_watched(unsigned c) { return cache()->limit[c] == cache()->ring[c].slot; }
+static bool is_open(unsigned c) { return cache()->limit[c] == cache()->ring[c].array.slot + cache()->ring[c].array.capacity; }
+static bool is_watched(unsigned c) { return cache()->limit[c] == cache()->ring[c].array.slot; }
 
 static void probation(void *unused)
 {
     (void)unused;
     for (size_t i = 0; i < COUNT_OF(g_sizes); i++) {
         unsigned c = class_of(g_sizes[i]);
-        must(cache()->ring[c].slot == NULL, "class %u: the ring is open before its first use", c);
-        while (g_sizes[i] > CLASS_TABLE_MAX && cache()->ring[c].slot == NULL)
+        must(cache()->ring[c].array.slot == NULL, "class %u: the ring is open before its first use", c);
+        while (g_sizes[i] > CLASS_TABLE_MAX && cache()->ring[c].array.slot == NULL)
             hak_free(hak_malloc(g_sizes[i])); /* the last of these frees is watched, too */
         for (unsigned k = g_sizes[i] > CLASS_TABLE_MAX; k < PROBATION; k++) {
             void *block = hak_malloc(g_sizes[i]);
@@ -423,7 +423,7 @@ static void count_calls(void *unused)
     void *early = hak_malloc(64);
     for (size_t i = 0; i < COUNT_OF(g_sizes); i++)
         make_demand(g_sizes[i]);
-    option_values[OPTION_STATS] = 1;
+    option_values[OPTION_STATS] = STATS_ALL;
     cache_veil(cache_self);
     must_be_valid();
     uint64_t mallocs = 0, frees = 0, mallocs_before = counted_mallocs();
@@ -439,7 +439,7 @@ static void count_calls(void *unused)
         must_be_valid();
         mallocs += count;
         frees += count;
-        must(level(c) == load_relaxed(&cache()->ring[c].level), "class %u: the level is not exact", c);
+        must(level(c) == load_relaxed(&cache()->ring[c].array.level), "class %u: the level is not exact", c);
     }
     hak_free(early);
     uint64_t counted = counted_mallocs() - mallocs_before;
@@ -498,7 +498,7 @@ static void free_many(void *argument)
     unsigned c = map_class(blocks[0]), most = 0;
     for (size_t i = 0; i < MANY; i++) {
         hak_free(blocks[i]);
-        most = (unsigned)max_size(most, cache()->ring[c].capacity);
+        most = (unsigned)max_size(most, cache()->ring[c].array.capacity);
     }
     must(most >= 62 && most <= 126, "blocks only pass, through a ring of %u", most);
     must_be_valid();
@@ -526,7 +526,7 @@ static void free_what_another_freed(void *unused)
     unsigned c = class_of(PASSED_SIZE);
     for (size_t i = 0; i < PASSED && (cache() == &cache_none || load_relaxed(&cache()->counters.refills_from_depot) == 0); i++)
         must(hak_malloc(PASSED_SIZE), "no memory");
-    void *freed = cache()->fenced ? *cache()->ring[c].held_top : *cache()->top[c];
+    void *freed = cache()->fenced ? *cache()->ring[c].array.top : *cache()->top[c];
     must(load_relaxed(&cache()->counters.refills_from_depot) > 0 && freed, "the depot has brought nothing: nothing is tested");
     hak_free(freed);
     must(false, "it was not noticed at once"); /* but when its ring is emptied */
@@ -612,7 +612,7 @@ static void medium_rarely(void *unused)
             must(block && map_page(block)->class_id == 0, "class %u: a block that is seldom asked for is in a page", c);
             hak_free(block);
         }
-        must(level(c) == 0 && cache()->ring[c].slot == NULL && cache()->page[c] == NULL,
+        must(level(c) == 0 && cache()->ring[c].array.slot == NULL && cache()->page[c] == NULL,
              "class %u: something was left behind", c);
     }
     must_be_valid();
@@ -664,7 +664,7 @@ static void medium_in_demand(void *unused)
         be_slow();
         sleep_milliseconds(270);
     }
-    must(cache()->ring[c].slot == NULL && cache()->page[c] == NULL, "a class that nobody asks for keeps its ring");
+    must(cache()->ring[c].array.slot == NULL && cache()->page[c] == NULL, "a class that nobody asks for keeps its ring");
     void *block = hak_malloc(size);
     must(map_page(block)->class_id == 0, "demand is not forgotten");
     hak_free(block);
@@ -724,12 +724,12 @@ static void use_everything(void *unused)
 
 static void must_have_nothing_live(const char *when)
 {
-    struct page_totals totals[CLASS_SLOTS];
     remote_flush();
-    page_count(totals);
-    for (unsigned c = 1; c <= CLASS_LAST; c++)
-        must(totals[c].free_blocks == totals[c].pages * class_info[c].blocks, "%s: class %u: %zu of %zu blocks are free", when,
-             c, totals[c].free_blocks, totals[c].pages * class_info[c].blocks);
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        struct page_totals totals = page_count(c);
+        must(totals.free_blocks == totals.pages * class_info[c].blocks, "%s: class %u: %zu of %zu blocks are free", when, c,
+             totals.free_blocks, totals.pages * class_info[c].blocks);
+    }
     heap_must_be_valid(when);
 }
 
@@ -763,7 +763,7 @@ static void test_close_returns_everything(void **state)
 
 enum { PARKED_SIZE = 100, PARKED_SLOTS = 64, PARKED_MOST = 4 };
 
-static size_t parked_level(const struct cache *cache, unsigned c) { return cache->attached ? 0 : load_relaxed(&cache->ring[c].level); }
+static size_t parked_level(const struct cache *cache, unsigned c) { return cache->attached ? 0 : load_relaxed(&cache->ring[c].array.level); }
 
 /* Free blocks that ended threads have left in their rings, in bytes. */
 static size_t parked_bytes(void)
@@ -785,8 +785,8 @@ static void test_a_thread_leaves_little(void **state)
     for (const struct cache *cache = thread_caches(); cache; cache = cache->next)
         for (unsigned c = 1; c <= CLASS_LAST && !cache->attached; c++) {
             size_t most = class_size(c) <= 1024 ? min_size(64, max_size(8 * KIB / class_size(c), 14)) : 0;
-            must(cache->ring[c].capacity <= most && !cache->page[c],
-                 "class %u: a ring for %u blocks, or a page, is left", c, cache->ring[c].capacity);
+            must(cache->ring[c].array.capacity <= most && !cache->page[c],
+                 "class %u: a ring for %u blocks, or a page, is left", c, cache->ring[c].array.capacity);
         }
     thread_close_parked();
     must_have_nothing_live("after a parked cache was closed");
@@ -890,7 +890,7 @@ static void complies(void *unused)
     unsigned c = class_of(PARKED_SIZE);
     (void)unused;
     hak_free(hak_malloc(PARKED_SIZE));
-    must(cache()->ring[c].slot && cache()->ring[c].capacity <= 20, "a ring for %u blocks", cache()->ring[c].capacity);
+    must(cache()->ring[c].array.slot && cache()->ring[c].array.capacity <= 20, "a ring for %u blocks", cache()->ring[c].array.capacity);
     must_be_valid();
 }
 
@@ -1085,6 +1085,34 @@ static void test_idle_threads_leave_a_share(void **state)
          g_reach, share);
 }
 
+static void use_every_class(void *unused)
+{
+    (void)unused;
+    for (size_t size = 2 * KIB; size > 0; size -= 16)
+        hak_free(hak_malloc(size));
+    g_reach = cache()->reach;
+    must(cache()->ring[class_of(64)].array.capacity >= 14, "a ring of 64 B that opens late has %u blocks",
+         cache()->ring[class_of(64)].array.capacity);
+}
+
+/* Where there are so many threads that a share is little, rings open within it: one after the other smaller ones, of 1 KiB
+ * at last. */
+static void test_rings_open_within_the_share(void **state)
+{
+    (void)state;
+    struct policy base = *policy_now(), policy = base;
+    policy.all_bytes = policy.thread_bytes_min = 32 * KIB;
+    thread_close_parked();
+    assert_true(policy_publish(&policy));
+    in_thread(use_every_class, NULL);
+    size_t reach = g_reach;
+    assert_true(policy_publish(&base));
+    thread_close_parked();
+    in_thread(use_every_class, NULL);
+    must(reach <= 64 * KIB, "a thread's rings opened for %zu bytes; its share is 32 KiB", reach);
+    must(g_reach > 96 * KIB, "with a large share they open for %zu bytes only", g_reach);
+}
+
 /* All rings together have a bound. What rings of threads took of it that are not in the child is the child's again. */
 static void test_a_child_has_the_reach_of_vanished_threads(void **state)
 {
@@ -1142,7 +1170,7 @@ static void only_call_for_one_size(void *unused)
     }
     must(pauses < PAUSES, "%zu bytes stayed for %d ms", dirty_bytes(), PAUSES * PAUSE);
     hak_free(hak_malloc(100));
-    must(!cache()->fenced && cache()->top[c] > cache()->ring[c].slot, "the ring is still hidden");
+    must(!cache()->fenced && cache()->top[c] > cache()->ring[c].array.slot, "the ring is still hidden");
     must_be_valid();
 }
 
@@ -1214,6 +1242,7 @@ int main(void)
         TEST(test_a_trim_reaches_other_threads),
         TEST(test_a_child_has_the_reach_of_vanished_threads),
         TEST(test_idle_threads_leave_a_share),
+        TEST(test_rings_open_within_the_share),
         TEST(test_what_lies_unused_goes_without_slow_paths),
         TEST(test_fences_cost_little),
     };

@@ -177,19 +177,21 @@ static void leave_work_behind(void *unused)
 static void test_late_calls(void **state)
 {
     (void)state;
-    struct page_totals before[CLASS_SLOTS], after[CLASS_SLOTS];
+    struct page_totals before[CLASS_SLOTS];
     assert_int_equal(pthread_key_create(&g_late_key, late), 0);
     in_thread(leave_work_behind, NULL);
     hak_collect();
-    page_count(before);
+    for (unsigned c = 1; c <= CLASS_LAST; c++)
+        before[c] = page_count(c);
     for (unsigned i = 0; i < 100; i++)
         in_thread(leave_work_behind, NULL);
     hak_collect();
-    page_count(after);
-    for (unsigned c = 1; c <= CLASS_LAST; c++)
-        must(before[c].pages == after[c].pages && before[c].free_blocks == after[c].free_blocks,
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        struct page_totals after = page_count(c);
+        must(before[c].pages == after.pages && before[c].free_blocks == after.free_blocks,
              "class %u: %zu pages with %zu free blocks became %zu with %zu", c, before[c].pages, before[c].free_blocks,
-             after[c].pages, after[c].free_blocks);
+             after.pages, after.free_blocks);
+    }
     pthread_key_delete(g_late_key);
 }
 

@@ -10,7 +10,9 @@
 #include "heap/large.h"
 #include "system/lock.h"
 #include "heap/map.h"
-#include "system/os.h"
+#include "system/os_advise.h"
+#include "system/os_look.h"
+#include "system/os_map.h"
 #include "heap/page.h"
 #include "heap/prefault.h"
 #include "heap/purge.h"
@@ -148,7 +150,7 @@ static void test_pages_are_looked_at_once(void **state)
     verdict_set(PREFAULT_PAYS);
     unsigned c = class_of(SIZE);
     for (unsigned turn = 0; turn < 2; turn++) {
-        struct page *page = page_make(c, 1, false, 0);
+        struct page *page = page_make(c, 0, 1, false, 0);
         assert_non_null(page);
         unsigned taken = page_take(page, blocks, COUNT_OF(blocks));
         assert_int_equal(taken, class_info[c].blocks);
@@ -165,7 +167,7 @@ static void test_pages_are_looked_at_once(void **state)
     unsigned other = class_of(SIZE + 1);
     fill_note(other, false);
     for (unsigned turn = 0; turn < 3; turn++) {
-        struct page *drained = page_make(other, 1, false, 0);
+        struct page *drained = page_make(other, 0, 1, false, 0);
         unsigned taken = page_take(drained, blocks, COUNT_OF(blocks));
         page_look(drained);
         for (unsigned i = 0; i < taken; i++)
@@ -174,7 +176,7 @@ static void test_pages_are_looked_at_once(void **state)
             page_look(drained);
     }
     assert_false(fill_is_known(other) || fill_is_open(other));
-    struct page *page = page_make(c, 1, false, 1);
+    struct page *page = page_make(c, 0, 1, false, 1);
     page_take(page, blocks, 1);
     if (is_refused())
         skip();

@@ -17,20 +17,9 @@
 #include "heap/meta.h"
 #include "system/lock.h"
 #include "system/options.h"
-#include "system/os.h"
+#include "system/os_map.h"
 
 #define LEAST ((size_t)40000) /* of a large block */
-
-/* Whether the byte can be read; nobody is harmed if not. */
-static bool is_open(const char *byte)
-{
-    static int file = -1;
-    if (file < 0)
-        file = file_make();
-    ssize_t wrote = pwrite(file, byte, 1, 0);
-    must(wrote == 1 || errno == EFAULT, "write: %s", strerror(errno));
-    return wrote == 1;
-}
 
 static size_t in_pages(size_t size) { return align_up(size, os_page_size()); }
 
@@ -42,10 +31,10 @@ static void must_be_guarded(char *block, size_t size, const char *what)
     must(large_is_guarded(block), "%s of %zu has no guards", what, size);
     must(usable == in_pages(size), "%s of %zu has %zu usable bytes", what, size, usable);
     block[0] = block[usable - 1] = 1;
-    must(is_open(block) && is_open(block + usable - 1), "%s of %zu cannot be used", what, size);
-    must(!is_open(block + usable), "what lies behind %s of %zu can be read", what, size);
+    must(byte_is_open(block) && byte_is_open(block + usable - 1), "%s of %zu cannot be used", what, size);
+    must(!byte_is_open(block + usable), "what lies behind %s of %zu can be read", what, size);
     bool has_before = map_page(block)->slab && (uintptr_t)block % UNIT_SIZE == 0 && map_page(block)->ahead > 0;
-    must(!has_before || !is_open(block - 1), "what lies before %s of %zu can be read", what, size);
+    must(!has_before || !byte_is_open(block - 1), "what lies before %s of %zu can be read", what, size);
 }
 
 static const size_t g_sizes[] = {LEAST,           UNIT_SIZE - 4096,      UNIT_SIZE,    UNIT_SIZE + 1, 300000,
@@ -118,13 +107,13 @@ static void test_freed_blocks_are_out_of_reach(void **state)
         memset(block, 1, size);
         hak_free(block);
         for (size_t i = 0; i < OTHERS; i++) {
-            must(!is_open(block), "a freed block of %zu can be read when %zu others were freed", size, i);
+            must(!byte_is_open(block), "a freed block of %zu can be read when %zu others were freed", size, i);
             char *other = hak_malloc(size);
             must(other != block, "a block of %zu came again when %zu others were freed", size, i);
             hak_free(other);
         }
         hak_collect();
-        must(is_open(block), "a freed block of %zu is out of reach for ever", size);
+        must(byte_is_open(block), "a freed block of %zu is out of reach for ever", size);
     }
 }
 
@@ -181,7 +170,7 @@ static void test_held_back(void **state)
         starts[i] = run_start(run);
         bool is_filled = i % 2;
         guard_hold(run, UNITS, starts[i] + UNIT_SIZE, UNIT_SIZE, is_filled);
-        assert_false(is_open(starts[i]) || is_open(starts[i] + UNIT_SIZE) || is_open(starts[i] + UNITS * UNIT_SIZE - 1));
+        assert_false(byte_is_open(starts[i]) || byte_is_open(starts[i] + UNIT_SIZE) || byte_is_open(starts[i] + UNITS * UNIT_SIZE - 1));
     }
     assert_false(guard_take(UNITS + 1, UNIT_SIZE, UNIT_SIZE, &run, &is_clean)); /* no other size */
     size_t got = 0;
@@ -190,14 +179,14 @@ static void test_held_back(void **state)
         must(start == starts[got], "run %zu to come again is %p, expected %p", got, (void *)start, (void *)starts[got]);
         must(is_clean == !(got % 2), "run %zu: clean is %d", got, is_clean);
         must(bytes_check(start + UNIT_SIZE, UNIT_SIZE, 0) == UNIT_SIZE, "run %zu is not zero", got);
-        assert_false(is_open(start + UNIT_SIZE - 1) || is_open(start + 2 * UNIT_SIZE));
+        assert_false(byte_is_open(start + UNIT_SIZE - 1) || byte_is_open(start + 2 * UNIT_SIZE));
         guard_let_run_go(run, UNITS, is_clean);
-        assert_true(is_open(start) && is_open(start + UNITS * UNIT_SIZE - 1));
+        assert_true(byte_is_open(start) && byte_is_open(start + UNITS * UNIT_SIZE - 1));
     }
     must(got > 0 && got < RUNS, "%zu of %d runs came again, and some must be held back", got, RUNS);
     guard_let_go();
     for (size_t i = 0; i < RUNS; i++)
-        assert_true(is_open(starts[i]));
+        assert_true(byte_is_open(starts[i]));
     heap_must_be_valid("after runs were held back");
 }
 
@@ -209,7 +198,7 @@ static void count_guarded(struct page *page, void *counts)
     if (!page->guarded)
         return;
     ++*(size_t *)counts;
-    assert_false(is_open(end) || is_open(end + UNIT_SIZE - 1));
+    assert_false(byte_is_open(end) || byte_is_open(end + UNIT_SIZE - 1));
 }
 
 static void test_pages_have_guards(void **state)

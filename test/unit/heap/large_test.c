@@ -10,7 +10,7 @@
 #include "heap/large.h"
 #include "system/lock.h"
 #include "heap/map.h"
-#include "system/os.h"
+#include "system/os_map.h"
 #include "heap/span.h"
 
 enum { LIVE = 40, PAGE = 4096 };
@@ -261,7 +261,7 @@ static void test_not_a_large_block(void **state)
 {
     (void)state;
     int local;
-    struct page *page = page_acquire(4, 1);
+    struct page *page = page_acquire_group(4, 0, 1);
     struct live *run = do_malloc(3 * MIB, BLOCK_ALIGN);
     struct live *mapping = do_malloc(50 * MIB, BLOCK_ALIGN);
     char *const wrong[] = {NULL,

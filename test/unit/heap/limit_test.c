@@ -9,7 +9,8 @@
 #include "hakmem.h"
 #include "heap/limit.h"
 #include "system/cgroup.h"
-#include "system/os.h"
+#include "system/options.h"
+#include "system/os_process.h"
 
 static struct cgroup_memory g_group;
 static unsigned g_looks;
@@ -100,6 +101,56 @@ static void test_alarm(void **state)
     assert_true(!load_relaxed(&limit_is_near) && load_relaxed(&limit_alarms) == before + 1);
 }
 
+/* Whatever control groups say, nobody has asked; what was seen is told. */
+static void test_what_is_told_of_groups(void **state)
+{
+    (void)state;
+    char text[200], file[32] = "";
+    struct limit_report before, after;
+    group_set(800 * MIB, 400 * MIB);
+    look_anew(100 * MIB);
+    limit_tell(&before, NULL, 0);
+    stderr_capture();
+    for (unsigned i = 0; i < 3; i++) { /* twice with little room in a row is once */
+        group_set(800 * MIB, i < 2 ? 790 * MIB : 300 * MIB);
+        limit_look(g_now += 2000, 100 * MIB);
+    }
+    stderr_release(text, sizeof text);
+    limit_note_purged(3 * MIB);
+    limit_tell(&after, NULL, 0);
+    must(text[0] == 0, "nobody has asked, and it says '%s'", text);
+    must(after.group == 800 * MIB && after.group_used == 300 * MIB && after.own == SIZE_MAX, "group %zu, used %zu",
+         after.group, after.group_used);
+    must(after.nears == before.nears + 1 && after.purged == before.purged + 3 * MIB, "%u times near", after.nears);
+    group_set(500 * MIB, 100 * MIB);
+    g_group.file = "/a/memory.max, of which the end is cut off";
+    g_group.version = 2;
+    limit_tell(&after, file, sizeof file);
+    must(after.group == 500 * MIB && after.version == 2 && strcmp(file, "/a/memory.max, of which the end") == 0,
+         "group %zu, version %u, '%s'", after.group, after.version, file);
+}
+
+/* The last, since it stays. */
+static void test_own_limit_is_said_once(void **state)
+{
+    (void)state;
+    char text[500];
+    struct limit_report report;
+    g_group = (struct cgroup_memory){.limit = SIZE_MAX, .room = SIZE_MAX};
+    option_values[OPTION_LIMIT] = 128 * MIB;
+    limit_start();
+    stderr_capture();
+    for (unsigned i = 0; i < 6; i++)
+        limit_look(g_now += 2000, i % 2 ? 127 * MIB : 64 * MIB);
+    limit_note_refused();
+    stderr_release(text, sizeof text);
+    char *end = strchr(text, '\n');
+    must(strncmp(text, "hakmem: warning: HAKMEM_LIMIT: nearly reached", 45) == 0 && end && end[1] == 0, "it says '%s'", text);
+    limit_tell(&report, NULL, 0);
+    must(report.own == 128 * MIB && report.most == 128 * MIB && report.refusals == 1 && report.is_near, "own %zu, most %zu, %u",
+         report.own, report.most, report.refusals);
+}
+
 static void test_memory_is_the_lesser(void **state)
 {
     (void)state;
@@ -155,7 +206,8 @@ int main(void)
         cmocka_unit_test(test_small_programs_do_not_look), cmocka_unit_test(test_no_limit),
         cmocka_unit_test(test_others_and_a_reserve),       cmocka_unit_test(test_looks_with_growth),
         cmocka_unit_test(test_alarm),                      cmocka_unit_test(test_memory_is_the_lesser),
-        cmocka_unit_test(test_fork_during_a_look),
+        cmocka_unit_test(test_fork_during_a_look),         cmocka_unit_test(test_what_is_told_of_groups),
+        cmocka_unit_test(test_own_limit_is_said_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

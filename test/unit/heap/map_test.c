@@ -7,7 +7,6 @@
 #include "heap/ground.h"
 #include "heap/map.h"
 #include "system/lock.h"
-#include "system/os.h"
 
 static struct page g_page, g_other;
 

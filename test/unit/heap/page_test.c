@@ -7,7 +7,7 @@
 
 #include "system/lock.h"
 #include "heap/map.h"
-#include "system/os.h"
+#include "system/os_map.h"
 #include "heap/page.h"
 #include "heap/purge.h"
 #include "heap/retain.h"
@@ -75,17 +75,18 @@ static void page_must_agree(const struct model_page *model)
 
 static void all_must_agree(void)
 {
-    struct page_totals totals[CLASS_SLOTS], expected[CLASS_SLOTS] = {{0}};
+    struct page_totals expected[CLASS_SLOTS] = {{0}};
     for (size_t i = 0; i < g_page_count; i++) {
         page_must_agree(&g_pages[i]);
         expected[g_pages[i].class_id].pages++;
         expected[g_pages[i].class_id].free_blocks += g_pages[i].free_count;
     }
-    page_count(totals);
-    for (unsigned c = 0; c < CLASS_SLOTS; c++)
-        must(totals[c].pages == expected[c].pages && totals[c].free_blocks == expected[c].free_blocks,
-             "class %u: counted %zu pages, %zu free blocks; expected %zu, %zu", c, totals[c].pages, totals[c].free_blocks,
+    for (unsigned c = 0; c < CLASS_SLOTS; c++) {
+        struct page_totals totals = page_count(c);
+        must(totals.pages == expected[c].pages && totals.free_blocks == expected[c].free_blocks,
+             "class %u: counted %zu pages, %zu free blocks; expected %zu, %zu", c, totals.pages, totals.free_blocks,
              expected[c].pages, expected[c].free_blocks);
+    }
     heap_must_be_valid("page model");
 }
 
@@ -124,7 +125,7 @@ static struct model_page *lowest_listed(unsigned c)
 static void do_acquire(unsigned c)
 {
     struct model_page *expected = lowest_listed(c);
-    struct page *page = page_acquire(c, HOLDER);
+    struct page *page = page_acquire_group(c, 0, HOLDER);
     must(page && page->class_id == c, "no page of class %u", c);
     must(load_relaxed(&page->holder) == HOLDER, "the page has another holder");
     if (expected) {
@@ -263,7 +264,7 @@ static void *g_blocks[PAGE_MAX_BLOCKS];
 /* A page of the class, held, all of whose blocks are in g_blocks, the lowest first. */
 static struct page *page_taken(unsigned c)
 {
-    struct page *page = page_acquire(c, HOLDER);
+    struct page *page = page_acquire_group(c, 0, HOLDER);
     must(page && page_take(page, g_blocks, PAGE_MAX_BLOCKS) == class_info[c].blocks, "a page of class %u is not fresh", c);
     for (unsigned i = 0, k = class_info[c].blocks - 1u; i < k; i++, k--) {
         void *swap = g_blocks[i];
@@ -313,7 +314,7 @@ static void test_states(void **state)
         page_return(&g_blocks[0], 1, "free");
         assert_int_equal(load_seq(&page->state), PAGE_LISTED);
         assert_true(slabset_has(SET_OF_CLASS + g_classes[i], page->slab->number));
-        assert_ptr_equal(page_acquire(g_classes[i], HOLDER), page);
+        assert_ptr_equal(page_acquire_group(g_classes[i], 0, HOLDER), page);
         assert_int_equal(load_seq(&page->state), PAGE_OWNED);
         void *block;
         assert_int_equal(page_take(page, &block, 1), 1);
@@ -468,7 +469,7 @@ static void test_holes(void **state)
 static void test_untouched_pages_have_no_holes(void **state)
 {
     (void)state;
-    struct page *page = page_acquire(20, HOLDER);
+    struct page *page = page_acquire_group(20, 0, HOLDER);
     assert_int_equal(purge_all(SIZE_MAX), 0);
     void *first = NULL;
     assert_int_equal(page_take(page, &first, 1), 1);
@@ -482,7 +483,8 @@ static void test_untouched_pages_have_no_holes(void **state)
 /* Pages of three holders: of the child's only thread, of one that does not exist there, and of nobody. */
 static void after_fork(void)
 {
-    struct page *mine = page_acquire(4, 1), *lost = page_acquire(4, 2), *full = page_acquire(4, 3), *gone = page_acquire(4, 4);
+    struct page *mine = page_acquire_group(4, 0, 1), *lost = page_acquire_group(4, 0, 2);
+    struct page *full = page_acquire_group(4, 0, 3), *gone = page_acquire_group(4, 0, 4);
     void *block;
     must(page_take(mine, &block, 1) == 1 && page_take(lost, &block, 1) == 1, "no block");
     must(page_take(full, g_blocks, PAGE_MAX_BLOCKS) == class_info[4].blocks, "the page is not fresh");
@@ -499,7 +501,7 @@ static void after_fork(void)
     must(load_seq(&mine->state) == PAGE_OWNED, "the thread's own page has state %d", load_seq(&mine->state));
     must(load_seq(&lost->state) == PAGE_LISTED, "a vanished thread's page has state %d", load_seq(&lost->state));
     must(load_seq(&full->state) == PAGE_FULL, "a full page has state %d", load_seq(&full->state));
-    must(page_acquire(4, 1) == lost, "a vanished thread's page cannot be had");
+    must(page_acquire_group(4, 0, 1) == lost, "a vanished thread's page cannot be had");
     heap_must_be_valid("after page_after_fork");
 }
 
@@ -526,7 +528,7 @@ static void test_what_is_missed(void **state)
     void *blocks[TAKEN + MORE];
     size_t size = class_size(CLASS), memory_page = os_page_size();
     assert_in_range(TAKEN + MORE, 0, class_info[CLASS].blocks);
-    struct page *page = page_make(CLASS, HOLDER, false, 0);
+    struct page *page = page_make(CLASS, 0, HOLDER, false, 0);
     assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);
     char *start = page->start;
     page_return(blocks, TAKEN, "free");
@@ -534,7 +536,7 @@ static void test_what_is_missed(void **state)
     assert_null(map_page(start));
     purge_all(0);
     size_t before = retain_lasting();
-    page = page_make(CLASS, HOLDER, false, 0);
+    page = page_make(CLASS, 0, HOLDER, false, 0);
     assert_ptr_equal(page->start, start);
     assert_int_equal(retain_lasting(), before);
     assert_int_equal(page_take(page, blocks, TAKEN), TAKEN);

@@ -6,7 +6,8 @@
 
 #include "heap/class.h"
 #include "system/lock.h"
-#include "system/os.h"
+#include "system/os_look.h"
+#include "system/os_map.h"
 #include "heap/page.h"
 #include "heap/prefault.h"
 #include "heap/span.h"
@@ -131,7 +132,7 @@ static void test_fresh_blocks_are_resident(void **state)
     void *blocks[UNIT_SIZE / SIZE];
     verdict_set(PREFAULT_PAYS);
     unsigned c = class_of(SIZE), in_memory_page = (unsigned)(memory_page() / SIZE);
-    struct page *page = page_make(c, 1, false, AT_ONCE * memory_page()), *other = page_make(c, 1, false, 0);
+    struct page *page = page_make(c, 0, 1, false, AT_ONCE * memory_page()), *other = page_make(c, 0, 1, false, 0);
     must(page && page->zeroed && other, "no fresh page");
     assert_int_equal(page_resident(page) / memory_page(), 0);
     assert_int_equal(page_take(page, blocks, 1), 1);
@@ -159,7 +160,7 @@ static void test_gone_pages_leave_dirty_memory(void **state)
     verdict_set(PREFAULT_PAYS);
     unsigned c = class_of(4096);
     size_t size = (size_t)class_info[c].units << UNIT_SHIFT;
-    struct page *page = page_make(c, 1, false, size);
+    struct page *page = page_make(c, 0, 1, false, size);
     page_take(page, &block, 1);
     if (load_relaxed(&prefault_verdict) == PREFAULT_NEVER)
         skip(); /* Linux before 5.14 */

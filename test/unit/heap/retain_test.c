@@ -4,7 +4,11 @@
 #include "unit.h"
 
 #include "hakmem.h"
-#include "system/os.h"
+#include "heap/limit.h"
+#include "system/options.h"
+#include "system/os_clock.h"
+#include "system/os_map.h"
+#include "system/os_process.h"
 #include "heap/prefault.h"
 #include "heap/retain.h"
 
@@ -307,6 +311,51 @@ static void test_what_short_threads_count_is_shared(void **state)
     must(excess >= MIB * 9 / 10 && excess <= MIB * 5 / 4, "of 2 MiB loose %zu are to go", excess);
 }
 
+static void must_tell(enum retain_bound bound, size_t may, const char *when)
+{
+    struct retain_report told;
+    retain_tell(&told);
+    must(told.bound == bound && told.may == may, "%s: bound %d, may %zu KiB; expected %d, %zu", when, told.bound,
+         told.may / KIB, bound, may / KIB);
+}
+
+/* The last, since its limit stays. */
+static void test_what_is_told(void **state)
+{
+    (void)state;
+    struct retain_report told;
+    begin();
+    lately(300 * MIB);
+    regret(99 * MIB);
+    retain_runs(100 * MIB, 50 * MIB);
+    must_tell(RETAIN_BY_REGRET, 100 * MIB, "what was missed");
+    retain_tell(&told);
+    assert_int_equal(told.missed, 99 * MIB);
+    assert_int_equal(told.peak, 300 * MIB);
+    assert_int_equal(told.in_hand, 100 * MIB);
+    assert_int_equal(told.dirty, 50 * MIB);
+    assert_int_equal(told.counted, 150 * MIB);
+    retain_runs(20 * MIB, 50 * MIB);
+    must_tell(RETAIN_BY_HAND, 21 * MIB, "little in hand");
+    retain_runs(300 * MIB, 50 * MIB);
+    must_tell(RETAIN_BY_PEAK, MIB + 300 * MIB / 16, "as much in hand as ever");
+    size_t purged = told.purged;
+    retain_note_purged(MIB);
+    retain_tell(&told);
+    assert_int_equal(told.purged, purged + MIB);
+    /* Through a window nobody needs 50 MiB: that goes at its end. */
+    retain_runs(100 * MIB, 50 * MIB);
+    g_now = os_milliseconds() + 1000 * 1000 * 1000; /* tells of time by the system's clock */
+    retain_tick(g_now);
+    retain_tell(&told);
+    must(told.spare == 49 * MIB && told.milliseconds > 0, "%zu KiB are spare, for %llu ms", told.spare / KIB,
+         (unsigned long long)told.milliseconds);
+    option_values[OPTION_LIMIT] = 140 * MIB;
+    limit_start();
+    regret(99 * MIB);
+    must_tell(RETAIN_BY_LIMIT, 40 * MIB, "a limit");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +371,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_old_purges_are_not_regretted),
         cmocka_unit_test(test_loose_blocks_count),
         cmocka_unit_test(test_what_short_threads_count_is_shared),
+        cmocka_unit_test(test_what_is_told),
     };
     return RUN_TESTS(tests);
 }

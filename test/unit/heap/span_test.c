@@ -3,6 +3,9 @@
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include "filter.h"
+
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -15,7 +18,8 @@
 enum {
     SLABS = 1024,    /* most superslabs that the model knows */
     RUNS = 300,      /* most runs alive */
-    MOST_UNITS = 3000 /* most units alive: 188 MiB */
+    MOST_UNITS = 3000, /* most units alive: 188 MiB */
+    LOCKED_UNITS = 20
 };
 
 /* ---- The model --------------------------------------------------------------------------------------------------- */
@@ -296,7 +300,7 @@ static void purge_to(size_t keep)
     heap_lock();
     span_stats(&before);
     lock_release();
-    size_t purged = span_purge(keep);
+    size_t purged = span_purge(keep, SIZE_MAX, UINT64_MAX);
     lock_and_check("after span_purge");
     span_stats(&after);
     lock_release();
@@ -491,7 +495,7 @@ static void test_dense_memory_is_in_huge_pages(void **state)
     lock_release();
     assert_int_equal(stats.huge, 2 * SUPERSLAB_SIZE);
     assert_in_range(stats.dirty >> UNIT_SHIFT, 24, 25);
-    assert_int_equal(span_purge_some(SIZE_MAX / 2, UINT64_MAX), 0);
+    assert_int_equal(span_purge(0, SIZE_MAX / 2, UINT64_MAX), 0);
     purge_to(0);
     heap_lock();
     span_stats(&stats);
@@ -607,19 +611,42 @@ static void test_some_is_purged(void **state)
     while (g_count > 0)
         live_shrink(&g_live[g_count - 1], 0);
     for (unsigned left = RUNS_MADE; left > 0; left--) {
-        assert_int_equal(span_purge_some(UNIT_SIZE, UINT64_MAX) >> UNIT_SHIFT, SIZE);
-        lock_and_check("after span_purge_some");
+        assert_int_equal(span_purge(0, UNIT_SIZE, UINT64_MAX) >> UNIT_SHIFT, SIZE);
+        lock_and_check("after a purge of some");
         span_stats(&stats);
         lock_release();
         assert_int_equal(stats.dirty >> UNIT_SHIFT, (left - 1) * SIZE);
     }
 }
 
-/* A run that the program has locked into memory and not unlocked cannot be purged, by whatever call; the others can. */
-static void test_locked_memory_holds_up_no_other(void **state)
+/* As systems before Linux 5.18, which know no MADV_DONTNEED_LOCKED. */
+static void forbid_purges_of_locked_memory(void)
 {
-    enum { RUNS_MADE = 4, LOCKED = RUNS_MADE - 1, SIZE = 20 }; /* each in a superslab of its own, the last purged first */
-    (void)state;
+    enum { DONTNEED_LOCKED = 24 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, DONTNEED_LOCKED, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    filter_install(FILTER_UNSEEN, code, COUNT_OF(code));
+}
+
+static bool purges_locked_memory(void)
+{
+    unsigned major = 0, minor = 0;
+    struct utsname system;
+    uname(&system);
+    sscanf(system.release, "%u.%u", &major, &minor);
+    return major > 5 || (major == 5 && minor >= 18);
+}
+
+/* Of runs of which the program has locked one into memory, and has not unlocked it, how many units stay dirty. */
+static void purge_with_one_locked(size_t stays)
+{
+    enum { RUNS_MADE = 4, LOCKED = RUNS_MADE - 1, SIZE = LOCKED_UNITS }; /* each in a superslab of its own, the last purged first */
     struct span_stats stats;
     unmap_free();
     for (unsigned i = 0; i < RUNS_MADE; i++)
@@ -629,16 +656,40 @@ static void test_locked_memory_holds_up_no_other(void **state)
     while (g_count > 0)
         live_shrink(&g_live[g_count - 1], 0);
     for (unsigned round = 0; round < 2 && is_locked; round++) {
-        span_purge(0);
+        span_purge(0, SIZE_MAX, UINT64_MAX);
         lock_and_check("after a purge of locked memory");
         span_stats(&stats);
         lock_release();
-        assert_int_equal(stats.dirty >> UNIT_SHIFT, SIZE);
+        must(stats.dirty >> UNIT_SHIFT == stays, "%zu units are dirty, of %zu that should be", stats.dirty >> UNIT_SHIFT, stays);
     }
     syscall(SYS_munlock, locked, 4096);
     purge_to(0);
-    if (!is_locked)
+}
+
+static void purge_as_older_systems(void *unused)
+{
+    (void)unused;
+    forbid_purges_of_locked_memory();
+    purge_with_one_locked(LOCKED_UNITS);
+}
+
+static void test_locked_memory_goes_back(void **state)
+{
+    (void)state;
+    if (!purges_locked_memory()) {
+        skip_because("Linux before 5.18 purges no locked memory");
         skip();
+    }
+    purge_with_one_locked(0);
+}
+
+/* Where it cannot be purged, by whatever call, the others can. */
+static void test_locked_memory_holds_up_no_other(void **state)
+{
+    struct child_result result;
+    (void)state;
+    child_run(purge_as_older_systems, NULL, 60, &result);
+    must_end_well(&result, "a purge beside locked memory");
 }
 
 /* Linux 6.14 and later free an empty page table, if all that it stands for is purged in one call. */
@@ -746,6 +797,7 @@ int main(void)
         cmocka_unit_test(test_dense_memory_beside_what_is_dirty),
         cmocka_unit_test(test_dense_memory_leaves_little_over),
         cmocka_unit_test(test_some_is_purged),
+        cmocka_unit_test(test_locked_memory_goes_back),
         cmocka_unit_test(test_locked_memory_holds_up_no_other),
         cmocka_unit_test(test_a_huge_page_after_purges_of_parts),
         cmocka_unit_test(test_slow_huge_pages_are_seldom_tried),

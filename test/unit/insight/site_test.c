@@ -20,8 +20,7 @@ static void *g_blocks[BLOCKS];
 static int sites_on(void **state)
 {
     (void)state;
-    site_start();
-    return site_is_on() ? 0 : -1;
+    return site_is_on() ? 0 : -1; /* by the environment */
 }
 
 static bool is_divided(unsigned c) { return atomic_load(&site_division.classes) >> c & 1; }
@@ -99,6 +98,26 @@ static void test_two_sites_are_kept_apart(void **state)
         hak_free(g_blocks[i]);
     hak_collect();
     heap_must_be_valid("after two sites");
+}
+
+/* Places that have too little for pages of their own, in a divided class, are sampled at refills: as many bytes as there are,
+ * also where more than one sample falls into a refill. */
+static void test_small_places_of_a_divided_class(void **state)
+{
+    (void)state;
+    enum { SMALL_SITES = 10, EACH = 100 };
+    static void *small[SMALL_SITES * EACH];
+    blocks_make(1024, 2, 0x2501, 0x2502);
+    assert_true(is_divided(class_of(1024)));
+    for (unsigned i = 0; i < SMALL_SITES * EACH; i++)
+        small[i] = malloc_at(1024, 0x2600 + i % SMALL_SITES);
+    uint64_t live = 0;
+    for (unsigned i = 0; i < SMALL_SITES; i++)
+        live += use_of(0x2600 + i).live;
+    must_be_about(live, (uint64_t)SMALL_SITES * EACH * 1024, 45, "live bytes of ten small sites");
+    for (unsigned i = 0; i < SMALL_SITES * EACH; i++)
+        hak_free(small[i]);
+    blocks_free();
 }
 
 static void test_churn_joins(void **state)
@@ -196,6 +215,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_site_divides_nothing),
         cmocka_unit_test(test_two_sites_are_kept_apart),
+        cmocka_unit_test(test_small_places_of_a_divided_class),
         cmocka_unit_test(test_churn_joins),
         cmocka_unit_test(test_named_sites_have_pages_from_the_first_block),
         cmocka_unit_test(test_large_blocks_are_counted_exactly),

@@ -297,6 +297,107 @@ static void test_huge_pages(void **state)
     assert_int_equal(g_learner.decisions, 1);
 }
 
+/* ---- Call sites apart -------------------------------------------------------------------------------------------- */
+
+static void holding(unsigned c, uint64_t live, uint64_t kept)
+{
+    g_seen.memory[c] = (struct seen_memory){.live = live, .kept = kept, .made = g_seen.memory[c].made, .differs = true};
+}
+
+/* A class that was full, and of which then one block in sixteen is left. */
+static void sink(unsigned c)
+{
+    holding(c, 16 << 10, 16 << 10);
+    windows(STARTED + 1);
+    holding(c, 1 << 10, 15 << 10);
+    windows(2);
+}
+
+static void test_apart_is_kept(void **state)
+{
+    (void)state;
+    unsigned c = class_of(64);
+    sink(c);
+    must_decide(RULE_APART, c);
+    assert_true(g_learner.policy.class[c].apart);
+    assert_int_equal(last()->before, 14 << 10);
+    windows(10); /* nothing of it can show yet */
+    assert_int_equal(last()->outcome, OUTCOME_TRIAL);
+    holding(c, 16 << 10, 17 << 10);
+    windows(10);
+    holding(c, 8 << 10, 16 << 10); /* blocks are going */
+    windows(40);
+    assert_int_equal(last()->outcome, OUTCOME_TRIAL);
+    holding(c, 1 << 10, 2 << 10);
+    windows(3);
+    assert_int_equal(last()->outcome, OUTCOME_KEPT);
+    assert_int_equal(last()->after, 1 << 10);
+    windows(500);
+    assert_true(g_learner.policy.class[c].apart);
+}
+
+/* As much is kept as before: it goes, and does not come again before sixteen times as long. */
+static void test_apart_is_taken_back(void **state)
+{
+    (void)state;
+    enum { FULL = 10, SHOWN = 32 };
+    unsigned c = class_of(64);
+    sink(c);
+    holding(c, 16 << 10, 16 << 10);
+    windows(FULL);
+    holding(c, 1 << 10, 15 << 10);
+    windows(SHOWN - 1);
+    assert_int_equal(last()->outcome, OUTCOME_TRIAL);
+    windows(1);
+    assert_int_equal(last()->outcome, OUTCOME_TAKEN_BACK);
+    assert_false(g_learner.policy.class[c].apart);
+    holding(c, 16 << 10, 16 << 10);
+    windows(1);
+    holding(c, 1 << 10, 15 << 10);
+    windows(100);
+    assert_int_equal(g_learner.decisions, 1);
+    for (unsigned i = 0; i < 16 * (FULL + SHOWN); i++) {
+        holding(c, 16 << 10, 16 << 10);
+        windows(1);
+        holding(c, 1 << 10, 15 << 10);
+        windows(2);
+    }
+    assert_true(g_learner.decisions > 1);
+}
+
+/* The program does something else: nothing shows, and nobody pays for it any longer. */
+static void test_apart_has_its_time(void **state)
+{
+    (void)state;
+    unsigned c = class_of(64);
+    sink(c);
+    windows(255);
+    assert_int_equal(last()->outcome, OUTCOME_TRIAL);
+    windows(1);
+    assert_int_equal(last()->outcome, OUTCOME_TAKEN_BACK);
+}
+
+static void test_apart_needs_its_reasons(void **state)
+{
+    (void)state;
+    unsigned c = class_of(64);
+    holding(c, 1 << 10, 15 << 10); /* never known to be full */
+    windows(100);
+    assert_int_equal(g_learner.decisions, 0);
+    holding(c, 16 << 10, 16 << 10);
+    windows(1);
+    begin(NULL);
+    holding(c, 16 << 10, 16 << 10);
+    windows(STARTED + 1);
+    g_seen.memory[c] = (struct seen_memory){.live = 1 << 10, .kept = 15 << 10}; /* all sites' blocks live as long */
+    windows(100);
+    assert_int_equal(g_learner.decisions, 0);
+    assert_true(g_learner.asks == (uint64_t)1 << c);
+    holding(c, 1 << 10, 4 << 10); /* little is kept */
+    windows(100);
+    assert_int_equal(g_learner.decisions, 0);
+}
+
 /* ---- What always holds ------------------------------------------------------------------------------------------- */
 
 static uint64_t g_random;
@@ -481,6 +582,10 @@ int main(void)
         cmocka_unit_test_setup(test_rest_room_and_depot, begin),
         cmocka_unit_test_setup(test_hand_over_substitute_and_fit, begin),
         cmocka_unit_test_setup(test_huge_pages, begin),
+        cmocka_unit_test_setup(test_apart_is_kept, begin),
+        cmocka_unit_test_setup(test_apart_is_taken_back, begin),
+        cmocka_unit_test_setup(test_apart_has_its_time, begin),
+        cmocka_unit_test_setup(test_apart_needs_its_reasons, begin),
         cmocka_unit_test_setup(test_random_windows, begin),
         cmocka_unit_test_setup(test_shadow, begin),
         cmocka_unit_test(test_only_the_leading_class_is_fitted),

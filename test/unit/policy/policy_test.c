@@ -50,7 +50,7 @@ static void test_static(void **state)
         assert_int_equal(base.class[c].hands_over, size >= 1024);
         assert_in_range(policy_capacity_limit(c), capacity, POLICY_RING_MAX);
     }
-    assert_int_equal(base.thread_bytes_min, 128 * KIB);
+    assert_int_equal(base.thread_bytes_min, 32 * KIB);
     assert_int_equal(base.thread_bytes_max, 8 * MIB);
     assert_int_equal(base.all_bytes, 64 * MIB);
 }
@@ -138,12 +138,12 @@ static void rings_comply(void *unused)
         for (size_t i = 0; i < COUNT_OF(blocks); i++)
             hak_free(blocks[i]);
     }
-    assert_int_equal(cache_self->ring[c].capacity, 2000);
+    assert_int_equal(cache_self->ring[c].array.capacity, 2000);
     policy.class[c].capacity = 100;
     publish(&policy);
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
         blocks[i] = hak_malloc(200);
-    assert_int_equal(cache_self->ring[c].capacity, 100);
+    assert_int_equal(cache_self->ring[c].array.capacity, 100);
     assert_true(cache_is_valid(cache_self));
     for (size_t i = 0; i < COUNT_OF(blocks); i++)
         hak_free(blocks[i]);
@@ -190,19 +190,19 @@ static void thrift_keeps_nothing(void *unused)
     be_slow();
     make_and_free(SIZE, 20);
     void *block = hak_malloc(SIZE);
-    assert_null(cache_self->ring[c].slot);
+    assert_null(cache_self->ring[c].array.slot);
     assert_null(cache_self->page[c]);
     assert_int_equal(remote_count(c), 0);
     assert_true(cache_is_valid(cache_self));
     heap_must_be_valid("after thrift took rings away");
     for (unsigned i = 0; i < MUCH; i++)
         make_and_free(SIZE, 1);
-    assert_non_null(cache_self->ring[c].slot);
+    assert_non_null(cache_self->ring[c].array.slot);
     for (unsigned i = 0; i < 3; i++) { /* what was used, what is in it, the ring itself */
         sleep_milliseconds(IDLE_MILLISECONDS);
         be_slow();
     }
-    assert_null(cache_self->ring[c].slot);
+    assert_null(cache_self->ring[c].array.slot);
     policy_set_thrift(&policy, &base, false);
     publish(&policy);
     make_and_free(SIZE, 20);
@@ -268,7 +268,7 @@ static void refills(void *argument)
             hak_free(blocks[i]);
     }
     /* More than a page has, it cannot give. */
-    unsigned allowed = (unsigned)min_size(cache_self->ring[c].capacity * batch / 4, class_info[c].blocks);
+    unsigned allowed = (unsigned)min_size(cache_self->ring[c].array.capacity * batch / 4, class_info[c].blocks);
     must(most <= allowed && most * 2 > allowed, "batch %u: refills of %u blocks at most, %u allowed", batch, most,
          allowed);
 }

@@ -149,6 +149,20 @@ static void test_older_format(void **state)
                         "of another version of hakmem");
 }
 
+/* What the second line of a class says would hold for a part of it only. */
+static void test_a_class_has_one_line(void **state)
+{
+    (void)state;
+    struct policy read;
+#define HEAD "hakmem profile 4\nprogram server 0123\nbuild abc\nfitted 0\nrests 1\nthread_bytes 8388608\n" \
+             "depot_bytes 33554432\nretained 0\nclass 64 1 4 1 25 0\n"
+    static const char one[] = HEAD "end 80357425f48eda71\n";
+    static const char two[] = HEAD "class 64 9 4 1 25 0\nend ffb19ec818fb3196\n";
+#undef HEAD
+    assert_null(profile_parse(one, sizeof one - 1, &g_program, &policy_static, &read));
+    assert_string_equal(profile_parse(two, sizeof two - 1, &g_program, &policy_static, &read), "damaged");
+}
+
 static void test_program(void **state)
 {
     (void)state;
@@ -168,7 +182,7 @@ int main(void)
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_thrift_is_not_saved),
         cmocka_unit_test(test_damage),     cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_verdicts),   cmocka_unit_test(test_older_format),
-        cmocka_unit_test(test_program),
+        cmocka_unit_test(test_program),    cmocka_unit_test(test_a_class_has_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,12 +35,24 @@ static void begin(const char *list)
     write_below("sys/other", "");
 }
 
+static struct cgroup_memory g_found; /* by the last must_find */
+
+/* That the file `name` below the folder sets the limit. */
+static void must_name(const char *name, unsigned version)
+{
+    char full[256];
+    snprintf(full, sizeof full, "%s/%s", g_root, name);
+    must(g_found.file && strcmp(g_found.file, full) == 0 && g_found.version == version, "version %u, file %s; expected %u, %s",
+         g_found.version, g_found.file ? g_found.file : "none", version, full);
+}
+
 static void must_find(size_t limit, size_t room, const char *what)
 {
     char list[64], root[64];
     snprintf(list, sizeof list, "%s/list", g_root);
     snprintf(root, sizeof root, "%s/sys", g_root);
     struct cgroup_memory found = cgroup_memory_at(list, root);
+    g_found = found;
     must(found.limit == limit && found.room == room, "%s: limit %zu and room %zu, expected %zu and %zu", what, found.limit,
          found.room, limit, room);
 }
@@ -60,6 +72,7 @@ static void test_nothing_is_known(void **state)
     write_below("sys/a/memory.high", "max\n");
     write_below("sys/a/memory.current", "4096\n");
     must_find(SIZE_MAX, SIZE_MAX, "no limit");
+    must(g_found.file == NULL && g_found.version == 2, "a file is named where there is no limit");
     for (const char *const *text = (const char *const[]){"::::", "0:", "0::", ":", "\n\n", "4:memory", "4:memory:", NULL}; *text; text++) {
         begin(*text);
         must_find(SIZE_MAX, SIZE_MAX, *text);
@@ -75,9 +88,11 @@ static void test_version_2(void **state)
     write_below("sys/a/b/memory.current", "4000000\n");
     write_below("sys/a/b/memory.stat", "anon 1000000\nfile 3000000\ninactive_file 2000000\nactive_file 500000\nworkingset 7\n");
     must_find(9000000, 7500000, "memory.high");
+    must_name("sys/a/b/memory.high", 2);
     write_below("sys/a/memory.max", "8000000\n");
     write_below("sys/a/memory.current", "7000000\n");
     must_find(8000000, 1000000, "the one above has less");
+    must_name("sys/a/memory.max", 2);
     write_below("sys/memory.max", "20000000\n"); /* of a container */
     write_below("sys/memory.current", "30000000\n");
     must_find(8000000, 0, "the root is above its limit");
@@ -93,6 +108,7 @@ static void test_version_1(void **state)
     write_below("sys/memory/docker/memory.usage_in_bytes", "5000000\n");
     write_below("sys/memory/docker/memory.stat", "cache 3\ninactive_file 9\ntotal_inactive_file 1000000\ntotal_active_file 7\n");
     must_find(6000000, 2000007, "version 1");
+    must_name("sys/memory/docker/memory.limit_in_bytes", 1);
 }
 
 /* A container may see the path that its group has on the host, and its own group as the root. */
@@ -103,6 +119,7 @@ static void test_container(void **state)
     write_below("sys/memory/memory.limit_in_bytes", "7000000\n");
     write_below("sys/memory/memory.usage_in_bytes", "3000000\n");
     must_find(7000000, 4000000, "version 1");
+    must_name("sys/memory/memory.limit_in_bytes", 1);
     begin("0::/\n");
     write_below("sys/memory.max", "7000000\n");
     write_below("sys/memory.current", "1000000\n");

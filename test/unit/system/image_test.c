@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 #include "system/image.h"
-#include "system/os.h"
+#include "system/os_map.h"
 
 static const void *image_of(const void *function)
 {
@@ -34,6 +34,20 @@ static void test_libc(void **state)
     assert_non_null(image_name_at(&image, (uintptr_t)function + 3, &offset));
     assert_int_equal(offset, 3);
     assert_null(image_name_at(&image, (uintptr_t)&image, &offset));
+}
+
+static void test_frames(void **state)
+{
+    (void)state;
+    struct image_frames frames;
+    char text[sizeof(ElfW(Ehdr))] = "#!/bin/sh";
+    uintptr_t here = (uintptr_t)test_frames;
+    assert_true(image_find_frames(image_of((const void *)here), &frames));
+    assert_in_range(here, frames.start, frames.end);
+    assert_true(frames.segment <= frames.header && frames.header < frames.segment_end);
+    assert_int_equal(frames.header[0], 1); /* .eh_frame_hdr's version */
+    assert_false(image_find_frames(NULL, &frames));
+    assert_false(image_find_frames(text, &frames));
 }
 
 static void test_vdso(void **state)
@@ -95,6 +109,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_libc),
+        cmocka_unit_test(test_frames),
         cmocka_unit_test(test_vdso),
         cmocka_unit_test(test_no_image),
         cmocka_unit_test(test_hostile_images),

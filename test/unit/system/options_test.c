@@ -5,10 +5,12 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "system/options.h"
 
-enum option_kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, LEARN, REPORT };
+enum option_kind { FLAG, COUNT, SHARE, SIZE, PATH, LIST, DETAIL, LEARN, REPORT, HUGE };
 
 static const struct entry {
     const char *name;
@@ -34,8 +36,9 @@ static void read_options(const char *first, const char *second, const char *thir
     const char *environment[] = {first, second, third, NULL};
     for (size_t i = 0; i < OPTION_COUNT; i++)
         option_values[i] = g_options[i].value;
+    memset(option_sources, 0, sizeof option_sources);
     stderr_capture();
-    options_read((char *const *)(uintptr_t)environment);
+    options_read((char **)(uintptr_t)environment);
     stderr_release(g_warnings, sizeof g_warnings);
 }
 
@@ -79,16 +82,33 @@ static void must_read(size_t i, const char *text, uint64_t value)
     must_be(i, value, given);
 }
 
-/* The text is refused: one line that names option and text, and the default stays. */
+/* How a warning says what an option takes. */
+static void what_it_takes(char *takes, size_t size, size_t i)
+{
+    static const char *const words[] = {
+        [FLAG] = "", [DETAIL] = ", 2, all", [LEARN] = ", freeze, shadow", [REPORT] = ", json", [HUGE] = ", never, always, learn"};
+    double min = (double)g_options[i].min, max = (double)g_options[i].max;
+    switch (g_options[i].kind) {
+    case COUNT: snprintf(takes, size, "a whole number from %.0f to %.0f", min, max); break;
+    case SHARE: snprintf(takes, size, "a number from %.2f to %.2f, with up to two decimals", min / 100, max / 100); break;
+    case LIST: snprintf(takes, size, "one to five whole numbers from %.0f to %.0f, such as 8/16/0/4", min, max); break;
+    case SIZE:
+        snprintf(takes, size, "0 or a size from %s", i == OPTION_LIMIT ? "1M, such as 2G, or 1% to 100%" : "1 to 1T, such as 64K");
+        break;
+    case PATH: snprintf(takes, size, "a name of 255 letters at most"); break;
+    default: snprintf(takes, size, "one of 0, no, false, off, 1, yes, true, on%s", words[g_options[i].kind]);
+    }
+}
+
+/* The text is refused: one line with what was written and what might have been, and the default stays. */
 static void must_refuse(size_t i, const char *text)
 {
-    char quoted[128];
+    char expected[256], takes[128];
     const char *given = variable(g_options[i].name, text);
     read_options(given, NULL, NULL);
-    snprintf(quoted, sizeof quoted, "hakmem: warning: %s", given + strlen("HAKMEM_"));
-    must(strncmp(g_warnings, quoted, strlen(quoted)) == 0, "%s: expected a line that begins with \"%s\", saw \"%s\"", given,
-         quoted, g_warnings);
-    must(strstr(g_warnings, "not a valid value") && strchr(g_warnings, '\n')[1] == 0, "%s: saw \"%s\"", given, g_warnings);
+    what_it_takes(takes, sizeof takes, i);
+    snprintf(expected, sizeof expected, "hakmem: warning: %s: not %s\n", given, takes);
+    must(strcmp(g_warnings, expected) == 0, "%s: expected\n%ssaw\n%s", given, expected, g_warnings);
     g_warnings[0] = 0;
     must_be(i, g_options[i].value, given);
 }
@@ -98,7 +118,8 @@ static void test_defaults(void **state)
     (void)state;
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         assert_int_equal(option((enum option_id)i), g_options[i].value);
-        assert_in_range(g_options[i].value, g_options[i].min, g_options[i].max);
+        if (g_options[i].kind != SIZE || g_options[i].value != 0) /* 0 is none */
+            assert_in_range(g_options[i].value, g_options[i].min, g_options[i].max);
     }
     read_options(NULL, NULL, NULL);
     must_be(0, g_options[0].value, "an empty environment");
@@ -162,12 +183,16 @@ static void test_other_kinds(void **state)
         const char *text;
         uint64_t value; /* UINT64_MAX: refused */
     } cases[] = {
+        {DETAIL, "0", STATS_OFF}, {DETAIL, "on", STATS_ON}, {DETAIL, "1", STATS_ON}, {DETAIL, "2", STATS_ALL},
+        {DETAIL, "All", STATS_ALL}, {DETAIL, "3", UINT64_MAX}, {DETAIL, "all@", UINT64_MAX}, {DETAIL, "@1", UINT64_MAX},
+        {DETAIL, "all@x", UINT64_MAX}, {DETAIL, "1@1", STATS_OFF},
         {LEARN, "off", LEARN_OFF}, {LEARN, "0", LEARN_OFF}, {LEARN, "1", LEARN_ON}, {LEARN, "On", LEARN_ON},
         {LEARN, "freeze", LEARN_FREEZE}, {LEARN, "SHADOW", LEARN_SHADOW}, {LEARN, "json", UINT64_MAX}, {LEARN, "2", UINT64_MAX},
         {REPORT, "no", REPORT_OFF}, {REPORT, "yes", REPORT_ON}, {REPORT, "json", REPORT_JSON}, {REPORT, "shadow", UINT64_MAX},
+        {HUGE, "never", HUGE_NEVER}, {HUGE, "off", HUGE_NEVER}, {HUGE, "Always", HUGE_ALWAYS}, {HUGE, "on", HUGE_ALWAYS},
+        {HUGE, "LEARN", HUGE_LEARN}, {HUGE, "2", UINT64_MAX}, {HUGE, "madvise", UINT64_MAX}, {LEARN, "never", UINT64_MAX},
         {SIZE, "0", 0}, {SIZE, "1048576", 1u << 20}, {SIZE, "2048k", 2u << 20},
-        {SIZE, "4096", UINT64_MAX}, {SIZE, "2", UINT64_MAX}, {SIZE, "1023K", UINT64_MAX}, {SIZE, "512M", 512u << 20}, {SIZE, "3G", 3ull << 30},
-        {SIZE, "1T", 1ull << 40}, {SIZE, "80%", OPTION_PERCENT | 80}, {SIZE, "100%", OPTION_PERCENT | 100},
+        {SIZE, "512M", 512u << 20}, {SIZE, "3G", 3ull << 30}, {SIZE, "1T", 1ull << 40},
         {SIZE, "0%", UINT64_MAX}, {SIZE, "101%", UINT64_MAX}, {SIZE, "%", UINT64_MAX}, {SIZE, "", UINT64_MAX},
         {SIZE, "G", UINT64_MAX}, {SIZE, "2GB", UINT64_MAX}, {SIZE, "-1", UINT64_MAX}, {SIZE, "1.5G", UINT64_MAX},
         {SIZE, "9223372036854775808", UINT64_MAX}, {SIZE, "8388608T", UINT64_MAX}, {SIZE, "2 G", UINT64_MAX},
@@ -175,7 +200,7 @@ static void test_other_kinds(void **state)
         {SHARE, "1.", UINT64_MAX}, {SHARE, "-1", UINT64_MAX}, {SHARE, "2.01", UINT64_MAX},
         {SHARE, "99999999999999999999", UINT64_MAX}, {LIST, "", UINT64_MAX}, {LIST, "1/2/3/4/5/6", UINT64_MAX},
         {LIST, "1//2", UINT64_MAX}, {LIST, "4095", UINT64_MAX}, {LIST, "1/", UINT64_MAX}, {LIST, "4094", 4094},
-        {LIST, "1/2/3/4/5", 1 | 2 << 12 | 3 << 24 | 4ull << 36 | 5ull << 48}, {LIST, "0/7", 7 << 12}, {PATH, "/tmp/x", 6},
+        {LIST, "1/2/3/4/5", 1 | 2 << 12 | 3 << 24 | 4ull << 36 | 5ull << 48}, {LIST, "0/7", 7 << 12}, {PATH, "none", 4},
     };
     for (size_t i = 0; i < OPTION_COUNT; i++)
         for (size_t k = 0; k < COUNT_OF(cases); k++) {
@@ -186,12 +211,23 @@ static void test_other_kinds(void **state)
             else
                 must_read(i, cases[k].text, cases[k].value);
         }
+    static const char *const too_small[] = {"4096", "2", "1023K"};
+    for (unsigned i = 0; i < COUNT_OF(too_small); i++)
+        must_refuse(OPTION_LIMIT, too_small[i]);
+    must_read(OPTION_LIMIT, "80%", OPTION_PERCENT | 80);
+    must_read(OPTION_LIMIT, "100%", OPTION_PERCENT | 100);
+    must_read(OPTION_SAMPLE, "1", 1);
+    must_refuse(OPTION_SAMPLE, "80%");
+    must_refuse(OPTION_SAMPLE, "1025G");
     read_options("HAKMEM_CAP_MID=8,16,0,4,2", NULL, NULL);
     static const uint64_t items[] = {8, 16, 0, 4, 2};
     for (unsigned i = 0; i < COUNT_OF(items); i++)
         assert_int_equal(option_item(OPTION_CAP_MID, i), items[i]);
     read_options("HAKMEM_PROFILE=/tmp/a,b:c", NULL, NULL);
-    assert_string_equal(option_path, "/tmp/a,b:c");
+    assert_string_equal(option_path(OPTION_PROFILE), "/tmp/a,b:c");
+    read_options("HAKMEM_RECORD=/tmp/%e.%p", NULL, NULL);
+    assert_string_equal(option_path(OPTION_RECORD), "/tmp/%e.%p");
+    assert_string_equal(option_path(OPTION_PROFILE), "/tmp/a,b:c");
 }
 
 static void test_shares_are_hundredths(void **state)
@@ -238,13 +274,58 @@ static void test_lists(void **state)
     read_options("HAKMEM_CONF=", NULL, NULL);
     must_be(OPTION_STATS, 0, "an empty list");
     read_options("HAKMEM_CONF=check", "HAKMEM_STATS=1", NULL);
-    assert_string_equal(strstr(g_warnings, "check: "), "check: not of the form name:value; a list looks like stats:1,check:0\n");
+    assert_string_equal(strstr(g_warnings, "HAKMEM_CONF: "), "HAKMEM_CONF: check: not of the form name:value; a list looks like stats:1,check:0\n");
     assert_int_equal(option(OPTION_STATS), 1);
     assert_int_equal(option(OPTION_CHECK), 0);
     read_options("HAKMEM_CONF=nonsense,check:1,more=nonsense", NULL, NULL);
     assert_int_equal(option(OPTION_CHECK), 1);
     assert_non_null(strstr(g_warnings, "nonsense: not of the form"));
     assert_non_null(strstr(g_warnings, "more=nonsense: not of the form"));
+}
+
+/* Reads the two variables, and checks what becomes of the first, with "@%d" for this process. */
+static void must_become(const char *first, const char *second, const char *expected, enum stats_mode mode)
+{
+    const char *environment[] = {first, second, NULL};
+    char text[128];
+    snprintf(text, sizeof text, expected, (int)getpid());
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        option_values[i] = g_options[i].value;
+    options_read((char **)(uintptr_t)environment);
+    assert_string_equal(environment[0], text);
+    assert_int_equal(option(OPTION_STATS), mode);
+    assert_int_equal(options_want_stats(), mode != STATS_OFF);
+}
+
+/* The first process that reads `stats` puts its number behind the value, for its children. */
+static void test_statistics_are_claimed(void **state)
+{
+    (void)state;
+    char own[64];
+    must_become("HAKMEM_STATS=1", NULL, "HAKMEM_STATS=1@%d", STATS_ON);
+    must_become("HAKMEM_CONF=check:0,stats:all,learn:off", NULL, "HAKMEM_CONF=check:0,stats:all@%d,learn:off", STATS_ALL);
+    must_become("HAKMEM_CONF=stats:all,stats:1", NULL, "HAKMEM_CONF=stats:all,stats:1@%d", STATS_ON);
+    must_become("HAKMEM_STATS=all", "HAKMEM_CONF=stats:1", "HAKMEM_STATS=all@%d", STATS_ALL);
+    must_become("HAKMEM_STATS=0", NULL, "HAKMEM_STATS=0", STATS_OFF);
+    snprintf(own, sizeof own, "HAKMEM_STATS=1@%d", (int)getpid());
+    must_become(own, NULL, "HAKMEM_STATS=1@%d", STATS_ON);
+    must_become("HAKMEM_STATS=1@1", NULL, "HAKMEM_STATS=1@1", STATS_OFF);
+    must_become("HAKMEM_STATS=1", "HAKMEM_STATS_CHILDREN=1", "HAKMEM_STATS=1", STATS_ON);
+    must_become("HAKMEM_STATS=1@1", "HAKMEM_STATS_CHILDREN=1", "HAKMEM_STATS=1@1", STATS_ON);
+}
+
+/* The child of a fork has read nothing itself. */
+static void test_children_of_forks_are_not_meant(void **state)
+{
+    (void)state;
+    int status;
+    read_options("HAKMEM_STATS=1", NULL, NULL);
+    assert_true(options_want_stats());
+    pid_t child = fork();
+    if (child == 0)
+        _exit(options_want_stats() ? 1 : 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static void test_other_variables_are_not_ours(void **state)
@@ -254,23 +335,25 @@ static void test_other_variables_are_not_ours(void **state)
     must_be(OPTION_STATS, 0, "variables without the prefix");
 }
 
-/* `given` is no option; the warning offers `nearest`. */
-static void must_offer(const char *given, const char *nearest)
+/* `given` is no option; the warning offers `meant`, as whoever wrote the one would write the other; NULL: nothing. */
+static void must_offer(const char *given, const char *meant)
 {
-    char expected[160];
-    snprintf(expected, sizeof expected, "hakmem: warning: %s: unknown option; the nearest is %s\n", given, nearest);
-    read_options(variable(given, "1"), NULL, NULL);
-    char upper[160];
-    memcpy(upper, expected, sizeof upper);
-    for (size_t i = strlen("hakmem: warning: "); upper[i] != ':'; i++)
-        upper[i] = (char)toupper((unsigned char)upper[i]);
-    assert_string_equal(g_warnings, upper);
+    char expected[320], offer[160] = "";
+    const char *written = variable(given, "1");
+    read_options(written, NULL, NULL);
+    if (meant)
+        snprintf(offer, sizeof offer, "; did you mean %.*s?", (int)strlen(variable(meant, "")) - 1, variable(meant, ""));
+    snprintf(expected, sizeof expected, "hakmem: warning: %.*s: unknown option%s\n", (int)strcspn(written, "="), written, offer);
+    assert_string_equal(g_warnings, expected);
     read_options(list_of(given, "1"), NULL, NULL);
+    if (meant)
+        snprintf(offer, sizeof offer, "; did you mean %s?", meant);
+    snprintf(expected, sizeof expected, "hakmem: warning: HAKMEM_CONF: %s: unknown option%s\n", given, offer);
     assert_string_equal(g_warnings, expected);
 }
 
 /* Words that are one letter away from an option, in every way. */
-static void test_unknown_names_give_the_nearest(void **state)
+static void test_unknown_names_give_what_was_meant(void **state)
 {
     (void)state;
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -287,14 +370,16 @@ static void test_unknown_names_give_the_nearest(void **state)
             must_offer(wrong, name);
         }
     }
+    must_offer("chekc", "check");
+    static const char *const strangers[] = {"", "q", "statistics", "hu", "size", "config", "arena_max"};
+    for (size_t i = 0; i < COUNT_OF(strangers); i++)
+        must_offer(strangers[i], NULL);
     char endless[4000];
     memset(endless, 'q', sizeof endless);
     memcpy(endless, "HAKMEM_", 7);
     memcpy(endless + sizeof endless - 3, "=1", 3);
     read_options(endless, NULL, NULL);
-    assert_non_null(strstr(g_warnings, "unknown option"));
-    read_options("HAKMEM_=1", NULL, NULL);
-    assert_non_null(strstr(g_warnings, "unknown option"));
+    assert_non_null(strstr(g_warnings, ": unknown option\n"));
 }
 
 int main(void)
@@ -307,8 +392,10 @@ int main(void)
         cmocka_unit_test(test_shares_are_hundredths),
         cmocka_unit_test(test_variable_wins_over_list),
         cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_statistics_are_claimed),
+        cmocka_unit_test(test_children_of_forks_are_not_meant),
         cmocka_unit_test(test_other_variables_are_not_ours),
-        cmocka_unit_test(test_unknown_names_give_the_nearest),
+        cmocka_unit_test(test_unknown_names_give_what_was_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

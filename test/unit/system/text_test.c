@@ -107,6 +107,65 @@ static void test_text_longer_than_the_buffer(void **state)
     assert_string_equal(written(), expected);
 }
 
+static const char *folded(unsigned indent, const char *words)
+{
+    begin();
+    text_fold(&g_text, indent);
+    text_string(&g_text, words);
+    return written();
+}
+
+#define TEN "nine long "
+#define EIGHTY TEN TEN TEN TEN TEN TEN TEN "and ten at"
+
+static void test_lines_are_folded(void **state)
+{
+    (void)state;
+    assert_string_equal(folded(4, EIGHTY "\n" EIGHTY), EIGHTY "\n" EIGHTY);
+    assert_string_equal(folded(4, EIGHTY " last\nnew"), EIGHTY "\n    last\nnew");
+    assert_string_equal(folded(4, EIGHTY "e"), TEN TEN TEN TEN TEN TEN TEN "and ten\n    ate");
+    assert_string_equal(folded(0, EIGHTY " last"), EIGHTY " last");
+    assert_string_equal(folded(2, TEN TEN TEN TEN TEN TEN TEN "and    12345.6 KiB"), TEN TEN TEN TEN TEN TEN TEN "and\n  12345.6 KiB");
+    assert_string_equal(folded(2, TEN TEN TEN TEN TEN TEN TEN "\xc3\xa4nd ten at"), TEN TEN TEN TEN TEN TEN TEN "\xc3\xa4nd ten at");
+}
+
+/* A word that is longer than a line, or than the buffer, stays whole, and is not lost. */
+static void test_long_words_stay_whole(void **state)
+{
+    (void)state;
+    char word[1001], expected[1100];
+    memset(word, 'x', sizeof word - 1);
+    word[sizeof word - 1] = '\0';
+    assert_string_equal(folded(4, word), word);
+    word[100] = '\0';
+    snprintf(expected, sizeof expected, "alpha\n    %s\n    b\n", word);
+    begin();
+    text_fold(&g_text, 4);
+    text_string(&g_text, "alpha ");
+    text_string(&g_text, word);
+    text_string(&g_text, " b\n");
+    assert_string_equal(written(), expected);
+}
+
+/* Wherever the buffer ends: all words come out in their order, in lines that fit. */
+static void test_folded_text_longer_than_the_buffer(void **state)
+{
+    (void)state;
+    static char given[10000], seen[20000];
+    size_t length = 0;
+    for (unsigned i = 0; length < sizeof given - 20; i++)
+        length += (size_t)snprintf(given + length, sizeof given - length, "%0*uword%s", (int)(i % 7) + 1, i, i % 50 == 49 ? "\n" : " ");
+    snprintf(seen, sizeof seen, "%s", folded(30, given));
+    char *rest_given, *rest_seen, *seen_word = strtok_r(seen, " \n", &rest_seen);
+    for (const char *line = g_seen; *line; line += strcspn(line, "\n") + (strchr(line, '\n') != NULL))
+        must(strcspn(line, "\n") <= 81, "a line of %zu", strcspn(line, "\n")); /* with a blank that nothing follows */
+    for (char *word = strtok_r(given, " \n", &rest_given); word; word = strtok_r(NULL, " \n", &rest_given)) {
+        assert_string_equal(seen_word ? seen_word : "nothing", word);
+        seen_word = strtok_r(NULL, " \n", &rest_seen);
+    }
+    assert_null(seen_word);
+}
+
 static void test_closed_file_is_no_trouble(void **state)
 {
     (void)state;
@@ -126,6 +185,9 @@ int main(void)
         cmocka_unit_test(test_bytes_in_units),
         cmocka_unit_test(test_span_is_cut_at_its_length),
         cmocka_unit_test(test_text_longer_than_the_buffer),
+        cmocka_unit_test(test_lines_are_folded),
+        cmocka_unit_test(test_long_words_stay_whole),
+        cmocka_unit_test(test_folded_text_longer_than_the_buffer),
         cmocka_unit_test(test_closed_file_is_no_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

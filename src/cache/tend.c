@@ -1,0 +1,167 @@
+#include "cache/tend.h"
+
+#include "cache/cache.h"
+#include "cache/capacity.h"
+#include "cache/flush.h"
+#include "cache/group.h"
+#include "cache/mark.h"
+#include "cache/remote.h"
+#include "cache/thread.h"
+#include "heap/limit.h"
+#include "heap/meta.h"
+#include "heap/page.h"
+#include "heap/purge.h"
+#include "policy/learn.h"
+#include "system/lock.h"
+#include "system/os_clock.h"
+
+enum {
+    IDLE_MILLISECONDS = 250, /* a ring not used for so long loses half of its blocks */
+    FENCE_RATE = 40,         /* calls that fences may make slow in a millisecond, 0.2 % of it; what was not */
+    FENCE_CALLS = 16384      /* used adds up to so many */
+};
+
+/* ---- Now and then ------------------------------------------------------------------------------------------------ */
+
+/* A class without a ring may have a page. */
+static void closed_ring_sweep(struct cache *cache, unsigned c)
+{
+    struct ring *ring = &cache->ring[c];
+    if (ring->demand == 0)
+        let_page_go(cache, c);
+    ring->demand = 0;
+}
+
+/* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use.
+ * (One in use may happen to be at the same place; it loses little.) */
+static COLD void cache_sweep(struct cache *cache)
+{
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        struct block_array *array = &cache->ring[c].array;
+        if (!array_is_open(array))
+            closed_ring_sweep(cache, c);
+        else if (ring_entries(cache, c) == array->swept)
+            ring_rest(cache, c);
+        array->swept = array_is_open(array) ? (uint16_t)ring_entries(cache, c) : ARRAY_NOT_SWEPT;
+    }
+    group_sweep(load_relaxed(&cache->groups));
+}
+
+/* Threads that never come here never count. */
+static COLD void tally_make(struct cache *cache)
+{
+    if (!learn_is_on() || !meta_acquire(META_OTHER, sizeof *cache->tally))
+        return;
+    cache->tally = meta_alloc(META_OTHER, sizeof *cache->tally);
+    lock_release();
+    if (cache->tally)
+        learn_join(cache->tally);
+}
+
+/* Calls all threads' blocks in, once for each look that has found little room (limit.h). */
+static void alarm_answer(void)
+{
+    static _Atomic(uint32_t) answered; /* relaxed: elects one thread */
+    uint32_t before = load_relaxed(&answered), alarms = load_relaxed(&limit_alarms);
+    if (UNLIKELY(alarms != before) && cas_relaxed(&answered, &before, alarms))
+        ring_collect_all();
+}
+
+COLD void cache_tick(struct cache *cache)
+{
+    uint64_t now = os_milliseconds();
+    cache->ticks = 0;
+    if (cache->tally)
+        learn_tick(cache->tally, now, reach_of_all_now());
+    else
+        tally_make(cache);
+    cache_comply(cache);
+    if (cache->draw.interval != load_relaxed(&draw_interval)) /* relaxed: as there */
+        cache_draw_anew(cache);
+    thread_close_vanished();
+    if (now < cache->sweep_at)
+        return;
+    cache->sweep_at = now + IDLE_MILLISECONDS;
+    cache_draw_anew(cache);
+    if (remote_flush_resting())
+        thread_close_parked();
+    cache_sweep(cache);
+    retain_tick(now);
+    alarm_answer();
+    thread_tick(now);
+}
+
+/* ---- Entering and leaving ---------------------------------------------------------------------------------------- */
+
+struct cache *cache_enter(void)
+{
+    thread_check_fork();
+    struct cache *cache = thread_cache();
+    if (UNLIKELY(!cache || !cache_enter_short(cache)))
+        return NULL;
+    if (UNLIKELY(++cache->ticks >= CACHE_TICKS))
+        cache_tick(cache);
+    if (UNLIKELY(cache->collected != collects_asked())) {
+        cache->collected = collects_asked();
+        cache_empty(cache);
+    }
+    return cache;
+}
+
+static COLD void cache_fence(struct cache *cache)
+{
+    if (!load_relaxed(&retain_waits)) {
+        cache->fenced = false; /* each ring shows when its next slow path ends */
+        return;
+    }
+    uint64_t now = os_milliseconds();
+    if (now != cache->fence_at) {
+        uint64_t calls = cache->fence_calls + (now - cache->fence_at) * FENCE_RATE;
+        cache->fence_calls = (uint32_t)min_size(calls, FENCE_CALLS);
+        cache->fence_at = now;
+        retain_tick(now);
+    }
+    if (cache->fence_calls > 0) {
+        cache->fence_calls--;
+        if (!cache->fenced)
+            cache_veil(cache);
+    }
+    cache->fenced = cache->fence_calls > 0;
+}
+
+void cache_leave(struct cache *cache)
+{
+    if (UNLIKELY(load_relaxed(&retain_waits) || cache->fenced)) /* relaxed: a hint */
+        cache_fence(cache);
+    purge_if_due(0);
+    if (UNLIKELY(load_relaxed(&retain_moved))) /* relaxed: a hint */
+        thread_note_moved();
+    cache_leave_short(cache);
+}
+
+static COLD void process_tend_now(uint64_t now)
+{
+    page_visit_begin(); /* whoever interrupts it finds it at work */
+    retain_tick(now);
+    thread_tick(now);
+    if (load_relaxed(&retain_moved)) /* relaxed: a hint */
+        thread_note_moved();
+    page_visit_end();
+}
+
+COLD void process_tend(void)
+{
+    static _Atomic(uint64_t) next_at; /* milliseconds; relaxed: elects one thread */
+    if (page_is_visited())
+        return;
+    uint64_t now = os_milliseconds(), at = load_relaxed(&next_at);
+    if (now >= at && cas_relaxed(&next_at, &at, now + IDLE_MILLISECONDS))
+        process_tend_now(now);
+}
+
+COLD void ring_fence(void)
+{
+    struct cache *cache = cache_enter();
+    if (cache)
+        cache_leave(cache);
+}
