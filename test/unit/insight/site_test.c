@@ -86,13 +86,14 @@ static void test_two_sites_are_kept_apart(void **state)
         must(rare >= GROUP_FREE_FIRST && common >= GROUP_FREE_FIRST && rare != common, "block %zu: groups %u and %u", i,
              rare, common);
     }
-    /* When one site is through, its pages are gone, and the other's are full. */
+    /* When one site is through, its pages are gone, and the other's are full: 55 % with those from before the class was
+     * divided, which is when samples say so, give or take some; one in four if it never was. */
     for (size_t i = 0; i < BLOCKS; i++)
         if (i % 4 != 0)
             hak_free(g_blocks[i]);
     hak_collect();
     struct site_use left = use_of(0x2001);
-    must(left.live * 100 / left.pinned > 50, "the pages of what stays are %zu %% full",
+    must(left.live * 100 / left.pinned > 40, "the pages of what stays are %zu %% full",
          (size_t)(left.live * 100 / left.pinned));
     for (size_t i = 0; i < BLOCKS; i += 4)
         hak_free(g_blocks[i]);
