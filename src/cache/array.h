@@ -21,7 +21,8 @@ struct block_array {
     _Atomic(uint16_t) level; /* blocks when the last slow path ended, for other threads to read */
     uint16_t marks;          /* in it, beside the blocks */
     uint16_t capacity;
-    uint16_t swept;          /* entries when idle rings were last looked for, or ARRAY_NOT_SWEPT */
+    uint16_t swept;          /* entries when idle rings were last looked for, or ARRAY_NOT_SWEPT: a thread's ring was
+                                in work since (a group's has fewer or more then) */
 };
 
 enum { ARRAY_SENTINELS = 2 }; /* NULLs below the first entry: a free looks at the two blocks freed before it */

@@ -13,7 +13,8 @@
  *   hidden    empty and full           open     the work on it ends, and nothing asks for every call
  *
  * Hidden is a ring while it is in work, and after that for as long as calls are counted (HAKMEM_STATS) or checked
- * (HAKMEM_HARDEN), or somebody has to look at the clock (tend.h). Then array.top is its top; else the fast path's is.
+ * (HAKMEM_HARDEN), or somebody has to look at the clock (tend.h); and from a look at idle rings to its next use, which
+ * so is seen. Then array.top is its top; else the fast path's is.
  *
  * A cache belongs to one thread, which alone touches it; others read only counters and levels, for statistics (so these
  * are atomic, all relaxed: nothing depends on what is read). When that thread has ended, the cache belongs to whoever
@@ -116,6 +117,7 @@ INLINE struct ring_work ring_begin(struct cache *cache, unsigned class_id)
 {
     HAK_ASSERT(cache->busy);
     ring_hide(cache, class_id);
+    cache->ring[class_id].array.swept = ARRAY_NOT_SWEPT;
     return (struct ring_work){cache, class_id};
 }
 

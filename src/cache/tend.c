@@ -32,8 +32,7 @@ static void closed_ring_sweep(struct cache *cache, unsigned c)
     ring->demand = 0;
 }
 
-/* Memory that rings hold for nothing goes back: a ring whose top did not move since the last look is not in use.
- * (One in use may happen to be at the same place; it loses little.) */
+/* Memory that rings hold for nothing goes back: that of rings which were not used since the last look. */
 static COLD void cache_sweep(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
@@ -42,9 +41,19 @@ static COLD void cache_sweep(struct cache *cache)
             closed_ring_sweep(cache, c);
         else if (ring_entries(cache, c) == array->swept)
             ring_rest(cache, c);
-        array->swept = array_is_open(array) ? (uint16_t)ring_entries(cache, c) : ARRAY_NOT_SWEPT;
     }
     group_sweep(load_relaxed(&cache->groups));
+}
+
+/* From now on each ring's next use is seen: it is hidden, and the work that shows it says so. (A level says little: between
+ * two requests all blocks may be back.) */
+static COLD void cache_watch_use(struct cache *cache)
+{
+    for (unsigned c = 1; c <= CLASS_LAST; c++) {
+        struct block_array *array = &cache->ring[c].array;
+        ring_hide(cache, c);
+        array->swept = array_is_open(array) ? (uint16_t)ring_entries(cache, c) : ARRAY_NOT_SWEPT;
+    }
 }
 
 /* Threads that never come here never count. */
@@ -82,10 +91,11 @@ COLD void cache_tick(struct cache *cache)
     if (now < cache->sweep_at)
         return;
     cache->sweep_at = now + IDLE_MILLISECONDS;
-    cache_draw_anew(cache);
     if (remote_flush_resting())
         thread_close_parked();
     cache_sweep(cache);
+    cache_draw_anew(cache);
+    cache_watch_use(cache);
     retain_tick(now);
     alarm_answer();
     thread_tick(now);

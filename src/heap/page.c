@@ -194,7 +194,7 @@ static SPARSE struct {
 } CACHE_ALIGNED free_counts[COUNT_PIECES];
 
 /* The same of groups that were given out, so that it is known what each keeps of its pages. Their blocks come and go in
- * batches of a ring of theirs: one piece will do. */
+ * batches of a ring of theirs: one piece will do. Of the other groups only pages are counted. */
 static SPARSE struct {
     _Atomic(size_t) pages; /* [lock to write] */
     _Atomic(size_t) free_blocks;
@@ -225,10 +225,10 @@ static void count_page(const struct page *page, size_t pages, size_t free_blocks
 {
     unsigned group = load_relaxed(&page->group);
     counter_add(&page_counts[page->class_id], pages);
-    if (group_has_counts(group)) {
+    if (group)
         counter_add(&group_counts[group].pages, pages);
+    if (group_has_counts(group))
         store_relaxed(&group_counts[group].class_id, page->class_id);
-    }
     count_free(page, pages * free_blocks);
 }
 
@@ -349,8 +349,8 @@ struct page *page_make(unsigned class_id, unsigned group, uint32_t holder, bool 
 enum destroyed {
     DESTROYED,
     IN_USE, /* under the lock not every block was free any more: somebody has taken free blocks to purge their memory */
-    KEPT    /* the lock is this thread's already; or the page is checked, and a write to its freed blocks is to be noticed,
-               however late */
+    KEPT    /* the lock is this thread's already; or it is the last page of samples; or the page is checked, and a write to
+               its freed blocks is to be noticed, however late */
 };
 
 /* Opens the unit behind a page that may go, or shuts it again if the page stays. The system may refuse the former: then the
@@ -377,11 +377,18 @@ static bool page_try_destroy(struct page *page, size_t behind)
     return true;
 }
 
+/* Samples come one by one, and most live shortly: what the last page of a class's is empty of now is needed for the next. */
+static bool is_last_of_samples(const struct page *page)
+{
+    unsigned group = load_relaxed(&page->group);
+    return group == page->class_id && load_relaxed(&page->arena) == 0 && load_relaxed(&group_counts[group].pages) == 1;
+}
+
 /* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */
 static enum destroyed page_destroy(struct page *page)
 {
     HAK_ASSERT(load_relaxed(&page->state) == PAGE_OWNED);
-    if (page->checked && !check_is_hardened())
+    if ((page->checked && !check_is_hardened()) || is_last_of_samples(page))
         return KEPT;
     bool guarded = page->guarded, is_open = UNLIKELY(guarded) && page_unguard(page), destroyed = false;
     bool tried = lock_acquire();
@@ -1087,7 +1094,7 @@ static COLD void counts_derive(void)
         for (unsigned i = 0; i < COUNT_PIECES; i++)
             store_relaxed(&free_counts[i].free_blocks[c], 0);
     }
-    for (unsigned group = CLASS_LAST + 1; group < GROUP_COUNT; group++) {
+    for (unsigned group = 1; group < GROUP_COUNT; group++) {
         store_relaxed(&group_counts[group].pages, 0);
         store_relaxed(&group_counts[group].free_blocks, 0);
     }

@@ -11,7 +11,8 @@
  *   OWNED   one holder takes blocks from it: a thread cache, or a thread in the middle of an operation
  *     -> LISTED  by the holder, when it lets go and free blocks remain
  *     -> FULL    by the holder, when it lets go and none remain; it then looks at the bitmap once more
- *     -> gone    by the holder, when every block is free: the run goes back to the spans
+ *     -> gone    by the holder, when every block is free: the run goes back to the spans (but for the last page of
+ *                samples of a class: these come one by one)
  *   FULL    nobody holds it and nobody will look for it
  *     -> LISTED  by whoever frees a block into it: a compare-and-swap on `state` decides who lists it
  *   LISTED  its bit in the superslab's `listed` mask is set (or about to be), its class's set names the superslab

@@ -29,6 +29,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { STATUS_SKIPPED = 77 };
@@ -226,14 +227,16 @@ static void *threads_work(void *argument)
     return NULL;
 }
 
-/* While other threads come and go, so that one of them is likely to hold the allocator's lock when a child is made. */
+/* While other threads come and go, so that one of them is likely to hold the allocator's lock when a child is made: two
+ * hundred, or as many as 8 seconds are enough for. */
 static void many_children(void)
 {
     pthread_t threads[2];
+    time_t end = time(NULL) + 8;
     for (size_t i = 0; i < COUNT_OF(threads); i++) {
         must(pthread_create(&threads[i], NULL, threads_work, (void *)(i + 1)) == 0, "pthread_create failed");
     }
-    for (size_t i = 0; i < 200; i++) {
+    for (size_t i = 0; i < 200 && time(NULL) < end; i++) {
         child_make(i);
     }
     atomic_store_explicit(&g_children_made, true, memory_order_relaxed);

@@ -286,10 +286,32 @@ static void idle(void *unused)
     hak_collect();
 }
 
+/* As with requests: all blocks are back whenever somebody looks. */
+static void used_between_looks(void *unused)
+{
+    (void)unused;
+    void *blocks[8];
+    unsigned c = class_of(300);
+    size_t expected = 0;
+    for (unsigned look = 0; look < 4; look++) {
+        for (size_t i = 0; i < COUNT_OF(blocks); i++)
+            blocks[i] = hak_malloc(300);
+        for (size_t i = 0; i < COUNT_OF(blocks); i++)
+            hak_free(blocks[i]);
+        cache()->sweep_at = 0;
+        be_slow();
+        must(look == 0 || level(c) == expected, "look %u: a ring in use had %zu blocks, and has %zu", look, expected, level(c));
+        expected = level(c);
+        must_be_valid();
+    }
+    hak_collect();
+}
+
 static void test_idle_rings_are_emptied(void **state)
 {
     (void)state;
     in_steady_thread(idle);
+    in_steady_thread(used_between_looks);
 }
 
 /* ---- Watching ---------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include "hakmem.h"
 #include "heap/large.h"
 #include "heap/map.h"
+#include "heap/page.h"
 #include "insight/ledger.h"
 #include "insight/sample.h"
 #include "system/os_thread.h"
@@ -327,6 +328,20 @@ static void test_lives_and_stacks_are_counted(void **state)
     kept_free(); /* the block itself is lost: it is no sample any more */
 }
 
+/* Most samples live shortly, and one comes when the one before is gone: they share a page, which is not made each time. */
+static void test_samples_in_turn_share_a_page(void **state)
+{
+    (void)state;
+    struct record_sample *entry;
+    unsigned c = class_of(128); /* whose pages samples of 100 bytes lie in, and nothing else here */
+    hak_free(sample_make(100, &entry));
+    size_t before = page_count_kept(c).made;
+    for (unsigned i = 0; i < 50; i++)
+        hak_free(sample_make(100, &entry));
+    must(page_count_kept(c).made == before, "50 samples made %zu bytes of pages", page_count_kept(c).made - before);
+    kept_free();
+}
+
 /* Runs of 128 KiB that come of growing never were in the ring that serves blocks of that size, and leave no marks in it. */
 static void test_runs_leave_no_marks(void **state)
 {
@@ -398,6 +413,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_sample_is_a_block_as_any),
         cmocka_unit_test(test_a_second_free_is_noticed),
         cmocka_unit_test(test_lives_and_stacks_are_counted),
+        cmocka_unit_test(test_samples_in_turn_share_a_page),
         cmocka_unit_test(test_runs_leave_no_marks),
         cmocka_unit_test(test_a_child_inherits),
         cmocka_unit_test(test_more_than_there_is_room_for),
