@@ -2,13 +2,14 @@
 into other programs. Most are small programs of ours (work/), since what they do is what matters.
 SPDX-License-Identifier: MIT"""
 import os
+import platform
 import re
 import subprocess
 
 import real
 from catalog import program
 from run import find
-from trial import need
+from trial import Failure, need
 
 GCC_VERSION = "gcc -dumpfullversion"
 PYTHON = real.PYTHON
@@ -58,6 +59,26 @@ def systemd_sandbox(run):
 @program("musl", "blocks-musl", "dpkg-query -W musl-dev", quick=True)
 def musl(run):
     run.run([compile_work(run, "blocks.c", "blocks-musl", compiler="musl-gcc", package="musl-tools"), "20"])
+
+
+ALPINE_SASS = "https://registry.npmjs.org/sass-embedded-linux-musl-{0}/-/sass-embedded-linux-musl-{0}-1.105.0.tgz"
+ALPINE_MACHINES = {"x86_64": "x64", "aarch64": "arm64"}
+
+
+@program("alpine-sass", "dart", "dpkg-query -W musl")
+def alpine_sass(run):
+    """What Alpine's users run: Sass on the Dart VM, as its makers have built it there, from npm's registry."""
+    need("musl-gcc", "musl-tools")
+    machine = platform.machine()
+    if machine not in ALPINE_MACHINES:
+        raise Failure(f"there is no such program for {machine}")
+    url = ALPINE_SASS.format(ALPINE_MACHINES[machine])
+    run.build([need("curl", "curl"), "-sSfL", "--retry", "3", "-o", "sass.tgz", url])
+    run.build([need("tar", "tar"), "xzf", "sass.tgz"])
+    run.put("rules.scss", '@use "sass:math";\n' + "".join(
+        f".c{i} {{ @for $j from 1 through 6 {{ &-#{{$j}} {{ width: math.div({i}px, $j); &:hover {{ top: $j * {i}px; }} }} }} }}\n"
+        for i in range(4000)))
+    run.run(["package/dart-sass/src/dart", "package/dart-sass/src/sass.snapshot", "rules.scss"])
 
 
 @program("static", (), GCC_VERSION, quick=True)
