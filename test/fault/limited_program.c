@@ -3,7 +3,7 @@
  *
  *   blocks SIZE  as many blocks of SIZE as there are, three times over; prints the three counts
  *   resident SIZE  the same once, all written to; prints the most bytes that were resident
- *   phases       60 MiB in blocks from 8 KiB to 8 MiB, and then in one; six times
+ *   phases       60 MiB in blocks from 8 KiB to 8 MiB, and then in one; so often that it pays to keep these 60 MiB
  *   mixed        as many bytes in blocks of many sizes as there are, three times over; prints the three sums
  *   kinds        fills memory with blocks of 1 KB, then 70 KB, 1 MiB, 50 MiB, 70 KB, 1 KB; prints the six sums
  *   shrink       takes all there is beside a few blocks, which then must let themselves be made smaller
@@ -205,7 +205,7 @@ static void print_resident(void)
 /* What is kept of one phase is in the way of the next, whose blocks are of another kind. */
 static void phases(void)
 {
-    enum { ROUNDS = 6, ALL = 60 * MIB, PAUSE_MICROSECONDS = 50000 };
+    enum { ROUNDS = 24, ALL = 60 * MIB };
     static void *blocks[64];
     for (unsigned round = 0; round < ROUNDS; round++) {
         size_t count = 0;
@@ -215,11 +215,9 @@ static void phases(void)
         while (count > 0) {
             free(blocks[--count]);
         }
-        usleep(PAUSE_MICROSECONDS);
         void *block = malloc(ALL);
         memset(block, 3, ALL);
         free(block);
-        usleep(PAUSE_MICROSECONDS);
     }
 }
 
