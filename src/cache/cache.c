@@ -155,7 +155,6 @@ static void ring_unpark(struct cache *cache, unsigned c)
     struct ring *ring = ring_of(work);
     ring->probation = RING_PROBATION;
     ring->refill = (uint16_t)min_size(REFILL_FIRST, ring->array.capacity);
-    ring->array.swept = ARRAY_NOT_SWEPT;
     ring_end(work);
 }
 
