@@ -380,8 +380,8 @@ static bool page_try_destroy(struct page *page, size_t behind)
 /* Samples come one by one, and most live shortly: what the last page of a class's is empty of now is needed for the next. */
 static bool is_last_of_samples(const struct page *page)
 {
-    unsigned group = load_relaxed(&page->group);
-    return group == page->class_id && load_relaxed(&page->arena) == 0 && load_relaxed(&group_counts[group].pages) == 1;
+    unsigned group = load_relaxed(&page->group); /* 1 is of heaps by name, and no sample's (group.h) */
+    return group == page->class_id && group > 1 && load_relaxed(&group_counts[group].pages) == 1;
 }
 
 /* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */
