@@ -160,6 +160,14 @@ static void making_free(void *memory)
     free(making);
 }
 
+/* array_grow, and whether memory is out is kept. */
+static void *making_grow(struct making *making, void *array, size_t count, size_t size)
+{
+    void *more = array_grow(array, count, size);
+    making->is_out_of_memory |= !more;
+    return more;
+}
+
 /* A copy that lives as long as the profile. */
 static const char *text_keep(struct making *making, const char *text)
 {
@@ -205,11 +213,9 @@ static void frame_fill(struct making *making, const struct symbols_place *place,
 static uint32_t frame_add(struct making *making, const struct profile_frame *frame)
 {
     struct profile *profile = making->profile;
-    struct profile_frame *frames = array_grow(profile->frames, profile->frame_count, sizeof *frames);
-    if (!frames) {
-        making->is_out_of_memory = true;
+    struct profile_frame *frames = making_grow(making, profile->frames, profile->frame_count, sizeof *frames);
+    if (!frames)
         return 0;
-    }
     profile->frames = frames;
     frames[profile->frame_count] = *frame;
     return (uint32_t)profile->frame_count++;
@@ -217,11 +223,9 @@ static uint32_t frame_add(struct making *making, const struct profile_frame *fra
 
 static void stack_push(struct making *making, struct profile_stack *stack, uint32_t frame)
 {
-    uint32_t *frames = array_grow(stack->frames, stack->depth, sizeof *frames);
-    if (!frames) {
-        making->is_out_of_memory = true;
+    uint32_t *frames = making_grow(making, stack->frames, stack->depth, sizeof *frames);
+    if (!frames)
         return;
-    }
     stack->frames = frames;
     frames[stack->depth++] = frame;
 }
@@ -261,11 +265,9 @@ static void unknown_push(struct making *making, struct profile_stack *stack)
 static uint32_t stack_begin(struct making *making, uint32_t number)
 {
     struct profile *profile = making->profile;
-    struct profile_stack *stacks = array_grow(profile->stacks, profile->stack_count, sizeof *stacks);
-    if (!stacks) {
-        making->is_out_of_memory = true;
+    struct profile_stack *stacks = making_grow(making, profile->stacks, profile->stack_count, sizeof *stacks);
+    if (!stacks)
         return 0;
-    }
     profile->stacks = stacks;
     stacks[profile->stack_count] = (struct profile_stack){.number = number};
     return (uint32_t)profile->stack_count++;
@@ -290,11 +292,9 @@ static uint32_t stack_add(struct making *making, const struct record *record, ui
 static void row_add(struct making *making, const struct profile_row *row)
 {
     struct profile *profile = making->profile;
-    struct profile_row *rows = array_grow(profile->rows, profile->row_count, sizeof *rows);
-    if (!rows) {
-        making->is_out_of_memory = true;
+    struct profile_row *rows = making_grow(making, profile->rows, profile->row_count, sizeof *rows);
+    if (!rows)
         return;
-    }
     profile->rows = rows;
     rows[profile->row_count++] = *row;
 }
@@ -431,11 +431,9 @@ static void threads_add(struct making *making)
         struct profile_thread thread = {.id = profile->rows[i].thread};
         if (thread_is_known(profile, thread.id))
             continue;
-        struct profile_thread *threads = array_grow(profile->threads, profile->thread_count, sizeof *threads);
-        if (!threads) {
-            making->is_out_of_memory = true;
+        struct profile_thread *threads = making_grow(making, profile->threads, profile->thread_count, sizeof *threads);
+        if (!threads)
             return;
-        }
         thread_name(profile->process, &thread);
         profile->threads = threads;
         threads[profile->thread_count++] = thread;

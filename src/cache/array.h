@@ -21,8 +21,8 @@ struct block_array {
     _Atomic(uint16_t) level; /* blocks when the last slow path ended, for other threads to read */
     uint16_t marks;          /* in it, beside the blocks */
     uint16_t capacity;
-    uint16_t swept;          /* entries when idle rings were last looked for, or ARRAY_NOT_SWEPT: a thread's ring was
-                                in work since (a group's has fewer or more then) */
+    uint16_t swept;          /* entries when idle rings were last looked for; ARRAY_NOT_SWEPT: it is new, or a thread's
+                                ring that was used since (of a group's ring use shows by its entries alone) */
 };
 
 enum { ARRAY_SENTINELS = 2 }; /* NULLs below the first entry: a free looks at the two blocks freed before it */
@@ -46,6 +46,9 @@ INLINE void array_push(struct block_array *array, void *entry)
     HAK_ASSERT(array_is_open(array) && !array_is_full(array));
     *++array->top = entry;
 }
+
+/* It is not idle. */
+INLINE void array_note_use(struct block_array *array) { array->swept = ARRAY_NOT_SWEPT; }
 
 /* Tells other threads how many blocks there are. */
 INLINE void array_publish(struct block_array *array)

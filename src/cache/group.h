@@ -5,7 +5,8 @@
  * of such a block to the slow path; the page says which group, and so which ring, the block is of. Groups have numbers:
  *
  *   1 .. CLASS_LAST                   one for each class, for single blocks that are watched: samples, which have no ring; but
- *   GROUP_ARENA                       pages of heaps by name, of all classes (arena.h): no sample is of the smallest class
+ *   GROUP_ARENA                       pages of heaps by name, of all classes (arena.h, slabset.h): no sample is of the
+ *                                     smallest class
  *   GROUP_FREE_FIRST .. GROUP_COUNT-1  given out by group_make, for good
  *
  * A ring holds up to GROUP_ROOM free blocks and never grows; what does not fit goes back to the pages, so that they
@@ -21,7 +22,6 @@
 #include "heap/slabset.h"
 
 #define GROUP_FREE_FIRST (CLASS_LAST + 1u)
-#define GROUP_ARENA 1u
 enum { GROUP_ROOM = 62 }; /* with the NULLs below it, 64 words */
 
 struct group_ring {

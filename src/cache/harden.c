@@ -19,6 +19,7 @@ NOINLINE void *harden_malloc(size_t size)
     unsigned c = class_of_table(room);
     struct block_array *array = &cache->ring[c].array; /* hidden for good */
     bool has_block = array_is_open(array) && !array_is_empty(array);
+    array_note_use(array);
     void *block = LIKELY(has_block) ? hold_pop(cache->hold, array->slot, &array->top) : NULL;
     cache_leave_short(cache);
     if (LIKELY(block))
@@ -44,6 +45,7 @@ NOINLINE bool harden_free(void *block, unsigned c)
         return false;
     struct block_array *array = &cache->ring[c].array;
     bool has_room = array_is_open(array) && !array_is_full(array);
+    array_note_use(array);
     void *oldest = NULL;
     if (LIKELY(has_room)) {
         check_end(block, info->size, "free", thread_count() > 1);

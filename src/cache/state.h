@@ -117,7 +117,7 @@ INLINE struct ring_work ring_begin(struct cache *cache, unsigned class_id)
 {
     HAK_ASSERT(cache->busy);
     ring_hide(cache, class_id);
-    cache->ring[class_id].array.swept = ARRAY_NOT_SWEPT;
+    array_note_use(&cache->ring[class_id].array);
     return (struct ring_work){cache, class_id};
 }
 

@@ -377,11 +377,12 @@ static bool page_try_destroy(struct page *page, size_t behind)
     return true;
 }
 
-/* Samples come one by one, and most live shortly: what the last page of a class's is empty of now is needed for the next. */
+/* Samples of a class come one by one, and most live shortly: their last page is empty now, and needed for the next. Relaxed: of
+ * two threads that end a page each, both may see two, and none stays; then the next sample makes one. */
 static bool is_last_of_samples(const struct page *page)
 {
-    unsigned group = load_relaxed(&page->group); /* 1 is of heaps by name, and no sample's (group.h) */
-    return group == page->class_id && group > 1 && load_relaxed(&group_counts[group].pages) == 1;
+    unsigned group = load_relaxed(&page->group);
+    return group == page->class_id && group != GROUP_ARENA && load_relaxed(&group_counts[group].pages) == 1;
 }
 
 /* The caller holds the page and found every block free. Unless DESTROYED, nothing was done. */

@@ -18,6 +18,7 @@
 #define GROUP_SLABS 64u
 #define SLAB_NONE UINT32_MAX
 #define GROUP_COUNT 158u /* of pages (group.h); a slab_group with that many sets is a page of memory */
+#define GROUP_ARENA 1u   /* of all heaps by name */
 
 /* Consecutive free superslabs are looked for up to so many: a run of RUN_MAX_SIZE. */
 #define STRETCH_MAX 16u

@@ -182,6 +182,21 @@ static void test_a_heap_goes_as_a_whole(void **state)
     assert_int_equal(after.large_blocks, before.large_blocks);
 }
 
+/* Nor is a page of the smallest class left, whose number heaps have for their group, and samples do not. */
+static void test_the_smallest_class_leaves_no_page(void **state)
+{
+    (void)state;
+    struct stats before, after;
+    hak_trim(0);
+    stats_gather(&before);
+    hak_heap_t *heap = hak_heap_create("smallest");
+    assert_non_null(hak_heap_malloc(heap, 1));
+    hak_heap_destroy(heap);
+    hak_trim(0);
+    stats_gather(&after);
+    assert_int_equal(after.pages, before.pages);
+}
+
 static void test_no_page_is_shared(void **state)
 {
     (void)state;
@@ -475,6 +490,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_sums_are_exact, heaps_make, heaps_end),
         cmocka_unit_test_setup_teardown(test_a_heap_goes_as_a_whole, heaps_make, heaps_end),
+        cmocka_unit_test(test_the_smallest_class_leaves_no_page),
         cmocka_unit_test_setup_teardown(test_no_page_is_shared, heaps_make, heaps_end),
         cmocka_unit_test_setup_teardown(test_limit_is_exact, heaps_make, heaps_end),
         cmocka_unit_test_setup_teardown(test_limit_holds_for_large_blocks, heaps_make, heaps_end),
