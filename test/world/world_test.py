@@ -2,16 +2,21 @@
 returns wrong memory, on one that speaks as hakmem does when it ends a program, and on one that is not loaded; and that
 an interrupted run leaves neither processes nor files.
 SPDX-License-Identifier: MIT"""
+import ast
+import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import unittest
 
 import paths
 import memory
+import world
 
 HAKMEM, LIAR, NOISY = map(os.path.abspath, sys.argv[1:4])
 PROGRAMS = ("perl", "sqlite")
@@ -20,6 +25,34 @@ PROGRAMS = ("perl", "sqlite")
 def command(library, output, *more):
     return [sys.executable, "-B", os.path.join(paths.SOURCE, "world.py"), "--library", library, "--output", output,
             "--only", *PROGRAMS, *more]
+
+
+def packages(purpose):
+    with open(os.path.join(paths.SOURCE, "packages.txt"), encoding="utf-8") as file:
+        return set(re.findall(rf"^{purpose} +(\S+)$", file.read(), re.MULTILINE))
+
+
+def needed(function, seen=()):
+    """The packages that a work and the functions of this folder that it calls say they need."""
+    seen = {function, *seen}
+    found = {call.args[1].value for call in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(function))))
+             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "need"
+             and len(call.args) == 2 and isinstance(call.args[1], ast.Constant)}
+    for called in inspect.getclosurevars(function).globals.values():
+        if inspect.isfunction(called) and os.path.dirname(inspect.getfile(called)) == paths.SOURCE and called not in seen:
+            found |= needed(called, seen)
+    return found
+
+
+class PackagesTest(unittest.TestCase):
+    """What is missing is installed before the run: for `--quick`, on a machine that has nothing more."""
+
+    def test_what_programs_need_is_listed(self):
+        quick = packages("world-quick")
+        listed = quick | packages("world") | {"tar"}  # of every Debian
+        for entry in world.PROGRAMS.values():
+            with self.subTest(entry.name):
+                self.assertLessEqual(needed(entry.work), quick if entry.is_quick else listed)
 
 
 class WorldTest(unittest.TestCase):
