@@ -25,7 +25,7 @@ all:
 	@$(call compile,$(RELEASE))
 
 # In debug without the tests that take minutes and do not depend on the build: real programs, models, the lab,
-# packages, bindings, the documentation.
+# packages, bindings, the documentation, and what is labelled as long.
 test:
 	@tools/setup build run test package bindings site
 	@$(call configure,$(RELEASE),Release,-DHAK_TESTS=ON)
@@ -33,7 +33,7 @@ test:
 	@$(call configure,$(DEBUG),Debug,-DHAK_TESTS=ON)
 	@$(call compile,$(DEBUG))
 	@$(call ctest,$(RELEASE))
-	@$(call ctest,$(DEBUG)) -LE 'real|model|lab|world|package|bindings|site'
+	@$(call ctest,$(DEBUG)) -LE 'real|model|lab|world|package|bindings|site|long'
 
 run: all
 	@tools/setup run

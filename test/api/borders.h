@@ -6,12 +6,13 @@
 #include "hakmem.h"
 #include "support.h"
 
-/* The next usable size above `size`; above 64 KiB it is at least a sixteenth larger, or there would be thousands. */
+/* The next usable size above `size`; above 4 KiB it is at least a thirty-second larger, for under HAKMEM_HARDEN every
+ * size is usable, and above 64 KiB a sixteenth, or there would be thousands. */
 static inline size_t border_after(size_t size)
 {
     size_t next = hak_good_size(size + 1);
     must(next > size, "hak_good_size(%zu) is expected above %zu, is %zu", size + 1, size, next);
-    return size < 64 * KIB ? next : hak_good_size(next + size / 16);
+    return hak_good_size(next + (size < 4 * KIB ? 0 : size < 64 * KIB ? size / 32 : size / 16));
 }
 
 /* for (every usable size from the least to `limit`) */

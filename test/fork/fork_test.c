@@ -134,25 +134,25 @@ static void forks_body(void *argument)
     churners_end(threads);
 }
 
-static void test_400_forks_with_busy_threads(void **state)
+static void test_fork_with_busy_threads(void **state)
 {
     (void)state;
-    struct forks forks = {call_fork, 400, "a child of fork, 3 threads allocating"};
-    case_run(forks_body, &forks, "400 forks with 3 threads allocating");
+    struct forks forks = {call_fork, 200, "a child of fork, 3 threads allocating"};
+    case_run(forks_body, &forks, "200 forks with 3 threads allocating");
 }
 
 static void test_fork_without_handlers(void **state)
 {
     (void)state;
-    struct forks forks = {call_fork_without_handlers, 120, "a child of _Fork, 3 threads allocating"};
-    case_run(forks_body, &forks, "120 times _Fork with 3 threads allocating");
+    struct forks forks = {call_fork_without_handlers, 60, "a child of _Fork, 3 threads allocating"};
+    case_run(forks_body, &forks, "60 times _Fork with 3 threads allocating");
 }
 
 static void test_clone_without_libc(void **state)
 {
     (void)state;
-    struct forks forks = {call_clone, 120, "a child of the system call clone, 3 threads allocating"};
-    case_run(forks_body, &forks, "120 times clone with 3 threads allocating");
+    struct forks forks = {call_clone, 60, "a child of the system call clone, 3 threads allocating"};
+    case_run(forks_body, &forks, "60 times clone with 3 threads allocating");
 }
 
 enum { LARGE_SLOTS = 40 };
@@ -315,14 +315,14 @@ static void fork_in_handler_body(void *argument)
 static void test_fork_in_signal_handler(void **state)
 {
     (void)state;
-    struct forks forks = {call_fork, 200, ""};
+    struct forks forks = {call_fork, 100, ""};
     case_run(fork_in_handler_body, &forks, "200 forks in a signal handler that interrupts allocations");
 }
 
 static void test_fork_without_handlers_in_signal_handler(void **state)
 {
     (void)state;
-    struct forks forks = {call_fork_without_handlers, 100, ""};
+    struct forks forks = {call_fork_without_handlers, 60, ""};
     case_run(fork_in_handler_body, &forks, "100 times _Fork in a signal handler that interrupts allocations");
 }
 
@@ -856,7 +856,7 @@ static void test_a_childs_first_call_writes_little(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_400_forks_with_busy_threads),
+        cmocka_unit_test(test_fork_with_busy_threads),
         cmocka_unit_test(test_fork_without_handlers),
         cmocka_unit_test(test_fork_with_large_blocks),
         cmocka_unit_test(test_clone_without_libc),

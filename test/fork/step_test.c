@@ -36,7 +36,7 @@
 #include "heap/span.h"
 #include "cache/thread.h"
 
-enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 30, CALLS = 5000, KEPT = 60, BLOCKS = 200, REFILL_MOST = 64 };
+enum { CHILD_SECONDS = 20, TEST_SECONDS = 120, COPIES = 12, CALLS = 2000, KEPT = 60, BLOCKS = 200, REFILL_MOST = 64 };
 
 /* ---- Blocks that are there throughout ---------------------------------------------------------------------------- */
 
@@ -521,11 +521,11 @@ static void interrupt_everywhere(void *operation)
 {
     hak_free(hak_malloc(1)); /* the allocator's key is made */
     must(pthread_key_create(&g_last_key, at_exit) == 0, "pthread_key_create failed");
+    g_step.next = ULONG_MAX;
+    run_once(operation); /* counts */
+    unsigned long steps = g_step.steps;
     for (enum interruption how = COPIED_BY_OTHER; how <= CALLED_BY_HANDLER; how++) {
         g_step.interruption = how;
-        g_step.next = ULONG_MAX;
-        run_once(operation); /* counts */
-        unsigned long steps = g_step.steps;
         g_step.distance = g_distance ? g_distance : steps / (how == CALLED_BY_HANDLER ? CALLS : COPIES) + 1;
         if (g_operation->everywhere)
             g_step.distance = 1;

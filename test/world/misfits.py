@@ -132,7 +132,8 @@ def libfaketime(run):
         run.run(["sh", "-c", "date +%F; sleep 0.2; exec date +%H"], seconds=30, **more)
         run.run([need("python3", "python3"), "-c", script], seconds=60, **more, **PYTHON)
         run.run([blocks, "20"], seconds=60, **more)
-    run.run(["sh", "-c", "exec date -f - +%F"], stdin=b"2020-01-01\n" * 30000)
+    # One that lives for long enough to be seen.
+    run.run(["sh", "-c", "{ cat; sleep 3; } | date -f - +%F"], stdin=b"2020-01-01\n" * 30000)
 
 
 @program("fakeroot", ("tar", "gzip"), "fakeroot --version")
