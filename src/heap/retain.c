@@ -26,8 +26,9 @@ enum {
     BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of all, time that was not used adds up for */
     BEARABLE_MILLISECONDS = 10000, /* so long */
     TOUCH_NANOSECONDS = 10000,  /* the first touch of a page of memory, where it is not known */
-    MOVE = 8 << 20,             /* bytes, and that part of all, by which the account has to change to be worth telling: half */
-    MOVE_PART = 16              /* of it for blocks that come, for they count twice */
+    MOVE_FIRST = 4 << 20,       /* bytes that the account has to reach to be worth telling: half of it for blocks that come, */
+    MOVE = 512 << 10,           /* for they count twice. Then it is when it changed by so many, and that part of all */
+    MOVE_PART = 16
 };
 
 _Atomic(bool) retain_due, retain_waits, retain_moved;
@@ -56,7 +57,7 @@ static struct {
 /* The account is worth telling when it is not within `span` bytes from `from` on. Relaxed, as all here. */
 static struct {
     _Atomic(size_t) from, span;
-} moves = {0, MOVE};
+} moves = {0, MOVE_FIRST};
 
 /* What this thread has not shared yet. */
 static __thread struct {

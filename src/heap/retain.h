@@ -34,8 +34,8 @@ extern _Atomic(bool) retain_due;
 /* Some memory is dirty that is to go when it has lain for long enough: somebody is to look at the clock. */
 extern _Atomic(bool) retain_waits;
 
-/* Much memory was handed out, freed or purged since retain_note_moved, 4 MiB at least: whoever keeps account of it is to look
- * again. */
+/* Much memory was handed out, freed or purged since retain_note_moved, 256 KiB at least, or 2 MiB for the first time: whoever
+ * keeps account of it is to look again. */
 extern _Atomic(bool) retain_moved;
 void retain_note_moved(void);
 

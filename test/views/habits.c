@@ -1,6 +1,6 @@
 /* habits.c - programs of one habit each, which know nothing of hakmem: habits
- * leak|cache|steady|sparse|untouched|mapped|stacks. What `hakmem why` says of them is known. They go on until they are
- * killed, and make a call now and then, as programs do.
+ * leak|cache|steady|sparse|untouched|mapped|stacks|asleep. What `hakmem why` says of them is known. They go on until they
+ * are killed, and make a call now and then, as programs do; but for the last, which starts and then waits.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
 #include <stdio.h>
@@ -112,12 +112,29 @@ static void untouched_make(void)
     sink = malloc(512 * MIB);
 }
 
+/* 5 MB in an eighth of a second, as a server that starts. */
+static void asleep_make(void)
+{
+    enum { PIECES = 80, PIECE = 64 };
+    for (int i = 0; i < PIECES; i++) {
+        for (int k = 0; k < PIECE; k++)
+            block_make(BLOCK);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+}
+
+static void sleep_on(void)
+{
+    for (;;)
+        pause();
+}
+
 static const struct habit {
     const char *name;
     void (*make)(void), (*round)(void);
 } habits[] = {{"leak", NULL, leak_on},       {"cache", NULL, cache_on},           {"steady", steady_make, NULL},
               {"sparse", sparse_make, NULL}, {"untouched", untouched_make, NULL}, {"mapped", mapped_make, NULL},
-              {"stacks", stacks_make, NULL}};
+              {"stacks", stacks_make, NULL}, {"asleep", asleep_make, sleep_on}};
 
 int main(int argc, char **argv)
 {

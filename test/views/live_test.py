@@ -25,7 +25,7 @@ class Live(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.processes = {}
-        for habit in ("leak", "cache", "steady", "sparse", "untouched", "mapped", "stacks"):
+        for habit in ("leak", "cache", "steady", "sparse", "untouched", "mapped", "stacks", "asleep"):
             process = subprocess.Popen([TOOL, "run", "--", HABITS, habit], stdout=subprocess.PIPE)
             cls.addClassCleanup(process.stdout.close)
             cls.addClassCleanup(process.wait)
@@ -74,6 +74,11 @@ class Live(unittest.TestCase):
         self.assertIn("Verdict: It is live, and has hardly changed for 1", self.why("steady"))
         bill = self.bill("steady")["bill"]
         self.assertTrue(63 * MIB < bill["live"] < 66 * MIB, bill)
+
+    def test_what_came_at_the_start(self):
+        """Of a process that has not called malloc since, and is small."""
+        live = self.bill("asleep")["live"]
+        self.assertTrue(4.4 * MIB < live < 5.3 * MIB, live)
 
     def test_fragmentation(self):
         text = self.why("sparse")
