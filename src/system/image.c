@@ -149,7 +149,7 @@ static const ElfW(Sym) *gnu_find(const struct image *image, const char *name)
     const ElfW(Sym) *symbols = image->symbols;
     if (!is_inside(image, head, sizeof *head) || *head < first)
         return NULL;
-    for (size_t i = *head; i < image->count; i++) {
+    for (size_t i = *head; i < image->count && is_inside(image, &chain[i - first], sizeof *chain); i++) {
         uint32_t other = chain[i - first];
         const char *its = ((other ^ hash) | 1) == 1 ? function_name(image, symbols + i) : NULL;
         if (its && is_same(its, name))

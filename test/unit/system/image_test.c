@@ -105,6 +105,48 @@ static void test_hostile_images(void **state)
     munmap(copy - page, size + 2 * page);
 }
 
+/* By GNU's hash table: of the names only the one that is found is looked at. */
+static void test_other_names_are_not_read(void **state)
+{
+    (void)state;
+    struct image image;
+    size_t offset, page = os_page_size();
+    const void *function = dlsym(RTLD_DEFAULT, "l64a");
+    assert_true(image_open(&image, image_of(function)));
+    if (!image.gnu_hash) {
+        skip_because("libc has no such table here");
+        skip();
+    }
+    size_t at = (size_t)(image_name_at(&image, (uintptr_t)function, &offset) - image.names) / page * page;
+    size_t size = (image.names_size + page - 1) / page * page;
+    assert_true(size > 2 * page);
+    char *names = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(names != MAP_FAILED);
+    memcpy(names, image.names, image.names_size);
+    assert_int_equal(mprotect(names, size, PROT_NONE), 0);
+    assert_int_equal(mprotect(names + at, min_size(2 * page, size - at), PROT_READ), 0);
+    image.names = names;
+    assert_ptr_equal(image_find(&image, "l64a"), function);
+    munmap(names, size);
+}
+
+/* A chain that has no end ends where the image does, whatever the other hash table says of how many symbols there are. */
+static void test_chain_without_end(void **state)
+{
+    (void)state;
+    enum { SYMBOLS = 100 };
+    static ElfW(Sym) symbols[SYMBOLS];
+    size_t page = os_page_size();
+    char *memory = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED && mprotect(memory + page, page, PROT_NONE) == 0);
+    const uint32_t table[] = {1 /* bucket */, 0 /* the first symbol */, 0, 0, 0 /* the bucket */, 2 /* chain */};
+    void *hash = memcpy(memory + page - sizeof table, table, sizeof table);
+    struct image image = {.start = (uintptr_t)memory, .end = (uintptr_t)memory + page, .symbols = symbols, .names = "",
+                          .names_size = 1, .count = SYMBOLS, .gnu_hash = hash};
+    assert_null(image_find(&image, "l64a"));
+    munmap(memory, 2 * page);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +155,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_vdso),
         cmocka_unit_test(test_no_image),
         cmocka_unit_test(test_hostile_images),
+        cmocka_unit_test(test_other_names_are_not_read),
+        cmocka_unit_test(test_chain_without_end),
     };
     return RUN_TESTS(tests);
 }
