@@ -12,7 +12,9 @@ static inline size_t border_after(size_t size)
 {
     size_t next = hak_good_size(size + 1);
     must(next > size, "hak_good_size(%zu) is expected above %zu, is %zu", size + 1, size, next);
-    return hak_good_size(next + (size < 4 * KIB ? 0 : size < 64 * KIB ? size / 32 : size / 16));
+    if (size < 4 * KIB)
+        return next;
+    return hak_good_size(size < 64 * KIB ? size + size / 32 + 1 : next + size / 16);
 }
 
 /* for (every usable size from the least to `limit`) */

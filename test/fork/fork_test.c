@@ -316,14 +316,14 @@ static void test_fork_in_signal_handler(void **state)
 {
     (void)state;
     struct forks forks = {call_fork, 100, ""};
-    case_run(fork_in_handler_body, &forks, "200 forks in a signal handler that interrupts allocations");
+    case_run(fork_in_handler_body, &forks, "100 forks in a signal handler that interrupts allocations");
 }
 
 static void test_fork_without_handlers_in_signal_handler(void **state)
 {
     (void)state;
     struct forks forks = {call_fork_without_handlers, 60, ""};
-    case_run(fork_in_handler_body, &forks, "100 times _Fork in a signal handler that interrupts allocations");
+    case_run(fork_in_handler_body, &forks, "60 times _Fork in a signal handler that interrupts allocations");
 }
 
 /* ---- fork against stdio ------------------------------------------------------------------------------------------ */
