@@ -282,6 +282,13 @@ static COLD void page_clear(struct page *page)
 
 static bool must_be_cleared(const struct page *page) { return page->checked && !page->zeroed; }
 
+/* All of it was touched by whoever had it before: its blocks are like such as came back, and go if they are not needed. Of what
+ * had been purged before, the first touch is regretted, which needs `virgin`; and a huge page is not to end for its rest. */
+static bool is_used_up(struct run run)
+{
+    return run.clean == 0 && !run.zeroed && run.missed == 0 && load_relaxed(&run.slab->backing) != BACKING_HUGE;
+}
+
 static void page_init(struct page *page, unsigned class_id, unsigned group, size_t ahead, struct run run)
 {
     const struct class_info *info = &class_info[class_id];
@@ -301,7 +308,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     store_relaxed(&page->freed, 0);
     store_relaxed(&page->weight, info->size);
     store_relaxed(&page->low_word, 0);
-    store_relaxed(&page->virgin, 0);
+    store_relaxed(&page->virgin, is_used_up(run) ? info->blocks : 0);
     for (unsigned word = 0; word < info->words; word++)
         store_relaxed(&page->free[word], UNLIKELY(must_be_cleared(page)) ? 0 : full_word(info, word));
     for (unsigned unit = 0; unit < info->units; unit++)
@@ -331,6 +338,7 @@ struct page *page_make(unsigned class_id, unsigned group, uint32_t holder, bool 
     page_init(page, class_id, group, ahead, run);
     page->guarded = guarded;
     retain_vacate((ptrdiff_t)info->blocks * info->size);
+    note_loose(page, is_used_up(run) ? info->blocks : 0);
     count_page(page, 1, info->blocks);
     counter_add(&pages_made[class_id], 1);
     map_set(page->start, info->units, page_entry_class(page), page);

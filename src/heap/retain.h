@@ -19,9 +19,9 @@
  *
  * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
  * from their return to the page until they are taken again, or until the page is looked at and what can be purged in
- * it is. What cannot be, because a used block lies in the same page of memory, becomes loose with that block. Threads
- * count for themselves and share in lumps. Every figure here is relaxed: it is a matter of policy, and nothing else
- * depends on it. */
+ * it is; and what was never handed out of a page that is made of a dirty run. What cannot be purged, because a used
+ * block lies in the same page of memory, becomes loose with that block. Threads count for themselves and share in lumps.
+ * Every figure here is relaxed: it is a matter of policy, and nothing else depends on it. */
 #ifndef HAK_RETAIN_H
 #define HAK_RETAIN_H
 

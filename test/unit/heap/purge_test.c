@@ -255,6 +255,35 @@ static void test_purged_blocks_serve_again(void **state)
     heap_must_be_valid("in the end");
 }
 
+/* A page of blocks that is made of what others have used is resident, though few blocks of it were ever handed out. */
+static void test_rests_of_pages_go_back(void **state)
+{
+    static const size_t sizes[] = {4096, 8192, 12000, 16384, 20000, 24000, 28000, 32768};
+    enum { SIZES = sizeof sizes / sizeof sizes[0] };
+    (void)state;
+    if (!in_child("what was never handed out of a page goes back"))
+        return;
+    void *blocks[SIZES];
+    hak_trim(0);
+    size_t start = process_rss(), live = 0;
+    for (size_t i = 0; i < SIZES; i++) {
+        void *before = hak_malloc(MIB);
+        memset(before, 7, MIB);
+        hak_free(before);
+        blocks[i] = hak_malloc(sizes[i]);
+        memset(blocks[i], 7, sizes[i]);
+        live += sizes[i];
+    }
+    hak_trim(0);
+    size_t now = process_rss();
+    must(now <= start + live + 512 * KIB, "%zu KiB are live, all else was trimmed: RSS rose from %zu to %zu KiB", live / KIB,
+         start / KIB, now / KIB);
+    for (size_t i = 0; i < SIZES; i++)
+        hak_free(blocks[i]);
+    end();
+    _exit(0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +292,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_holes_end_huge_pages),
         cmocka_unit_test(test_cycles_keep_their_memory), cmocka_unit_test(test_kept_memory_fades),
         cmocka_unit_test(test_purged_blocks_serve_again),
+        cmocka_unit_test(test_rests_of_pages_go_back),
     };
     return RUN_TESTS(tests);
 }
