@@ -308,7 +308,8 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     store_relaxed(&page->freed, 0);
     store_relaxed(&page->weight, info->size);
     store_relaxed(&page->low_word, 0);
-    store_relaxed(&page->virgin, is_used_up(run) ? info->blocks : 0);
+    /* What must be cleared first is nobody's until then: check_all, which another thread may call, is not to look at it. */
+    store_relaxed(&page->virgin, !page->checked && is_used_up(run) ? info->blocks : 0);
     for (unsigned word = 0; word < info->words; word++)
         store_relaxed(&page->free[word], UNLIKELY(must_be_cleared(page)) ? 0 : full_word(info, word));
     for (unsigned unit = 0; unit < info->units; unit++)
@@ -338,7 +339,7 @@ struct page *page_make(unsigned class_id, unsigned group, uint32_t holder, bool 
     page_init(page, class_id, group, ahead, run);
     page->guarded = guarded;
     retain_vacate((ptrdiff_t)info->blocks * info->size);
-    note_loose(page, is_used_up(run) ? info->blocks : 0);
+    note_loose(page, load_relaxed(&page->virgin));
     count_page(page, 1, info->blocks);
     counter_add(&pages_made[class_id], 1);
     map_set(page->start, info->units, page_entry_class(page), page);

@@ -52,7 +52,8 @@ struct page {
     _Atomic(uint8_t) state;    /* [atomic] enum page_state */
     _Atomic(bool) has_purged;  /* [atomic, a hint] memory of it was purged: see page_purged */
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
-    _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out */
+    _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out, in a page whose memory
+                                  is not known to be dirty throughout: there, how many there are from the start on */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not.
                                   Of a large block: enum large_sampled */
