@@ -583,7 +583,7 @@ void *arena_realloc(struct hak_heap *arena, void *block, size_t have, size_t siz
     void *other = arena_malloc(arena, size, BLOCK_ALIGN, &zeroed);
     if (!other)
         return size <= have ? block : NULL;
-    __builtin_memcpy(other, block, min_size(have, size));
+    copy_bytes(other, block, min_size(have, size));
     arena_free(block, "realloc");
     return other;
 }

@@ -90,7 +90,7 @@ static COLD void *foreign_realloc(void *block, size_t size)
         error_fatal(ERROR_FOREIGN, "realloc", block, 0);
     other = size > 0 || option(OPTION_REALLOC_ZERO) ? foreign_malloc(size) : NULL;
     if (other)
-        __builtin_memcpy(other, block, min_size(process_malloc_usable_size(block), size));
+        copy_bytes(other, block, min_size(process_malloc_usable_size(block), size));
     if (other || size == 0)
         process_free(block);
     return other;

@@ -83,7 +83,7 @@ static COLD void *move_in(struct hak_heap *arena, void *block, size_t have, size
     void *other = hak_heap_malloc(arena, size);
     if (!other)
         return NULL;
-    __builtin_memcpy(other, block, min_size(have, size));
+    copy_bytes(other, block, min_size(have, size));
     hak_free(block);
     return other;
 }

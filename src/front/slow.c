@@ -353,7 +353,7 @@ static void *block_move(void *block, size_t have, size_t size, uintptr_t site)
     if (!other) /* or a page may have a block where no run is left */
         other = malloc_at(size, site);
     if (LIKELY(other)) {
-        __builtin_memcpy(other, block, copied);
+        copy_bytes(other, block, copied);
         if (cell_has(block))
             sample_free_guarded(block, "realloc"); /* which the program is to have called there */
         else
@@ -388,7 +388,7 @@ static void *paged_realloc(void *block, size_t size)
         return NULL;
     void *other = malloc_at_hand(size);
     if (LIKELY(other)) {
-        __builtin_memcpy(other, block, min_size(class_size(class_id), size));
+        copy_bytes(other, block, min_size(class_size(class_id), size));
         hak_free(block);
     }
     return other;
