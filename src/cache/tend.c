@@ -16,9 +16,14 @@
 #include "system/os_clock.h"
 
 enum {
-    IDLE_MILLISECONDS = 250, /* a ring not used for so long loses half of its blocks */
-    FENCE_RATE = 40,         /* calls that fences may make slow in a millisecond, 0.2 % of it; what was not */
-    FENCE_CALLS = 16384      /* used adds up to so many */
+    IDLE_MILLISECONDS = 250,   /* a ring not used for so long loses half of its blocks; */
+    SENTRY_MILLISECONDS = 750, /* where slow paths are few and somebody comes by all the same, one not used for so much longer */
+    FENCE_RATE = 40,           /* calls that fences may make slow in a millisecond while memory waits, 0.2 % of it; what */
+    FENCE_CALLS = 16384,       /* was not used adds up to so many */
+    SENTRY_RATE = 4,           /* the same while none does, */
+    SENTRY_CALLS = 256,
+    SENTRY_FIRST = 64,         /* and so many have to have added up before the rings are hidden. Then somebody comes by in */
+    SENTRY_REACH = 1 << 20     /* case any will: others may hand memory over, or this thread's rings hold some, up to so much */
 };
 
 /* ---- Now and then ------------------------------------------------------------------------------------------------ */
@@ -118,19 +123,33 @@ struct cache *cache_enter(void)
     return cache;
 }
 
+/* Whether memory may come to wait without a slow path of this thread. */
+static bool is_sentry(const struct cache *cache) { return thread_count() > 1 || cache->reach > SENTRY_REACH; }
+
+/* A millisecond or more has passed; a thread that has just begun has earned nothing. */
+static void fence_earn(struct cache *cache, uint64_t now, bool waits)
+{
+    uint64_t passed = cache->fence_at > 0 ? now - cache->fence_at : 0;
+    uint64_t calls = cache->fence_calls + passed * (waits ? FENCE_RATE : SENTRY_RATE);
+    cache->fence_calls = (uint32_t)min_size(calls, waits ? FENCE_CALLS : SENTRY_CALLS);
+    cache->fence_at = now;
+    retain_tick(now);
+    if (now >= cache->sweep_at + SENTRY_MILLISECONDS)
+        cache->ticks = CACHE_TICKS; /* few slow paths are no reason to leave idle rings and the depot alone */
+}
+
 static COLD void cache_fence(struct cache *cache)
 {
-    if (!load_relaxed(&retain_waits)) {
+    bool waits = load_relaxed(&retain_waits); /* relaxed: a hint */
+    if (!waits && !is_sentry(cache)) {
         cache->fenced = false; /* each ring shows when its next slow path ends */
         return;
     }
     uint64_t now = os_milliseconds();
-    if (now != cache->fence_at) {
-        uint64_t calls = cache->fence_calls + (now - cache->fence_at) * FENCE_RATE;
-        cache->fence_calls = (uint32_t)min_size(calls, FENCE_CALLS);
-        cache->fence_at = now;
-        retain_tick(now);
-    }
+    if (now > cache->fence_at)
+        fence_earn(cache, now, waits);
+    if (!cache->fenced && !waits && cache->fence_calls < SENTRY_FIRST)
+        return;
     if (cache->fence_calls > 0) {
         cache->fence_calls--;
         if (!cache->fenced)
@@ -141,7 +160,7 @@ static COLD void cache_fence(struct cache *cache)
 
 void cache_leave(struct cache *cache)
 {
-    if (UNLIKELY(load_relaxed(&retain_waits) || cache->fenced)) /* relaxed: a hint */
+    if (UNLIKELY(load_relaxed(&retain_waits) || cache->fenced || is_sentry(cache))) /* relaxed: a hint */
         cache_fence(cache);
     purge_if_due(0);
     if (UNLIKELY(load_relaxed(&retain_moved))) /* relaxed: a hint */

@@ -4,7 +4,8 @@
  * A thread that its rings serve has no slow path, and so no clock. While memory waits for the time to be given back
  * (retain.h), rings therefore stay hidden when slow paths end, so that even a program that makes few calls comes here.
  * So many calls are slow then that the program does not feel them; a ring that is called for when these are used up
- * shows. */
+ * shows. They stay hidden for a tenth of these calls while nothing waits, where something may come to wait that this thread
+ * is not told of: other threads' blocks in the depot, and what lies idle in its own rings. */
 #ifndef HAK_TEND_H
 #define HAK_TEND_H
 

@@ -27,17 +27,19 @@ static const size_t g_sizes[] = {1, 20, 100, 512, 1024, 1280, 3000, 8192, 20000,
 
 static struct cache *cache(void) { return cache_self; }
 static size_t level(unsigned c) { return ring_count(cache_self, c); }
+/* The newest block in the ring, whether that is hidden or not. */
+static void *newest(unsigned c) { return cache()->fenced ? *cache()->ring[c].array.top : *cache()->top[c]; }
 static void must_be_valid(void) { must(cache_is_valid(cache_self), "the cache is not valid"); }
 
 static void run_steadily(void *body)
 {
     hak_free(hak_malloc(5000)); /* for a cache; no test uses this class */
-    cache()->sweep_at = UINT64_MAX;
+    cache()->sweep_at = cache()->fence_at = UINT64_MAX;
     (*(void (**)(void *))body)(NULL);
-    cache()->sweep_at = 0;
+    cache()->sweep_at = cache()->fence_at = 0;
 }
 
-/* Runs the body in a new thread whose idle rings are not looked for, whatever time it takes. */
+/* Runs the body in a new thread whose idle rings are not looked for, and not hidden, whatever time it takes. */
 static void in_steady_thread(void (*body)(void *)) { in_thread(run_steadily, &body); }
 
 /* How many of a class to take in a test: some megabytes. */
@@ -548,7 +550,7 @@ static void free_what_another_freed(void *unused)
     unsigned c = class_of(PASSED_SIZE);
     for (size_t i = 0; i < PASSED && (cache() == &cache_none || load_relaxed(&cache()->counters.refills_from_depot) == 0); i++)
         must(hak_malloc(PASSED_SIZE), "no memory");
-    void *freed = cache()->fenced ? *cache()->ring[c].array.top : *cache()->top[c];
+    void *freed = newest(c);
     must(load_relaxed(&cache()->counters.refills_from_depot) > 0 && freed, "the depot has brought nothing: nothing is tested");
     hak_free(freed);
     must(false, "it was not noticed at once"); /* but when its ring is emptied */
@@ -857,7 +859,7 @@ static void free_many_small(void *freed)
 static void take_over_and_free(void *freed)
 {
     must(hak_malloc(2 * PARKED_SIZE), "no memory");
-    must(*cache()->top[class_of(PARKED_SIZE)] == freed, "the block is not in the ring: nothing is tested");
+    must(newest(class_of(PARKED_SIZE)) == freed, "the block is not in the ring: nothing is tested");
     hak_free(freed);
 }
 
@@ -1179,7 +1181,7 @@ static void go_up_and_down(void)
 /* Calls that the ring serves are all that the thread makes then. */
 static void only_call_for_one_size(void *unused)
 {
-    enum { PAUSE = 20, PAUSES = 400, CALLS = 100 };
+    enum { PAUSE = 20, PAUSES = 400, CALLS = 100, MOST = 40000 };
     (void)unused;
     unsigned c = class_of(100), pauses = 0;
     hak_free(hak_malloc(100));
@@ -1191,6 +1193,8 @@ static void only_call_for_one_size(void *unused)
             hak_free(hak_malloc(100));
     }
     must(pauses < PAUSES, "%zu bytes stayed for %d ms", dirty_bytes(), PAUSES * PAUSE);
+    for (unsigned i = 0; i < MOST && cache()->fenced; i++)
+        hak_free(hak_malloc(100));
     hak_free(hak_malloc(100));
     must(!cache()->fenced && cache()->top[c] > cache()->ring[c].array.slot, "the ring is still hidden");
     must_be_valid();
@@ -1200,6 +1204,85 @@ static void test_what_lies_unused_goes_without_slow_paths(void **state)
 {
     (void)state;
     in_thread(only_call_for_one_size, NULL);
+}
+
+static _Atomic(unsigned) g_stage;
+
+static void stage_await(unsigned stage)
+{
+    while (atomic_load(&g_stage) < stage)
+        sleep_milliseconds(1);
+}
+
+enum { HANDED = 64, HANDED_SIZE = 8192 };
+
+/* Leaves blocks in the depot, and goes to sleep. */
+static void *hand_over_and_sleep(void *unused)
+{
+    unsigned c = class_of(HANDED_SIZE);
+    stage_await(1);
+    void *blocks[HANDED];
+    for (unsigned i = 0; i < HANDED; i++)
+        blocks[i] = hak_malloc(HANDED_SIZE);
+    for (unsigned i = 0; i < HANDED; i += remote_batch(c))
+        must(remote_give(c, blocks + i, remote_batch(c)), "the depot takes nothing");
+    atomic_store(&g_stage, 2);
+    stage_await(3);
+    return unused;
+}
+
+/* As a program does that has little to do. */
+static void call_now_and_then(void)
+{
+    enum { PAUSE = 20, CALLS = 10 };
+    sleep_milliseconds(PAUSE);
+    for (unsigned i = 0; i < CALLS; i++)
+        hak_free(hak_malloc(100));
+}
+
+static unsigned blocks_to_the_ring(size_t size, unsigned count)
+{
+    void *blocks[64];
+    for (unsigned i = 0; i < count; i++)
+        blocks[i] = hak_malloc(size);
+    for (unsigned i = 0; i < count; i++)
+        hak_free(blocks[i]);
+    return (unsigned)level(class_of(size));
+}
+
+static void notice_what_others_leave(void *unused)
+{
+    enum { BEFORE = 20, PAUSES = 1000, IDLE_SIZE = 2000, IDLE = 40 };
+    (void)unused;
+    unsigned c = class_of(HANDED_SIZE), idle = class_of(IDLE_SIZE), pauses = 0;
+    unsigned filled = blocks_to_the_ring(IDLE_SIZE, IDLE);
+    cache()->sweep_at = 0; /* whatever test had the cache before */
+    for (unsigned i = 0; i < BEFORE; i++)
+        call_now_and_then();
+    blocks_to_the_ring(3000, 2); /* the last slow path of its own */
+    for (unsigned i = 0; i < BEFORE; i++)
+        call_now_and_then();
+    atomic_store(&g_stage, 1);
+    stage_await(2);
+    must(remote_count(c) >= HANDED && filled > IDLE / 2, "%zu blocks in the depot, %u in a ring: nothing is tested",
+         remote_count(c), filled);
+    for (; pauses < PAUSES && (remote_count(c) > 0 || level(idle) > filled / 8); pauses++)
+        call_now_and_then();
+    must(pauses < PAUSES, "the depot still has %zu blocks, and the idle ring %zu of %u", remote_count(c), level(idle), filled);
+    must_be_valid();
+}
+
+/* A thread whose rings serve it notices in the end what another has left in the depot, and what lies idle in its rings. */
+static void test_what_others_leave_goes_without_slow_paths(void **state)
+{
+    (void)state;
+    pthread_t other;
+    remote_flush();
+    atomic_store(&g_stage, 0);
+    must(pthread_create(&other, NULL, hand_over_and_sleep, NULL) == 0, "pthread_create failed");
+    in_thread(notice_what_others_leave, NULL);
+    atomic_store(&g_stage, 3);
+    pthread_join(other, NULL);
 }
 
 /* A thread that makes many calls is to hardly notice. */
@@ -1266,6 +1349,7 @@ int main(void)
         TEST(test_idle_threads_leave_a_share),
         TEST(test_rings_open_within_the_share),
         TEST(test_what_lies_unused_goes_without_slow_paths),
+        TEST(test_what_others_leave_goes_without_slow_paths),
         TEST(test_fences_cost_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
