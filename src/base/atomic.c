@@ -1,5 +1,5 @@
-/* atomic.c - for gcc before 14 on riscv64, which calls functions of libatomic where less than a word is changed. libgcc has
- * what they take, and is linked anyway; its functions only acquire and release, so there are fences around them. */
+/* atomic.c - for gcc before 14 on riscv64, which calls functions of libatomic where less than a word is changed. libgcc
+ * has what they take, and is linked anyway; its functions only acquire and release, so there are fences around them. */
 #include "base/atomic.h"
 
 #include <stdint.h>

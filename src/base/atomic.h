@@ -41,8 +41,8 @@
 #define HAS_THREAD_SANITIZER 0
 #endif
 
-/* Whether a number is below one that others may write, relaxed. Compilers load what is atomic into a register before they
- * compare: gcc compares with memory where it has no choice, clang where it is not told that this is atomic. */
+/* Whether a number is below one that others may write, relaxed. Compilers load what is atomic into a register before
+ * they compare: gcc compares with memory where it has no choice, clang where it is not told that this is atomic. */
 static inline __attribute__((always_inline)) bool is_below(size_t number, const _Atomic(size_t) *end)
 {
 #if defined(__clang__) && !HAS_THREAD_SANITIZER

@@ -31,8 +31,8 @@ _Static_assert(sizeof(void *) == 8, "hakmem needs 64-bit addresses");
 #define SUPERSLAB_SIZE ((size_t)1 << SUPERSLAB_SHIFT)
 #define SUPERSLAB_UNITS 32u
 
-/* Every block is aligned to this: what glibc's malloc promises on every 64-bit machine, and enough for max_align_t (which
- * is 8 on s390x). */
+/* Every block is aligned to this: what glibc's malloc promises on every 64-bit machine, and enough for max_align_t
+ * (which is 8 on s390x). */
 #define BLOCK_ALIGN ((size_t)16)
 
 /* Larger blocks than this are mappings of their own, so that mremap can move them without copying. */
@@ -51,9 +51,10 @@ INLINE unsigned count_bits(uint64_t x) { return (unsigned)__builtin_popcountll(x
 INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 INLINE size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Copies what a block holds. memmove, though the blocks are two: without a symbol version, as references of this library are,
- * glibc binds memcpy on x86-64 to the one of 1999 that knows no wider registers than SSE2's; and gcc makes a byte-wise string
- * instruction of memcpy in functions that it takes for cold. The origin is hidden, or it would see that they are two. */
+/* Copies what a block holds. memmove, though the blocks are two: without a symbol version, as references of this
+ * library are, glibc binds memcpy on x86-64 to the one of 1999 that knows no wider registers than SSE2's; and gcc makes
+ * a byte-wise string instruction of memcpy in functions that it takes for cold. The origin is hidden, or it would see
+ * that they are two. */
 INLINE void copy_bytes(void *to, const void *from, size_t bytes)
 {
     FORGET_ORIGIN(to);
@@ -67,8 +68,8 @@ INLINE uint64_t hash_mix(uint64_t x)
     return x ^ x >> 32;
 }
 
-/* Another number in each call; the state is not 0. xorshift64*, by G. Marsaglia and S. Vigna: its upper half is good, and the
- * state does not show in a few values. */
+/* Another number in each call; the state is not 0. xorshift64*, by G. Marsaglia and S. Vigna: its upper half is good,
+ * and the state does not show in a few values. */
 INLINE uint64_t random_draw(uint64_t *state)
 {
     uint64_t x = *state;

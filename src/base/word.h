@@ -7,8 +7,8 @@
 
 static inline char word_lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c; }
 
-/* How many letters must be exchanged, added, left out, or swapped with their neighbour until `given`, in letters of either
- * case, is a lower-case word; of both, the first 32 letters count. */
+/* How many letters must be exchanged, added, left out, or swapped with their neighbour until `given`, in letters of
+ * either case, is a lower-case word; of both, the first 32 letters count. */
 static inline unsigned word_distance(const char *given, size_t length, const char *word)
 {
     enum { LONGEST = 32 };
@@ -36,8 +36,8 @@ static inline unsigned word_distance(const char *given, size_t length, const cha
     return row[columns];
 }
 
-/* The word that `given` was probably meant to be: what differs is a letter, or two of a word of eight or more. NULL: none
- * is so near. */
+/* The word that `given` was probably meant to be: what differs is a letter, or two of a word of eight or more. NULL:
+ * none is so near. */
 static inline const char *word_meant(const char *given, size_t length, const char *const *words, size_t count)
 {
     enum { MOST = 2, LETTERS_EACH = 4 };

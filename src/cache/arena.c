@@ -160,8 +160,8 @@ static size_t arena_bytes_in(const struct page *page)
 
 static void held_add(struct hak_heap *arena, size_t bytes) { counter_add(&arena->held, bytes); }
 
-/* A block that is a mapping lies at `start` now instead of `before`; 0: it is new, or gone. Of more than there is room for some
- * are not noted. */
+/* A block that is a mapping lies at `start` now instead of `before`; 0: it is new, or gone. Of more than there is room
+ * for some are not noted. */
 static void mapping_note(struct hak_heap *arena, const struct page *page, const void *before, const void *start)
 {
     if (page->class_id || page->slab)
@@ -250,8 +250,8 @@ static COLD void mend_add(struct page *page, void *argument)
         page_list_in(arena, page);
 }
 
-/* In the child of a fork: makes the table anew, from the pages and large blocks that name the arena. What was on shelves is lost,
- * until the arena goes. Stays torn when memory is out. */
+/* In the child of a fork: makes the table anew, from the pages and large blocks that name the arena. What was on
+ * shelves is lost, until the arena goes. Stays torn when memory is out. */
 static COLD void arena_mend(struct hak_heap *arena)
 {
     struct mending mending = {.arena = arena};
@@ -265,7 +265,8 @@ static COLD void arena_mend(struct hak_heap *arena)
     arena->is_torn = false;
 }
 
-/* False in a signal handler that interrupted this very thread in here, or under one of the heap's locks; and when memory is out. */
+/* False in a signal handler that interrupted this very thread in here, or under one of the heap's locks; and when
+ * memory is out. */
 INLINE bool arena_enter(struct hak_heap *arena)
 {
     thread_check_fork();

@@ -1,17 +1,18 @@
-/* arena.h - heaps by name (hak_heap_create): blocks that are counted, limited and freed together, in pages and runs of their
- * heap's own. In here each is called an arena, since "the heap" is all that the allocator has.
+/* arena.h - heaps by name (hak_heap_create): blocks that are counted, limited and freed together, in pages and runs of
+ * their heap's own. In here each is called an arena, since "the heap" is all that the allocator has.
  *
- * Blocks up to CLASS_TABLE_MAX lie in pages of GROUP_ARENA (group.h), whose descriptors name the arena; larger ones are runs or
- * mappings, whose descriptors name it, too. So every free of such a block, through whatever function, leaves the hot path
- * and gets here.
+ * Blocks up to CLASS_TABLE_MAX lie in pages of GROUP_ARENA (group.h), whose descriptors name the arena; larger ones are
+ * runs or mappings, whose descriptors name it, too. So every free of such a block, through whatever function, leaves
+ * the hot path and gets here.
  *
- * An arena holds its pages throughout, under a lock of its own, under which everything about it is changed: its sums are exact, and
- * no thread's ring has a block of it, so that it can be freed as a whole. In place of rings each arena has, for each class, a
- * shelf of a few free blocks. Its table has all pages and large blocks, and for each class the list of pages that have free
- * blocks; others' purges take some of these for a moment, so a page that is not listed may have free blocks, too, and is
- * listed again by the next free into it.
+ * An arena holds its pages throughout, under a lock of its own, under which everything about it is changed: its sums
+ * are exact, and no thread's ring has a block of it, so that it can be freed as a whole. In place of rings each arena
+ * has, for each class, a shelf of a few free blocks. Its table has all pages and large blocks, and for each class the
+ * list of pages that have free blocks; others' purges take some of these for a moment, so a page that is not listed may
+ * have free blocks, too, and is listed again by the next free into it.
  *
- * What is never unmapped: an arena's structure serves the next arena of its number, so that views may read it at any time. */
+ * What is never unmapped: an arena's structure serves the next arena of its number, so that views may read it at any
+ * time. */
 #ifndef HAK_ARENA_H
 #define HAK_ARENA_H
 
@@ -62,7 +63,8 @@ struct hak_heap {
 /* A new arena; NULL when memory is out, or *is_full. The name is at most HAK_HEAP_NAME_MAX bytes long. */
 struct hak_heap *arena_make(const char *name, bool *is_full);
 
-/* Frees every block of the arena, whose blocks nobody else uses meanwhile; arena_unmake then gives up the arena itself. */
+/* Frees every block of the arena, whose blocks nobody else uses meanwhile; arena_unmake then gives up the arena
+ * itself. */
 void arena_clear(struct hak_heap *arena);
 void arena_unmake(struct hak_heap *arena);
 
@@ -84,7 +86,8 @@ void arena_free(void *block, const char *call);
 /* A block of an arena, of `have` usable bytes, becomes one of `size`, and stays in its arena: where it is, or NULL. */
 void *arena_realloc(struct hak_heap *arena, void *block, size_t have, size_t size);
 
-/* A large block becomes one of `size` where it lies, or, if it may move, elsewhere without copying; NULL: it is as it was. */
+/* A large block becomes one of `size` where it lies, or, if it may move, elsewhere without copying; NULL: it is as it
+ * was. */
 void *arena_resize(struct hak_heap *arena, void *block, size_t size, bool may_move);
 
 /* Returns what is on shelves, and pages without a block, of all arenas. */

@@ -67,7 +67,8 @@ bool array_resize(struct block_array *array, uint32_t capacity);
 /* Closes one that is empty. */
 void array_close(struct block_array *array);
 
-/* Takes the marks out of the `count` oldest entries: how many blocks are left of these, which are the oldest entries. */
+/* Takes the marks out of the `count` oldest entries: how many blocks are left of these, which are the oldest
+ * entries. */
 unsigned array_unmark_some(struct block_array *array, unsigned count);
 INLINE unsigned array_unmark(struct block_array *array, unsigned count)
 {

@@ -22,7 +22,8 @@ void cache_close(struct cache *cache);
 void cache_park(struct cache *cache);
 void cache_unpark(struct cache *cache);
 
-/* The rings that the thread had hidden, one or the other of which it was changing, are lost, and its pages are others'. */
+/* The rings that the thread had hidden, one or the other of which it was changing, are lost, and its pages are
+ * others'. */
 void cache_mend(struct cache *cache);
 
 /* Under HAKMEM_HARDEN: from now on the cache, whose rings are empty, holds back what is freed, and they stay hidden. */

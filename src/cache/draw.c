@@ -39,7 +39,8 @@ COLD void draw_start(void)
 
 bool draw_is_told(void) { return interval_least != OPTION_DEFAULT_SAMPLE || option(OPTION_RECORD) != 0; }
 
-/* ---- Logarithm and exponential, since libm is another library ------------------------------------------------------ */
+/* ---- Logarithm and exponential, since libm is another library
+ * ------------------------------------------------------ */
 
 #define LN_2 0.69314718055994530942
 
@@ -65,7 +66,8 @@ static double one_minus_exp(double x)
     return rest;
 }
 
-/* ---- Drawing --------------------------------------------------------------------------------------------------------- */
+/* ---- Drawing
+ * --------------------------------------------------------------------------------------------------------- */
 
 COLD void draw_next(struct draw *draw)
 {
@@ -98,7 +100,8 @@ bool draw_keeps(struct draw *draw, const void *block, size_t size, uint64_t byte
     return wanted <= bytes || (double)random_draw(&draw->random) * (double)wanted < (double)bytes * 0x1p64;
 }
 
-/* ---- How many ---------------------------------------------------------------------------------------------------------- */
+/* ---- How many
+ * ---------------------------------------------------------------------------------------------------------- */
 
 COLD void draw_widen(void)
 {

@@ -2,18 +2,18 @@
  * all (record.h says what they are for).
  *
  * Whether a block is one is settled before anybody asks for it. The distances between samples, in bytes of blocks that
- * come to a thread, are distributed exponentially: a block of s bytes is a sample with the chance 1 - exp(-s / interval),
- * whatever its neighbours are. Among the blocks that a refill brings into a ring, each sample is a *mark*, a NULL in the
- * ring's array, at which malloc leaves the fast path as it does at the ring's end; then a block apart, whose end is seen,
- * is made the sample (sample.h), and when that is freed a mark takes its place on top of the ring. So a mark goes the way
- * of a free block: calls that take a block from the ring and give it back before another one stays with it do not change
- * the chance that the one that stays is a sample. What leaves the ring loses its mark, and whoever refills from it draws
- * anew.
+ * come to a thread, are distributed exponentially: a block of s bytes is a sample with the chance 1 - exp(-s /
+ * interval), whatever its neighbours are. Among the blocks that a refill brings into a ring, each sample is a *mark*, a
+ * NULL in the ring's array, at which malloc leaves the fast path as it does at the ring's end; then a block apart,
+ * whose end is seen, is made the sample (sample.h), and when that is freed a mark takes its place on top of the ring.
+ * So a mark goes the way of a free block: calls that take a block from the ring and give it back before another one
+ * stays with it do not change the chance that the one that stays is a sample. What leaves the ring loses its mark, and
+ * whoever refills from it draws anew.
  *
- * Four times a second all marks of a thread's rings are drawn anew, and if there were too many samples the interval is a
- * longer one then. A mark that stays on top of a ring, because the program takes a block and gives it back again and again,
- * makes all these calls slow: it is put back so many times in a row (DRAW_RETURNS), and dropped then. Of blocks that are used
- * more often than that, and stay then, fewer are samples than should be. */
+ * Four times a second all marks of a thread's rings are drawn anew, and if there were too many samples the interval is
+ * a longer one then. A mark that stays on top of a ring, because the program takes a block and gives it back again and
+ * again, makes all these calls slow: it is put back so many times in a row (DRAW_RETURNS), and dropped then. Of blocks
+ * that are used more often than that, and stay then, fewer are samples than should be. */
 #ifndef HAK_DRAW_H
 #define HAK_DRAW_H
 
@@ -22,13 +22,15 @@
 
 enum { DRAW_RETURNS = 256 };
 
-/* Mean bytes between samples, at present; 0: none are taken. Changes seldom; relaxed: a sample carries what it stands for. */
+/* Mean bytes between samples, at present; 0: none are taken. Changes seldom; relaxed: a sample carries what it stands
+ * for. */
 extern _Atomic(uint64_t) draw_interval;
 
 /* Bytes by which live samples' blocks are larger than what they were made for. Relaxed: for statistics. */
 extern _Atomic(uint64_t) draw_surplus;
 
-/* At the start: what the option says. A process that is not told begins with few samples: most never have much to tell. */
+/* At the start: what the option says. A process that is not told begins with few samples: most never have much to
+ * tell. */
 void draw_start(void);
 /* Whether the process was told how many samples to take. */
 bool draw_is_told(void);
@@ -50,7 +52,8 @@ void draw_open(struct draw *draw, uint64_t seed);
 /* The distance to the next sample begins anew. */
 void draw_next(struct draw *draw);
 
-/* Whether the sample that comes next falls into a block of `size` bytes that comes to the thread; it is that block then. */
+/* Whether the sample that comes next falls into a block of `size` bytes that comes to the thread; it is that block
+ * then. */
 INLINE bool draw_falls(struct draw *draw, size_t size)
 {
     int64_t left = draw->left - (int64_t)size; /* never 0 or less where a signal handler, or a child of fork, might see it */

@@ -22,7 +22,8 @@ void ring_empty(struct cache *cache, unsigned class_id);
  * empty ring the page, and its capacity, if the policy says so. */
 void ring_rest(struct cache *cache, unsigned class_id);
 
-/* No blocks of the class are going to be taken from the ring: it gives up all but what it takes for blocks to pass through. */
+/* No blocks of the class are going to be taken from the ring: it gives up all but what it takes for blocks to pass
+ * through. */
 void ring_let_pass(struct cache *cache, unsigned class_id);
 
 /* Lets the page go that the cache refills from, if there is one. */

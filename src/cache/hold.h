@@ -59,8 +59,8 @@ INLINE size_t hold_choose(struct hold *hold, size_t count)
     return LIKELY(count >= CHOICE) ? choice : choice * count >> CHOICE_BITS;
 }
 
-/* Takes any of the newest blocks of an array that is filled up to `*top`, from slot[1] on, and has one: the newest of all
- * moves to its place. */
+/* Takes any of the newest blocks of an array that is filled up to `*top`, from slot[1] on, and has one: the newest of
+ * all moves to its place. */
 INLINE void *hold_pop(struct hold *hold, void **slot, void ***top)
 {
     void **chosen = *top - hold_choose(hold, (size_t)(*top - slot)), *block = *chosen;

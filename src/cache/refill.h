@@ -1,5 +1,6 @@
 /* refill.h - what comes into a ring that is empty: a batch from the depot (remote.h), or blocks from the page that the
- * cache holds, from another with free blocks, or from a new one. A refill takes twice as many blocks as the one before. */
+ * cache holds, from another with free blocks, or from a new one. A refill takes twice as many blocks as the one
+ * before. */
 #ifndef HAK_REFILL_H
 #define HAK_REFILL_H
 

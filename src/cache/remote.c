@@ -16,8 +16,8 @@ struct batch {
     void *block[REMOTE_BATCH_MAX];
 } CACHE_ALIGNED;
 
-/* For each class, and `granted` for all: bytes that depots hold or may hold without asking, which are bounded. What a depot
- * is granted and does not hold is `spared`; so a class whose batches come and go writes to its own line alone. */
+/* For each class, and `granted` for all: bytes that depots hold or may hold without asking, which are bounded. What a
+ * depot is granted and does not hold is `spared`; so a class whose batches come and go writes to its own line alone. */
 static SPARSE struct {
     struct depot {
         _Atomic(uint32_t) claimed; /* slots that are not free */

@@ -50,8 +50,8 @@ static COLD void cache_sweep(struct cache *cache)
     group_sweep(load_relaxed(&cache->groups));
 }
 
-/* From now on each ring's next use is seen: it is hidden, and the work that shows it says so. (A level says little: between
- * two requests all blocks may be back.) */
+/* From now on each ring's next use is seen: it is hidden, and the work that shows it says so. (A level says little:
+ * between two requests all blocks may be back.) */
 static COLD void cache_watch_use(struct cache *cache)
 {
     for (unsigned c = 1; c <= CLASS_LAST; c++) {

@@ -4,8 +4,8 @@
  * A thread that its rings serve has no slow path, and so no clock. While memory waits for the time to be given back
  * (retain.h), rings therefore stay hidden when slow paths end, so that even a program that makes few calls comes here.
  * So many calls are slow then that the program does not feel them; a ring that is called for when these are used up
- * shows. They stay hidden for a tenth of these calls while nothing waits, where something may come to wait that this thread
- * is not told of: other threads' blocks in the depot, and what lies idle in its own rings. */
+ * shows. They stay hidden for a tenth of these calls while nothing waits, where something may come to wait that this
+ * thread is not told of: other threads' blocks in the depot, and what lies idle in its own rings. */
 #ifndef HAK_TEND_H
 #define HAK_TEND_H
 
@@ -38,7 +38,8 @@ INLINE void cache_leave_short(struct cache *cache)
 /* What is due four times a second is due again before that. */
 void cache_tick(struct cache *cache);
 
-/* Where no thread has a cache (HAKMEM_CHECK), and so nobody gets to the above: every 64th call does what is due for the process. */
+/* Where no thread has a cache (HAKMEM_CHECK), and so nobody gets to the above: every 64th call does what is due for the
+ * process. */
 void process_tend(void);
 
 /* Memory was handed out or freed past the rings: while any waits for the time to be given back, or much has come or

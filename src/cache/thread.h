@@ -53,8 +53,8 @@ INLINE void thread_close_parked(void)
         thread_close_parked_now();
 }
 
-/* In the child of a fork: empties the cache of one of the threads that do not exist there, because blocks are needed; false
- * when there is none any more. One at a time, for there may be thousands. */
+/* In the child of a fork: empties the cache of one of the threads that do not exist there, because blocks are needed;
+ * false when there is none any more. One at a time, for there may be thousands. */
 bool thread_close_vanished_now(void);
 extern _Atomic(bool) thread_has_vanished; /* a hint: there may be one */
 INLINE bool thread_close_vanished(void)
@@ -65,12 +65,12 @@ INLINE bool thread_close_vanished(void)
 /* Returns to their pages all blocks that threads have left in their caches. */
 void thread_close_left(void);
 
-/* What is free goes back to the system, but for `keep` bytes of runs and what is in threads' rings: these the caller sees to. The
- * bytes that may have gone, as purge_all has them. */
+/* What is free goes back to the system, but for `keep` bytes of runs and what is in threads' rings: these the caller
+ * sees to. The bytes that may have gone, as purge_all has them. */
 size_t thread_trim(size_t keep);
 
-/* Four times a second, in slow paths of each thread, and when much memory has come or gone (retain_moved): what is above the
- * caches has work to do. */
+/* Four times a second, in slow paths of each thread, and when much memory has come or gone (retain_moved): what is
+ * above the caches has work to do. */
 void thread_tick(uint64_t now);
 void thread_note_moved(void);
 

@@ -46,8 +46,8 @@ static void *next_function(const char *name) { return dlsym ? dlsym(RTLD_NEXT, n
 
 /* ---- dlopen ------------------------------------------------------------------------------------------------------ */
 
-/* On ppc64le compilers cannot end a function in a jump to another object, and a loader that takes hakmem for the caller would
- * break more programs than RTLD_DEEPBIND does: both are left to libc there. */
+/* On ppc64le compilers cannot end a function in a jump to another object, and a loader that takes hakmem for the caller
+ * would break more programs than RTLD_DEEPBIND does: both are left to libc there. */
 #if !defined(__powerpc64__)
 
 #ifndef RTLD_DEEPBIND

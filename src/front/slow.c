@@ -79,7 +79,8 @@ static void *large_make(size_t size, size_t align, size_t written, bool *zeroed,
     return block;
 }
 
-/* Whether a block of the class comes from a page, and not from a run of its own, which has guards under HAKMEM_HARDEN. */
+/* Whether a block of the class comes from a page, and not from a run of its own, which has guards under
+ * HAKMEM_HARDEN. */
 static bool comes_from_page(unsigned class_id)
 {
     if (class_id == 0 || !policy_is_large(class_id))

@@ -71,8 +71,8 @@ static struct cache *parked;         /* [lock] caches without a thread that hold
 _Atomic(uint32_t) thread_parked;     /* [lock to write] of them, and of those about to be parked: at most PARKED_MOST */
 static uint32_t cache_count;         /* [lock] ids given out */
 
-/* Caches of threads that this process does not have, for it is a child. None is written to before it is needed: they are
- * told from others by the generation, which is a new one in each child. */
+/* Caches of threads that this process does not have, for it is a child. None is written to before it is needed: they
+ * are told from others by the generation, which is a new one in each child. */
 static uint32_t generation;          /* [lock] of processes; that of a cache is the one in which a thread last had it */
 static uint32_t lists_lost;          /* [lock] the lists above hold no cache of an older generation */
 static struct cache *vanished;       /* [lock] before this one in `caches` there is none left */
@@ -101,8 +101,8 @@ static bool may_have_none(void) { return option(OPTION_CHECK) || replace_stands_
 
 /* ---- Process start ----------------------------------------------------------------------------------------------- */
 
-/* For a thread in the middle of a slow path, in which a signal handler forked: it waits for a lock whose holder the child
- * does not have. False when that path is the repair itself. */
+/* For a thread in the middle of a slow path, in which a signal handler forked: it waits for a lock whose holder the
+ * child does not have. False when that path is the repair itself. */
 static COLD bool repair_for_lock(void)
 {
     thread_check_fork();
@@ -246,8 +246,8 @@ COLD size_t thread_trim(size_t keep)
 /* It was asked from outside that what is free go back. Relaxed: whoever ends a slow path next does it. */
 static _Atomic(bool) trim_begun;
 
-/* The thread, which is at the beginning of a slow path, empties its rings then, others at their next; and the end of the slow path
- * calls thread_note_moved. */
+/* The thread, which is at the beginning of a slow path, empties its rings then, others at their next; and the end of
+ * the slow path calls thread_note_moved. */
 static COLD void trim_begin(void)
 {
     ring_collect_all();
@@ -279,8 +279,8 @@ void thread_tick(uint64_t now)
         trim_begin();
 }
 
-/* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings, or held back, goes
- * back to its pages, which notice what was freed twice or written to after that, while there still is a now. */
+/* Nothing is torn down: other destructors, and other threads, go on allocating. But what is in rings, or held back,
+ * goes back to its pages, which notice what was freed twice or written to after that, while there still is a now. */
 static __attribute__((destructor)) void process_destructor(void)
 {
     thread_check_fork();
@@ -416,8 +416,8 @@ static COLD uint32_t orphan_of(const struct cache *cache, uint32_t self)
     return id == self || (id && !os_thread_exists(id)) ? id : 0;
 }
 
-/* Where no destructor tells (the program took all keys before us), a cache whose thread is gone is found by the thread's
- * id; or by its being this thread's, which has no cache yet: the id is in use again. */
+/* Where no destructor tells (the program took all keys before us), a cache whose thread is gone is found by the
+ * thread's id; or by its being this thread's, which has no cache yet: the id is in use again. */
 static COLD void reclaim_orphans(uint32_t self)
 {
     for (struct cache *cache = load_acquire(&caches); cache; cache = cache->next) { /* as thread_caches */
@@ -547,22 +547,22 @@ static void thread_exit(void *argument)
 
 /* ---- Fork -------------------------------------------------------------------------------------------------------- */
 
-/* What the child of a fork sees of threads that it does not have is, for each, a prefix of what that thread wrote, in the
- * order of its instructions, and all prefixes are of one moment: who has read what another wrote is not further than that
- * one. For Linux shares the pages, with the writers stopped at their first write to a page that is shared already (a fault
- * that waits until the copy is complete), and lets the child run after all processors have forgotten that they might write,
- * and have written what they had. So the child sees of a thread what a signal handler would that interrupts it; and
- * slow paths are made for handlers: a cache is busy, and a ring hidden, while they are changed.
+/* What the child of a fork sees of threads that it does not have is, for each, a prefix of what that thread wrote, in
+ * the order of its instructions, and all prefixes are of one moment: who has read what another wrote is not further
+ * than that one. For Linux shares the pages, with the writers stopped at their first write to a page that is shared
+ * already (a fault that waits until the copy is complete), and lets the child run after all processors have forgotten
+ * that they might write, and have written what they had. So the child sees of a thread what a signal handler would that
+ * interrupts it; and slow paths are made for handlers: a cache is busy, and a ring hidden, while they are changed.
  *
- * So what the lock guards is whole if nobody has it, a cache is if it is not busy, and a ring if it is not hidden. What is
- * not whole is derived again from what cannot be half done, single bits: the used mask of a superslab, the bitmap of a
- * page, the masks of the depot. Of the fast path, which nothing announces, a push may be half done: the block is in the
- * ring's array, above its top. It is lost. A pop is one write. */
+ * So what the lock guards is whole if nobody has it, a cache is if it is not busy, and a ring if it is not hidden. What
+ * is not whole is derived again from what cannot be half done, single bits: the used mask of a superslab, the bitmap of
+ * a page, the masks of the depot. Of the fast path, which nothing announces, a push may be half done: the block is in
+ * the ring's array, above its top. It is lost. A pop is one write. */
 
 enum { BUSY_MOST = 256 }; /* threads that may be in slow paths at once; what more of them hold is lost to the child */
 
-/* Whether the calling thread, in a signal handler, has interrupted itself in the middle of a slow path; `busy`: its cache
- * is, or was. */
+/* Whether the calling thread, in a signal handler, has interrupted itself in the middle of a slow path; `busy`: its
+ * cache is, or was. */
 static bool is_midway(bool busy)
 {
     return busy || caches_in_hand > 0 || page_is_visited() || lock_is_held() || lock_growth_is_held();
@@ -727,8 +727,8 @@ COLD void thread_repair(void)
         unfinished = true;
         os_lock_memory(false);
         struct locks_left left = lock_after_fork();
-        /* A lock that this very thread had means that a signal handler forked in the middle of a slow path: then what it
-         * guards is this thread's to finish, and no other thread's to have left half done. */
+        /* A lock that this very thread had means that a signal handler forked in the middle of a slow path: then what
+         * it guards is this thread's to finish, and no other thread's to have left half done. */
         if (left.growth == LOCK_WAS_HELD || (torn && left.growth == LOCK_WAS_FREE))
             ground_after_fork();
         if (left.heap != LOCK_WAS_OWN)

@@ -1,9 +1,10 @@
-/* tokens.c - allocation tokens: what clang 22 and later make of calls of malloc, operator new, ... with -fsanitize=alloc-token. Each is
- * the function of the rest of its name, with one argument more, a number for the type that is allocated. Under HAKMEM_SITES=1 that
- * number names the site (hak_malloc_at), but for 0, which stands for types that are not known; else it has no effect.
+/* tokens.c - allocation tokens: what clang 22 and later make of calls of malloc, operator new, ... with
+ * -fsanitize=alloc-token. Each is the function of the rest of its name, with one argument more, a number for the type
+ * that is allocated. Under HAKMEM_SITES=1 that number names the site (hak_malloc_at), but for 0, which stands for types
+ * that are not known; else it has no effect.
  *
- * Whatever is more than a small block with plain alignment, and everything where the program has replaced functions that these
- * are derived from, goes to the process's function of the plain name. */
+ * Whatever is more than a small block with plain alignment, and everything where the program has replaced functions
+ * that these are derived from, goes to the process's function of the plain name. */
 #include "hakmem.h"
 
 #include "front/replace.h"

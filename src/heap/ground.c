@@ -58,8 +58,8 @@ static uintptr_t address_end(void)
     return (uintptr_t)2 << highest_bit(stack > data ? stack : data);
 }
 
-/* Where the heap begins, in GiB, and 64 more at random: low, if nothing is there; the shadow of AddressSanitizer lies below
- * 16 TiB. */
+/* Where the heap begins, in GiB, and 64 more at random: low, if nothing is there; the shadow of AddressSanitizer lies
+ * below 16 TiB. */
 static const uint16_t heap_places[] = {64, 64, 17 << 10, 40 << 10};
 enum { HEAP_PLACES = sizeof heap_places / sizeof *heap_places };
 

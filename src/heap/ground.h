@@ -27,8 +27,8 @@ enum ground_table {
 /* Makes the plan, if there is none yet; false when memory is out. Under the growth lock, as all that follows. */
 bool ground_start(void);
 
-/* Before there is a plan: none is to be made by us, for somebody else in the process has plans of his own, as sanitizers have
- * for their shadows. */
+/* Before there is a plan: none is to be made by us, for somebody else in the process has plans of his own, as
+ * sanitizers have for their shadows. */
 void ground_let_system_choose(void);
 
 /* The heap's beginning, a multiple of RUN_MAX_SIZE; and the most superslabs that it can have. */

@@ -19,8 +19,8 @@
 #include "heap/span.h"
 #include "system/options.h"
 
-/* Every function here that is not said to be called under the lock is called without it, since it makes system calls; but
- * for the next ones, for which it makes no difference.
+/* Every function here that is not said to be called under the lock is called without it, since it makes system calls;
+ * but for the next ones, for which it makes no difference.
  *
  * Whether a new page of blocks gets a guard; what has been reserved is released. */
 bool guard_reserve_page_now(void);

@@ -119,8 +119,8 @@ static bool is_allowed(size_t more)
     return may;
 }
 
-/* Address space for a mapping, at a multiple of SUPERSLAB_SIZE, with which the system can move whole page tables, with room
- * for its entry. */
+/* Address space for a mapping, at a multiple of SUPERSLAB_SIZE, with which the system can move whole page tables, with
+ * room for its entry. */
 static bool mapping_obtain(size_t bytes, size_t align, void **out)
 {
     if (!is_allowed(bytes) || os_map(bytes, max_size(align, SUPERSLAB_SIZE), NULL, out))
@@ -283,8 +283,8 @@ static struct page *mapping_make(size_t size, size_t align, struct fresh *fresh)
     return large;
 }
 
-/* Whether there may be memory now for a block for which there was none. More than the machine has is not to be had by that;
- * 0 means that it is not known. */
+/* Whether there may be memory now for a block for which there was none. More than the machine has is not to be had by
+ * that; 0 means that it is not known. */
 static COLD bool may_try_again(size_t size)
 {
     size_t memory = os_memory_size();
@@ -316,9 +316,9 @@ void *large_malloc(size_t size, size_t align, size_t written, bool *zeroed)
 
 /* ---- Unmaking ---------------------------------------------------------------------------------------------------- */
 
-/* From the end, in pieces that take a fraction of a millisecond each: other threads' calls that need the system wait for one
- * piece at most. A mapping that the system will not unmap (it would need one mapping more than allowed) at least loses its
- * memory. */
+/* From the end, in pieces that take a fraction of a millisecond each: other threads' calls that need the system wait
+ * for one piece at most. A mapping that the system will not unmap (it would need one mapping more than allowed) at
+ * least loses its memory. */
 static void unmap_or_purge(char *start, size_t size)
 {
     enum { SHORT = 100 * 1000, LONG = 4 * SHORT }; /* nanoseconds */
@@ -535,8 +535,8 @@ static bool run_resize_in_place(char *block, size_t size)
     return done;
 }
 
-/* Takes a block out of the page map while the system works on it; NULL when there is none. It is the caller's to resize, so
- * nobody else may have anything to do with it. */
+/* Takes a block out of the page map while the system works on it; NULL when there is none. It is the caller's to
+ * resize, so nobody else may have anything to do with it. */
 static struct page *block_take(char *block, size_t *bytes)
 {
     if (!lock_acquire())
@@ -579,8 +579,8 @@ static bool mapping_resize_in_place(char *block, size_t size)
     return done;
 }
 
-/* Makes the run of a block with guards, which is the caller's alone, as long as so many bytes need; false when what follows
- * is not free, or much would be left over: such a block is better made anew. */
+/* Makes the run of a block with guards, which is the caller's alone, as long as so many bytes need; false when what
+ * follows is not free, or much would be left over: such a block is better made anew. */
 static bool guarded_extend(struct page *large, size_t bytes)
 {
     size_t units = large_units(large), new_units = large->ahead + units_for(bytes + os_page_size());

@@ -21,13 +21,14 @@ bool large_free(void *block);
 size_t large_size(const void *block);
 bool large_is_guarded(const void *block);
 
-/* Whether the block's end is to be told of: of a sample, which may have been made in place of a block of a ring; or to the
- * heap by name that it belongs to (cache/arena.h). */
+/* Whether the block's end is to be told of: of a sample, which may have been made in place of a block of a ring; or to
+ * the heap by name that it belongs to (cache/arena.h). */
 enum large_sampled { LARGE_UNSAMPLED, LARGE_SAMPLED, LARGE_FROM_RING, LARGE_OF_ARENA };
 enum large_sampled large_sampled(const void *block);
 void large_set_sampled(const void *block, enum large_sampled sampled);
 
-/* In the child of a fork, under the lock, if a vanished thread had it: forgets what that may have been about to free. */
+/* In the child of a fork, under the lock, if a vanished thread had it: forgets what that may have been about to
+ * free. */
 void large_after_fork(void);
 
 /* Gives the large block `size` usable bytes where it lies; false when that cannot be done. */

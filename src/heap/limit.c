@@ -64,9 +64,9 @@ static size_t own_room(size_t resident)
     return limit == SIZE_MAX ? SIZE_MAX : limit - min_size(limit, resident);
 }
 
-/* Bytes that may be handed out and dirty by the group's limit. What others in the group have (other processes, the program's
- * own mappings, the kernel) is what the system counts beside `resident`. It may be more, because the program has not touched
- * all that was handed out: so the most that was seen holds for a while. */
+/* Bytes that may be handed out and dirty by the group's limit. What others in the group have (other processes, the
+ * program's own mappings, the kernel) is what the system counts beside `resident`. It may be more, because the program
+ * has not touched all that was handed out: so the most that was seen holds for a while. */
 static COLD size_t group_bound(struct cgroup_memory group, size_t resident, bool is_time)
 {
     size_t other = group.used - min_size(group.used, resident);

@@ -2,7 +2,8 @@
  *
  * Near a limit nothing free stays resident, no huge pages are asked for, and threads' caches are called in. Behind
  * HAKMEM_LIMIT_HARD nothing more is handed out. What counts are runs in use, mappings of very large blocks, and what is
- * dirty; the allocator's own tables do not. For control groups it is what the system counts, of all processes in them. */
+ * dirty; the allocator's own tables do not. For control groups it is what the system counts, of all processes in
+ * them. */
 #ifndef HAK_LIMIT_H
 #define HAK_LIMIT_H
 
@@ -32,8 +33,8 @@ extern _Atomic(uint32_t) limit_alarms;
 void limit_note_mapped(ptrdiff_t bytes);
 size_t limit_mapped(void);
 
-/* So many bytes went back to the system because of a limit. Memory was refused at HAKMEM_LIMIT: the first time it is said
- * on stderr, so not under the lock. */
+/* So many bytes went back to the system because of a limit. Memory was refused at HAKMEM_LIMIT: the first time it is
+ * said on stderr, so not under the lock. */
 void limit_note_purged(size_t bytes);
 void limit_note_refused(void);
 

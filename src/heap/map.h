@@ -34,8 +34,8 @@ extern struct map_window {
                                   does not see it yet takes the slow path */
 } map_window[VIEW_COUNT];
 
-/* The number of the 16 bytes that an address begins. One that begins none, which is no block's, gets a number that is larger
- * than all others: what fell out below comes in at the top. */
+/* The number of the 16 bytes that an address begins. One that begins none, which is no block's, gets a number that is
+ * larger than all others: what fell out below comes in at the top. */
 INLINE size_t map_step(const void *address)
 {
     enum { SHIFT = 4, BITS = 64 };

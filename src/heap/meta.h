@@ -9,11 +9,12 @@
 
 enum meta_kind { META_PAGE, META_OTHER, META_KINDS };
 
-/* Takes the heap's lock, with so much memory at hand that meta_alloc(kind, size) does not refuse, unless memory is out. False
- * as lock_acquire is. Without a lock, or with the growth lock. */
+/* Takes the heap's lock, with so much memory at hand that meta_alloc(kind, size) does not refuse, unless memory is out.
+ * False as lock_acquire is. Without a lock, or with the growth lock. */
 bool meta_acquire(enum meta_kind kind, size_t size);
 
-/* Under the heap's lock, as all that follows: `size` bytes, cache-line aligned, zeroed when fresh but not when reused; NULL when memory is out. */
+/* Under the heap's lock, as all that follows: `size` bytes, cache-line aligned, zeroed when fresh but not when reused;
+ * NULL when memory is out. */
 void *meta_alloc(enum meta_kind kind, size_t size);
 /* `kind` and `size` as given to meta_alloc. */
 void meta_free(enum meta_kind kind, void *block, size_t size);

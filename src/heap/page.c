@@ -185,8 +185,8 @@ static struct page *unit_claim(struct superslab *slab, uint32_t unit)
 
 /* ---- Counts ------------------------------------------------------------------------------------------------------ */
 
-/* Of each class: its pages, and free blocks in their bitmaps, as pieces of sums that are added up by whoever asks; a thread
- * has one piece, which it shares with a sixteenth of the others. Relaxed: nothing depends on them. */
+/* Of each class: its pages, and free blocks in their bitmaps, as pieces of sums that are added up by whoever asks; a
+ * thread has one piece, which it shares with a sixteenth of the others. Relaxed: nothing depends on them. */
 enum { COUNT_PIECES = 16 };
 static _Atomic(size_t) page_counts[CLASS_SLOTS], pages_made[CLASS_SLOTS]; /* [lock to write] */
 static SPARSE struct {
@@ -282,8 +282,9 @@ static COLD void page_clear(struct page *page)
 
 static bool must_be_cleared(const struct page *page) { return page->checked && !page->zeroed; }
 
-/* All of it was touched by whoever had it before: its blocks are like such as came back, and go if they are not needed. Of what
- * had been purged before, the first touch is regretted, which needs `virgin`; and a huge page is not to end for its rest. */
+/* All of it was touched by whoever had it before: its blocks are like such as came back, and go if they are not needed.
+ * Of what had been purged before, the first touch is regretted, which needs `virgin`; and a huge page is not to end for
+ * its rest. */
 static bool is_used_up(struct run run)
 {
     return run.clean == 0 && !run.zeroed && run.missed == 0 && load_relaxed(&run.slab->backing) != BACKING_HUGE;
@@ -308,7 +309,8 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     store_relaxed(&page->freed, 0);
     store_relaxed(&page->weight, info->size);
     store_relaxed(&page->low_word, 0);
-    /* What must be cleared first is nobody's until then: check_all, which another thread may call, is not to look at it. */
+    /* What must be cleared first is nobody's until then: check_all, which another thread may call, is not to look at
+     * it. */
     store_relaxed(&page->virgin, !page->checked && is_used_up(run) ? info->blocks : 0);
     for (unsigned word = 0; word < info->words; word++)
         store_relaxed(&page->free[word], UNLIKELY(must_be_cleared(page)) ? 0 : full_word(info, word));
@@ -362,12 +364,13 @@ enum destroyed {
                its freed blocks is to be noticed, however late */
 };
 
-/* Opens the unit behind a page that may go, or shuts it again if the page stays. The system may refuse the former: then the
- * unit is lost when the page goes. Not under the lock. */
+/* Opens the unit behind a page that may go, or shuts it again if the page stays. The system may refuse the former: then
+ * the unit is lost when the page goes. Not under the lock. */
 static COLD bool page_unguard(const struct page *page) { return guard_open(page_end(page), UNIT_SIZE); }
 static COLD void page_guard_again(const struct page *page) { guard_shut(page_end(page), UNIT_SIZE); }
 
-/* Under the lock, if every block is free still: the page is no more, and `behind` units behind it are the heap's, too. */
+/* Under the lock, if every block is free still: the page is no more, and `behind` units behind it are the heap's,
+ * too. */
 static bool page_try_destroy(struct page *page, size_t behind)
 {
     unsigned class_id = page->class_id;
@@ -386,8 +389,8 @@ static bool page_try_destroy(struct page *page, size_t behind)
     return true;
 }
 
-/* Samples of a class come one by one, and most live shortly: their last page is empty now, and needed for the next. Relaxed: of
- * two threads that end a page each, both may see two, and none stays; then the next sample makes one. */
+/* Samples of a class come one by one, and most live shortly: their last page is empty now, and needed for the next.
+ * Relaxed: of two threads that end a page each, both may see two, and none stays; then the next sample makes one. */
 static bool is_last_of_samples(const struct page *page)
 {
     unsigned group = load_relaxed(&page->group);
@@ -600,8 +603,8 @@ static COLD void taking_unpurge(struct page *page, const struct taking *taking)
         retain_regret(stretch.before, load_relaxed(&page->slab->purged_at));
 }
 
-/* In a page that was made of purged memory: the pages of memory that are touched for the first time, from block `virgin` on,
- * are missed. What was never handed out was never touched. */
+/* In a page that was made of purged memory: the pages of memory that are touched for the first time, from block
+ * `virgin` on, are missed. What was never handed out was never touched. */
 static COLD void fresh_regret(const struct page *page, uint32_t virgin)
 {
     size_t size = class_size(page->class_id), memory_page = os_page_size();
@@ -1049,8 +1052,8 @@ static bool is_abandoned(const struct page *page, const struct page_cut *cut)
     return holder == PAGE_HELD_BRIEFLY && !cut->midway;
 }
 
-/* A page is in one of three states, or was on its way from one to the other. Of pages that are as they should be nothing
- * is written. */
+/* A page is in one of three states, or was on its way from one to the other. Of pages that are as they should be
+ * nothing is written. */
 static void page_mend(struct page *page, const struct page_cut *cut)
 {
     struct superslab *slab = page->slab;

@@ -1,10 +1,10 @@
 /* page.h - pages: runs of units that hold blocks of one size class, and the bitmap that says which blocks are free.
  *
- * A descriptor lies out of line, far away (ground.h), so that a free block's memory is never touched, and what a program
- * writes past the end of a block hits other blocks, but no descriptor. A set bit is a free block: nobody has it, and
- * whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes a block free, no ownership is
- * involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment by whoever purges the memory of
- * free blocks.
+ * A descriptor lies out of line, far away (ground.h), so that a free block's memory is never touched, and what a
+ * program writes past the end of a block hits other blocks, but no descriptor. A set bit is a free block: nobody has
+ * it, and whoever clears the bit does. Any thread may set bits (a free) at any time; that alone makes a block free, no
+ * ownership is involved. Bits are cleared by the page's holder, 64 at a time at most, and for a moment by whoever
+ * purges the memory of free blocks.
  *
  * States, and who may change them:
  *
@@ -37,7 +37,8 @@
 
 enum page_state { PAGE_OWNED, PAGE_FULL, PAGE_LISTED };
 
-/* Whoever holds a page: a thread cache's id, or one of these. A heap by name (cache/arena.h) holds its pages throughout. */
+/* Whoever holds a page: a thread cache's id, or one of these. A heap by name (cache/arena.h) holds its pages
+ * throughout. */
 #define PAGE_HELD_BRIEFLY 0u
 #define PAGE_HELD_BY_ARENA UINT32_MAX
 
@@ -141,8 +142,8 @@ struct page_totals {
 /* What is counted of a class; running threads are not stopped. In no time. */
 struct page_totals page_count(unsigned class_id);
 
-/* What blocks of the class that are not free, rings' among them, keep of its pages, in bytes. `kept`: if they lie anywhere
- * in these, those of a group in the group's. `made`: of all pages that there ever were. In no time. */
+/* What blocks of the class that are not free, rings' among them, keep of its pages, in bytes. `kept`: if they lie
+ * anywhere in these, those of a group in the group's. `made`: of all pages that there ever were. In no time. */
 struct page_holding {
     size_t used, kept, made;
 };
@@ -154,8 +155,8 @@ void page_count_groups(struct page_totals *totals);
 /* Calls `visit` for every page of blocks, under the lock for a superslab at a time. */
 void page_each(void (*visit)(struct page *, void *), void *argument);
 
-/* Under the lock: the bytes of its page that each of the page's live blocks keeps, the touched ones only (see page_totals); 0 when
- * `block` is in no page of the class. */
+/* Under the lock: the bytes of its page that each of the page's live blocks keeps, the touched ones only (see
+ * page_totals); 0 when `block` is in no page of the class. */
 size_t page_bytes_kept(const void *block, unsigned class_id);
 
 /* ---- For those who purge the memory of free blocks (purge.c) ----------------------------------------------------- */
@@ -204,8 +205,8 @@ struct page_cut {
     bool midway;              /* the calling thread may be in the middle of one itself, or others of the child may */
     bool torn;                /* somebody was in the middle of changing what the lock guards */
 };
-/* In the child, under the lock: lists pages that those held, or were listing; if it is torn, entries of the page map that
- * disagree with the used masks are dropped. Writes to what differs only. */
+/* In the child, under the lock: lists pages that those held, or were listing; if it is torn, entries of the page map
+ * that disagree with the used masks are dropped. Writes to what differs only. */
 void page_after_fork(const struct page_cut *cut);
 
 /* Every invariant of a page. Others may free into it meanwhile, but nobody may take from it. */

@@ -175,8 +175,8 @@ static bool look_is_worth(const struct page *page, unsigned freed)
     return freed >= page_used_blocks(page) / PART;
 }
 
-/* How far the sweep over superslabs with loose blocks has come, from the highest down; and what was left at the last look
- * at each, because it was not worth it. Whoever purges has these. */
+/* How far the sweep over superslabs with loose blocks has come, from the highest down; and what was left at the last
+ * look at each, because it was not worth it. Whoever purges has these. */
 static struct sweep {
     uint32_t below;
     size_t left; /* bytes, in all superslabs: the sum of superslab.left */

@@ -5,8 +5,8 @@
 
 #include "heap/retain.h"
 
-/* Purges what is beyond the budget, a part at a time: 4 MiB or half a millisecond of work, or as much as the caller has just
- * freed, or as is beyond a limit, if that is more. One thread at a time does; others return at once. */
+/* Purges what is beyond the budget, a part at a time: 4 MiB or half a millisecond of work, or as much as the caller has
+ * just freed, or as is beyond a limit, if that is more. One thread at a time does; others return at once. */
 void purge_excess(size_t freed) COLD;
 
 /* To be called at the end of every slow path that may have freed memory, so many bytes in one piece. */
@@ -20,8 +20,8 @@ INLINE void purge_if_due(size_t freed)
  * counts too, but pages in which nothing was freed since the last time are left out). */
 size_t purge_all(size_t keep_bytes);
 
-/* Between these nobody purges, so that a page's blocks that are not free are in the program's hands, or in caches. Waits for
- * whoever is at work; false in a signal handler that interrupted this very thread there. */
+/* Between these nobody purges, so that a page's blocks that are not free are in the program's hands, or in caches.
+ * Waits for whoever is at work; false in a signal handler that interrupted this very thread there. */
 bool purge_hold(void);
 void purge_let_go(void);
 

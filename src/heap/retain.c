@@ -186,8 +186,8 @@ static uint64_t touch_cost(size_t bytes)
     return min_size(bytes, most) * page / os_page_size();
 }
 
-/* Whether the program can bear it that so many bytes were purged and needed again, for it happens so seldom that it takes
- * no more than such a part of one processor's time. `idle`: milliseconds for which they had been purged. */
+/* Whether the program can bear it that so many bytes were purged and needed again, for it happens so seldom that it
+ * takes no more than such a part of one processor's time. `idle`: milliseconds for which they had been purged. */
 static bool is_bearable(_Atomic(uint64_t) *account, unsigned permille, uint64_t milliseconds, uint32_t idle, size_t bytes)
 {
     uint64_t microseconds = touch_cost(bytes) / permille; /* nanoseconds * 1000 / 1000 */

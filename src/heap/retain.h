@@ -17,11 +17,11 @@
  * touching it anew costs is little in such a time. Only where it is half of one processor's time, by the page fault's
  * measured cost, is it regretted.
  *
- * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose,
- * from their return to the page until they are taken again, or until the page is looked at and what can be purged in
- * it is; and what was never handed out of a page that is made of a dirty run. What cannot be purged, because a used
- * block lies in the same page of memory, becomes loose with that block. Threads count for themselves and share in lumps.
- * Every figure here is relaxed: it is a matter of policy, and nothing else depends on it. */
+ * Dirty are free runs (span.c counts them), and free blocks inside pages that are in use: these are called loose, from
+ * their return to the page until they are taken again, or until the page is looked at and what can be purged in it is;
+ * and what was never handed out of a page that is made of a dirty run. What cannot be purged, because a used block lies
+ * in the same page of memory, becomes loose with that block. Threads count for themselves and share in lumps. Every
+ * figure here is relaxed: it is a matter of policy, and nothing else depends on it. */
 #ifndef HAK_RETAIN_H
 #define HAK_RETAIN_H
 
@@ -34,8 +34,8 @@ extern _Atomic(bool) retain_due;
 /* Some memory is dirty that is to go when it has lain for long enough: somebody is to look at the clock. */
 extern _Atomic(bool) retain_waits;
 
-/* Much memory was handed out, freed or purged since retain_note_moved, 256 KiB at least, or 2 MiB for the first time: whoever
- * keeps account of it is to look again. */
+/* Much memory was handed out, freed or purged since retain_note_moved, 256 KiB at least, or 2 MiB for the first time:
+ * whoever keeps account of it is to look again. */
 extern _Atomic(bool) retain_moved;
 void retain_note_moved(void);
 

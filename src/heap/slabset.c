@@ -83,8 +83,8 @@ static void bit_clear(unsigned level, unsigned set, uint32_t index)
     }
 }
 
-/* The lowest bit from `from` on in a level; SLAB_NONE: none. Up while words are empty, and down again; what is above the only word of
- * a level says no more than that. */
+/* The lowest bit from `from` on in a level; SLAB_NONE: none. Up while words are empty, and down again; what is above
+ * the only word of a level says no more than that. */
 static uint32_t bit_next(unsigned level, unsigned set, uint32_t from)
 {
     for (unsigned at = level;;) {

@@ -3,8 +3,8 @@
  * Superslabs are numbered in the order of their addresses from the heap's beginning on, 64 to a group. A set is a bit
  * for each number, and above that summaries: a bit for each word below that is not zero, level upon level, so that the
  * lowest element from a number on, or the highest below, is found by a look at one word in each level, however large
- * the heap. Sets give the lowest number first, as a rule, so that memory fills from one end. There is nothing to reclaim
- * and no order among the elements, so ABA cannot happen.
+ * the heap. Sets give the lowest number first, as a rule, so that memory fills from one end. There is nothing to
+ * reclaim and no order among the elements, so ABA cannot happen.
  *
  * Any thread may use a set at any time. An element that was added and not removed since is found by slabset_next, if
  * not at once then when the removals of others that are under way have ended. An element that is found may be gone
@@ -90,14 +90,16 @@ uint32_t slabset_next(unsigned set, uint32_t from);
 uint32_t slabset_previous(unsigned set, uint32_t below);
 
 /* ---- Stretches: consecutive superslabs that are entirely free -----------------------------------------------------
- * Each group of superslabs is filed by the longest stretch that begins in it, which may go on in the next group; what is
- * longer than STRETCH_MAX counts as that. Under the heap's lock. */
+ * Each group of superslabs is filed by the longest stretch that begins in it, which may go on in the next group; what
+ * is longer than STRETCH_MAX counts as that. Under the heap's lock. */
 
-/* Files the group of a superslab anew, and the one before, into which a stretch may lead: it became free or ceased to be. */
+/* Files the group of a superslab anew, and the one before, into which a stretch may lead: it became free or ceased to
+ * be. */
 void slab_stretch_note(uint32_t number);
 
 /* The lowest stretch of `count` superslabs (up to STRETCH_MAX), at a number that is a multiple of `align` (a power of
- * two, up to STRETCH_MAX), in the group whose longest stretch is the shortest that will do; SLAB_NONE: there is none. */
+ * two, up to STRETCH_MAX), in the group whose longest stretch is the shortest that will do; SLAB_NONE: there is
+ * none. */
 uint32_t slab_stretch_find(uint32_t count, uint32_t align);
 
 #endif

@@ -298,8 +298,8 @@ static COLD void slabs_enter(uint32_t first, uint32_t count)
     heap.coming = 0;
 }
 
-/* `count` numbers whose address space was given back, if that many follow the lowest such; else the next ones. A multiple of
- * `align`. */
+/* `count` numbers whose address space was given back, if that many follow the lowest such; else the next ones. A
+ * multiple of `align`. */
 static uint32_t numbers_for(uint32_t count, uint32_t align)
 {
     uint32_t first = slabset_next(SET_GONE, 0), have = 0;
@@ -813,7 +813,8 @@ COLD bool span_unmap_free(void)
         any |= done;
         if (!lock_acquire())
             return any;
-        /* For others only now: the child of a fork in between loses address space, and does not use what is not there. */
+        /* For others only now: the child of a fork in between loses address space, and does not use what is not
+         * there. */
         if (done)
             slabset_add(SET_GONE, n);
     }
@@ -850,8 +851,8 @@ static COLD void slab_file_right(struct superslab *slab)
     }
 }
 
-/* A vanished thread had the lock. Units that it had in hand are used, or else dirty if they were: slab_take and slab_put
- * see to that. */
+/* A vanished thread had the lock. Units that it had in hand are used, or else dirty if they were: slab_take and
+ * slab_put see to that. */
 COLD void span_after_fork(void)
 {
     size_t used = 0, dirty = 0, mapped = 0, huge = 0;

@@ -35,17 +35,17 @@ struct run {
 
 INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.unit); }
 
-/* A run of `units` (at least 1) whose address is a multiple of `align_units` units (a power of two, like `units` no more
- * than RUN_MAX_SIZE has). The lowest that fits best; slab is NULL when the heap has none: span_grow, and try again. Under
- * the lock. */
+/* A run of `units` (at least 1) whose address is a multiple of `align_units` units (a power of two, like `units` no
+ * more than RUN_MAX_SIZE has). The lowest that fits best; slab is NULL when the heap has none: span_grow, and try
+ * again. Under the lock. */
 struct run span_alloc(size_t units, size_t align_units);
 
-/* The same, at any address, for memory that is going to be in use throughout, and soon. When the heap could grow by what
- * serves that better, slab is NULL, too. */
+/* The same, at any address, for memory that is going to be in use throughout, and soon. When the heap could grow by
+ * what serves that better, slab is NULL, too. */
 struct run span_alloc_dense(size_t units);
 
-/* A run, as span_alloc or span_alloc_dense gives it, and a descriptor for what it is to be, in a heap that grows when it
- * has none: the lock is held then. NULL, and the lock is not, when memory is out. Not under the lock. */
+/* A run, as span_alloc or span_alloc_dense gives it, and a descriptor for what it is to be, in a heap that grows when
+ * it has none: the lock is held then. NULL, and the lock is not, when memory is out. Not under the lock. */
 void *span_obtain(struct run *run, size_t units, size_t align_units, bool dense, size_t descriptor_size);
 
 /* Adds address space to the heap in which there is such a run; false when memory is out, or was a moment ago. Not under
@@ -70,12 +70,12 @@ void span_advise(const struct superslab *slab);
  * are as clean as span_alloc gave them. Under the lock. */
 void span_free(struct run run, size_t units, size_t touched);
 
-/* Makes a run of `units` longer in place, up to `new_units`; its `clean` is how many of the new ones were clean then. False
- * when what follows is not free. Under the lock. */
+/* Makes a run of `units` longer in place, up to `new_units`; its `clean` is how many of the new ones were clean then.
+ * False when what follows is not free. Under the lock. */
 bool span_extend(struct run *run, size_t units, size_t new_units);
 
-/* Gives dirty free memory back to the system: all but `keep_bytes`, about `most_bytes` at most (SIZE_MAX: of what is about to
- * be filled, too), until a time comes (os_nanoseconds). Returns the bytes that went. Not under the lock. */
+/* Gives dirty free memory back to the system: all but `keep_bytes`, about `most_bytes` at most (SIZE_MAX: of what is
+ * about to be filled, too), until a time comes (os_nanoseconds). Returns the bytes that went. Not under the lock. */
 size_t span_purge(size_t keep_bytes, size_t most_bytes, uint64_t until);
 
 /* Unmaps free superslabs, so that other mappings find address space. True when anything was unmapped. Not under the

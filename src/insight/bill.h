@@ -1,5 +1,5 @@
-/* bill.h - where the resident memory of the process is, in at most twelve lines of 80 columns: items that add up to what the
- * kernel reports. */
+/* bill.h - where the resident memory of the process is, in at most twelve lines of 80 columns: items that add up to
+ * what the kernel reports. */
 #ifndef HAK_BILL_H
 #define HAK_BILL_H
 

@@ -1,6 +1,7 @@
-/* bill_split.h - what the resident memory of hakmem's heap is used for. The kernel says how much there is, the statistics what
- * its bytes are used for, touched or not; of the rest, what is least sure to be resident is cut until the sum is right: free
- * blocks in pages were perhaps never handed out, while what is kept for reuse was in use before. */
+/* bill_split.h - what the resident memory of hakmem's heap is used for. The kernel says how much there is, the
+ * statistics what its bytes are used for, touched or not; of the rest, what is least sure to be resident is cut until
+ * the sum is right: free blocks in pages were perhaps never handed out, while what is kept for reuse was in use
+ * before. */
 #ifndef HAK_BILL_SPLIT_H
 #define HAK_BILL_SPLIT_H
 

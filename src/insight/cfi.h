@@ -77,8 +77,8 @@ bool cfi_load(const struct cfi_stack *stack, uintptr_t address, uintptr_t *value
 bool cfi_frame_address(const struct cfi_tables *tables, const struct cfi_row *row,
                        const struct cfi_registers *registers, const struct cfi_stack *stack, uintptr_t *cfa);
 
-/* The caller's registers, but for what has no rule: the stack pointer follows from the CFA then. `before` and `after` are not the
- * same. */
+/* The caller's registers, but for what has no rule: the stack pointer follows from the CFA then. `before` and `after`
+ * are not the same. */
 bool cfi_restore(const struct cfi_tables *tables, const struct cfi_row *row, uintptr_t cfa,
                  const struct cfi_stack *stack, const struct cfi_registers *before, struct cfi_registers *after);
 

@@ -41,7 +41,8 @@ static struct tables stacks = {RECORD_STACKS, STACKS_FIRST, STACKS_LEVELS, sizeo
 static struct tables frames = {RECORD_FRAMES, FRAMES_FIRST, FRAMES_LEVELS, sizeof(uint64_t), 0, {NULL}};
 static _Atomic(uint32_t) frames_used; /* indices given out; relaxed: who gets one writes there alone */
 
-/* ---- Tables ------------------------------------------------------------------------------------------------------------ */
+/* ---- Tables
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static uint32_t table_size(const struct tables *all, uint32_t level) { return all->first << level; }
 
@@ -74,7 +75,8 @@ static void *table_get(struct tables *all, uint32_t level)
     return LIKELY(table) ? table : table_make(all, level);
 }
 
-/* ---- Stacks ------------------------------------------------------------------------------------------------------------ */
+/* ---- Stacks
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t stack_hash(const uintptr_t *from, unsigned depth)
 {
@@ -147,7 +149,8 @@ static uint32_t stack_find(const uintptr_t *from, unsigned depth)
     return 0;
 }
 
-/* ---- Samples ----------------------------------------------------------------------------------------------------------- */
+/* ---- Samples
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static struct record_sample *sample_place(struct record_sample *table, uint32_t level, uint64_t block, uint32_t probe)
 {
@@ -187,8 +190,8 @@ struct record_sample *ledger_find(const void *block)
     return NULL;
 }
 
-/* The first address alone while the process is small, for to read the tables of all its code would be much of its memory; and
- * with sites, which are that address, and need many samples. */
+/* The first address alone while the process is small, for to read the tables of all its code would be much of its
+ * memory; and with sites, which are that address, and need many samples. */
 static unsigned way_find(uintptr_t from, uintptr_t way[static UNWIND_DEPTH])
 {
     bool is_large = draw_is_told() || retain_used() + limit_mapped() >= STACKS_BYTES;
@@ -257,7 +260,8 @@ uint64_t ledger_frame(uint32_t index)
     return table ? table[index - table_base(&frames, level)] : 0;
 }
 
-/* ---- Looks --------------------------------------------------------------------------------------------------------------- */
+/* ---- Looks
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static COLD void pinned_note(struct record_sample *sample)
 {

@@ -1,6 +1,6 @@
-/* ledger.h - what is known of samples (sample.h), and of the ways through the program that they were made on. It is kept in
- * the record, where other processes can read it: tables, which come one after the other when there are more to enter, each
- * twice as large as the one before. Any thread; no lock. */
+/* ledger.h - what is known of samples (sample.h), and of the ways through the program that they were made on. It is
+ * kept in the record, where other processes can read it: tables, which come one after the other when there are more to
+ * enter, each twice as large as the one before. Any thread; no lock. */
 #ifndef HAK_LEDGER_H
 #define HAK_LEDGER_H
 

@@ -1,5 +1,5 @@
-/* lives.h - whether blocks from different call sites live for different times, as samples tell: who asks is the learner, of
- * classes in which blocks that stay keep pages of others (learn.h). */
+/* lives.h - whether blocks from different call sites live for different times, as samples tell: who asks is the
+ * learner, of classes in which blocks that stay keep pages of others (learn.h). */
 #ifndef HAK_LIVES_H
 #define HAK_LIVES_H
 

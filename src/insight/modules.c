@@ -52,8 +52,8 @@ static COLD void module_add(const struct maps_place *place)
     build_id_read(place->name, module);
 }
 
-/* Frames that came since the last look, and whose files are not known: up to `count`. Code that lies in no file is looked for
- * once. */
+/* Frames that came since the last look, and whose files are not known: up to `count`. Code that lies in no file is
+ * looked for once. */
 static COLD unsigned unknown_take(struct maps_place *places, unsigned count)
 {
     unsigned found = 0;

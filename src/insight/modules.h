@@ -1,5 +1,5 @@
-/* modules.h - the files that the program's code lies in, for a record that is a file: whoever reads it when the process is
- * gone has nothing else to find names by. */
+/* modules.h - the files that the program's code lies in, for a record that is a file: whoever reads it when the process
+ * is gone has nothing else to find names by. */
 #ifndef HAK_MODULES_H
 #define HAK_MODULES_H
 

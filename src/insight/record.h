@@ -2,10 +2,10 @@
  * from what is left when it was killed. A stretch of memory with a header and pieces; where it is, a note in the file
  * says (RECORD_NOTE). With HAKMEM_RECORD it is a file that is mapped, which outlives the process.
  *
- * Everything has its offset from the record's beginning, so that memory and file look alike. Pieces are only ever added.
- * Who reads it finds it in the middle of being written to, and may find nonsense: nothing is to be believed unchecked.
- * Fields that may change are read and written relaxed, but where it is said; the process itself reads none of it for
- * anything but this record.
+ * Everything has its offset from the record's beginning, so that memory and file look alike. Pieces are only ever
+ * added. Who reads it finds it in the middle of being written to, and may find nonsense: nothing is to be believed
+ * unchecked. Fields that may change are read and written relaxed, but where it is said; the process itself reads none
+ * of it for anything but this record.
  *
  * Integers are of the machine's byte order, as the magic number shows. */
 #ifndef HAK_RECORD_H
@@ -16,8 +16,8 @@
 #define RECORD_MAGIC UINT64_C(0x44524F434552484B) /* "KHRECORD" in memory where the lowest byte comes first */
 enum { RECORD_VERSION = 1 };
 
-/* The note: owner "hakmem", this type; its contents are 8 bytes: the distance, in bytes and signed, from their own address
- * to that of a pointer to the record (NULL: there is none yet). */
+/* The note: owner "hakmem", this type; its contents are 8 bytes: the distance, in bytes and signed, from their own
+ * address to that of a pointer to the record (NULL: there is none yet). */
 enum { RECORD_NOTE = 1 };
 
 enum {
@@ -50,8 +50,8 @@ struct record_piece {
     uint64_t offset; /* from the record's beginning */
 };
 
-/* A live block. It stands for `bytes` of live memory: one that is as large as the mean distance of samples or larger hardly
- * more than itself. */
+/* A live block. It stands for `bytes` of live memory: one that is as large as the mean distance of samples or larger
+ * hardly more than itself. */
 struct record_sample {
     _Atomic(uint64_t) block;  /* its address; 0: none; 1: being written. Released after the rest */
     _Atomic(uint64_t) size;   /* of its size class, or as large as it is */
@@ -105,8 +105,8 @@ struct record_guard {
     uint64_t start, end;            /* of the cell, with what nobody may touch; written once */
 };
 
-/* The only thing that others write, into the memory of a process that runs: what it is to do at one of its next slow paths.
- * It answers; a child of fork has been asked nothing. */
+/* The only thing that others write, into the memory of a process that runs: what it is to do at one of its next slow
+ * paths. It answers; a child of fork has been asked nothing. */
 struct record_requests {
     _Atomic(uint64_t) trim;     /* number of the last request that what is free go back, as by malloc_trim(0): who asks adds
                                    one to what is there */
@@ -147,8 +147,8 @@ struct record_header {
     _Atomic(uint32_t) history_step;          /* milliseconds between moments, at least */
     struct record_moment history[RECORD_HISTORY]; /* over all of its life: when full, every other one goes */
 
-    /* Where memory of hakmem's is. Range 0: the heap (blocks up to 32 MiB); others: its own tables, and the cells. Blocks
-     * above 32 MiB are mappings anywhere; each of them is a sample, as a rule, or a heap's by name. */
+    /* Where memory of hakmem's is. Range 0: the heap (blocks up to 32 MiB); others: its own tables, and the cells.
+     * Blocks above 32 MiB are mappings anywhere; each of them is a sample, as a rule, or a heap's by name. */
     struct record_range range[RECORD_RANGES];
     struct record_piece piece[RECORD_PIECES];
     char names[RECORD_NAMES]; /* "name:unit" of each value, each terminated; unit: bytes or count */

@@ -105,8 +105,8 @@ static COLD void file_warn(int error)
                : error == ENAMETOOLONG ? "the path is too long" : "a file cannot be made there");
 }
 
-/* What a process before this one has left there, of this user's, is kept under another name: it may be what somebody wants to
- * see. Anything else stays. */
+/* What a process before this one has left there, of this user's, is kept under another name: it may be what somebody
+ * wants to see. Anything else stays. */
 static COLD int file_make_way(void)
 {
     static const char ending[] = ".old";

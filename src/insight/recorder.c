@@ -34,8 +34,8 @@ static struct record_requests *_Atomic requests; /* in the record; NULL: there i
 static _Atomic(uint64_t) snapshot_at; /* milliseconds: when to take the next; relaxed: elects nobody, */
 static _Atomic(uint64_t) soonest_at;  /* and the earliest */
 
-/* Among the notes of the file, as the build id, which lie on its first page: that is part of core files. Number of bytes
- * of the owner's name, of the contents, RECORD_NOTE. */
+/* Among the notes of the file, as the build id, which lie on its first page: that is part of core files. Number of
+ * bytes of the owner's name, of the contents, RECORD_NOTE. */
 __asm__(".pushsection .note.hakmem, \"a\", %note\n"
         ".balign 4\n"
         ".long 7, 8, 1\n"
@@ -44,7 +44,8 @@ __asm__(".pushsection .note.hakmem, \"a\", %note\n"
         ".quad hak_record_pointer - .\n"
         ".popsection\n");
 
-/* ---- Beginning ------------------------------------------------------------------------------------------------------- */
+/* ---- Beginning
+ * ------------------------------------------------------------------------------------------------------- */
 
 static const char *const value_names[] = {
 #define X(field, name, unit, doc) name ":" unit,
@@ -118,7 +119,8 @@ COLD uint64_t recorder_peak(void)
     return from ? load_relaxed(&from->peak) : 0;
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------------------------------- */
+/* ---- Pieces
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Under the growth lock. */
 static COLD void *piece_add(struct record_header *to, enum record_piece_kind kind, uint32_t count, size_t bytes)
@@ -175,7 +177,8 @@ COLD void *recorder_piece(enum record_piece_kind kind, uint32_t number)
     return NULL;
 }
 
-/* ---- What is asked from outside ---------------------------------------------------------------------------------------- */
+/* ---- What is asked from outside
+ * ---------------------------------------------------------------------------------------- */
 
 COLD uint64_t recorder_asked(void)
 {
@@ -192,7 +195,8 @@ COLD void recorder_answer(uint64_t number, size_t bytes)
     store_release(&to->trimmed, number); /* who asked reads it before the rest */
 }
 
-/* ---- Snapshots --------------------------------------------------------------------------------------------------------- */
+/* ---- Snapshots
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* When there is no room for another moment, every other one goes. */
 static COLD void history_thin(struct record_header *to)

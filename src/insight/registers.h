@@ -1,5 +1,5 @@
-/* registers.h - what differs from one architecture to the next in walking a stack: the registers, as DWARF numbers them, and
- * what the calling convention says about frames. For cfi.c and unwind.c. */
+/* registers.h - what differs from one architecture to the next in walking a stack: the registers, as DWARF numbers
+ * them, and what the calling convention says about frames. For cfi.c and unwind.c. */
 #ifndef HAK_REGISTERS_H
 #define HAK_REGISTERS_H
 

@@ -1,14 +1,15 @@
 /* sample.h - samples: live blocks that stand for others, with the way through the program that made each.
  *
- * Which allocations they are is drawn (draw.h). A sample lies in a page apart (group.h), of blocks of a power of two, or is
- * a large block that says so itself: its free leaves the fast path, so its end is seen. ledger.h has what is known of each. */
+ * Which allocations they are is drawn (draw.h). A sample lies in a page apart (group.h), of blocks of a power of two,
+ * or is a large block that says so itself: its free leaves the fast path, so its end is seen. ledger.h has what is
+ * known of each. */
 #ifndef HAK_SAMPLE_H
 #define HAK_SAMPLE_H
 
 #include "base/base.h"
 
-/* A block of the class that is a sample, as ring_malloc, where that returned RING_MARK: made by whoever called the function
- * that returns to `from`. NULL when memory is out. */
+/* A block of the class that is a sample, as ring_malloc, where that returned RING_MARK: made by whoever called the
+ * function that returns to `from`. NULL when memory is out. */
 void *sample_malloc(unsigned class_id, size_t size, uintptr_t from);
 
 /* Frees a block that the page map calls CLASS_GROUPED, of no group that was given out. */

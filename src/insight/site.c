@@ -334,8 +334,8 @@ static void ways_forget(struct site_cache *own)
     own->epoch = epoch;
 }
 
-/* A block that came with `got` blocks of which samples are to tell; or RING_MARK, and it goes back, if samples fall into
- * these: one that counts for all. */
+/* A block that came with `got` blocks of which samples are to tell; or RING_MARK, and it goes back, if samples fall
+ * into these: one that counts for all. */
 static void *block_or_mark(struct site_cache *own, unsigned group, void *block, unsigned got)
 {
     uint32_t times = 0;

@@ -4,10 +4,10 @@
  * A site is the address that a call of malloc returns to, or the number given to hak_malloc_at. A *place* is a site
  * and a size class. What each place holds is known from samples (sample.h), of which more are taken than without sites.
  *
- * A class of up to POLICY_APART_MAX in which several places hold much memory is *divided*: its ring is no longer filled,
- * so that every malloc gets here, and each such place has a group of pages of its own; the others share one. Frees
- * find the group in the page. A class whose blocks turn out to be used again and again, without any page being needed,
- * is joined again: there is nothing to gain.
+ * A class of up to POLICY_APART_MAX in which several places hold much memory is *divided*: its ring is no longer
+ * filled, so that every malloc gets here, and each such place has a group of pages of its own; the others share one.
+ * Frees find the group in the page. A class whose blocks turn out to be used again and again, without any page being
+ * needed, is joined again: there is nothing to gain.
  *
  * Everything is bounded: places, groups, and each thread's rings. What finds no room is served as if sites
  * were off. */
@@ -56,8 +56,8 @@ INLINE bool site_is_on(void) { return UNLIKELY(load_relaxed(&site_tables) != NUL
 /* Whether somebody asked for sites. Then names of sites count, and the table is kept that is printed at exit. */
 INLINE bool site_is_asked(void) { return UNLIKELY(option(OPTION_SITES)) && site_is_on(); }
 
-/* Now and then, in a slow path of the cache: divides the classes that the policy keeps apart, if that has changed. Not under
- * the lock. */
+/* Now and then, in a slow path of the cache: divides the classes that the policy keeps apart, if that has changed. Not
+ * under the lock. */
 void site_comply(struct cache *cache);
 
 INLINE uint64_t site_key(unsigned class_id, uintptr_t site) { return (uint64_t)site << 8 | class_id; }

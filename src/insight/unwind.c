@@ -225,8 +225,9 @@ static enum leave kept_leave(struct walk *walk, const struct kept *kept)
     return leave_to(walk, kept->cfa & KEPT_SIGNED);
 }
 
-/* By any row, a signal's trampoline's included: that leads to another stack, perhaps, and to code that made no call. Code
- * that has made a call has saved where it returns to itself; some trampolines' rules say otherwise, and would lead to themselves. */
+/* By any row, a signal's trampoline's included: that leads to another stack, perhaps, and to code that made no call.
+ * Code that has made a call has saved where it returns to itself; some trampolines' rules say otherwise, and would lead
+ * to themselves. */
 static enum leave row_leave(struct walk *walk, const struct cfi_tables *tables, const struct cfi_row *row,
                             bool is_signal)
 {
@@ -265,8 +266,8 @@ static enum leave table_leave(struct walk *walk, uintptr_t address)
     return row_leave(walk, &tables, &row, description.is_signal);
 }
 
-/* Most machines' trampolines have no rules, or none that are right. Above the stack pointer lies what the kernel has saved,
- * with all registers. */
+/* Most machines' trampolines have no rules, or none that are right. Above the stack pointer lies what the kernel has
+ * saved, with all registers. */
 static enum leave signal_leave(struct walk *walk)
 {
     uintptr_t at = walk->registers.value[CFI_SP] + SIGNAL_REGISTERS, pc, ra;

@@ -627,8 +627,8 @@ static SPARSE struct {
     _Atomic(uint64_t) count[CLASS_SLOTS][sizeof(struct seen_class) / sizeof(uint64_t)];
 } handed_in;
 
-/* The size most often asked for when pages of a class were made. Relaxed: threads that vote at once may take no notice of each
- * other, which loses a vote. */
+/* The size most often asked for when pages of a class were made. Relaxed: threads that vote at once may take no notice
+ * of each other, which loses a vote. */
 static SPARSE struct votes {
     _Atomic(uint32_t) size, lead, all;
 } votes[CLASS_SLOTS];

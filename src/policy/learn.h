@@ -14,8 +14,8 @@
  *   seen    -> waiting  it does not
  *   trial   -> resting  the effect was measured: kept (a short rest) or taken back (longer and longer ones)
  *
- * "apart" is measured otherwise, since what it does shows only when the blocks that are kept apart die: when the class has
- * been at least half as large again as its pages, and then about as empty as when it was decided.
+ * "apart" is measured otherwise, since what it does shows only when the blocks that are kept apart die: when the class
+ * has been at least half as large again as its pages, and then about as empty as when it was decided.
  *
  * learner_step is a function of the learner and of what was seen: the same windows give the same decisions. */
 #ifndef HAK_LEARN_H

@@ -79,7 +79,8 @@ uint16_t policy_capacity_limit(unsigned class_id);
  * thread at a time. */
 bool policy_fit(struct policy *policy, size_t size);
 
-/* Makes a copy of it the current policy, with the next version. False when there have been too many, or memory is out. */
+/* Makes a copy of it the current policy, with the next version. False when there have been too many, or memory is
+ * out. */
 bool policy_publish(const struct policy *policy);
 
 /* Whether every value is within its bounds. */

@@ -72,8 +72,8 @@ static size_t number_behind(const char *key)
     return 0;
 }
 
-/* What the group whose path has so many letters may have, and the file that says so; SIZE_MAX: anything. Version 1 writes a
- * number near 2^63 for that. */
+/* What the group whose path has so many letters may have, and the file that says so; SIZE_MAX: anything. Version 1
+ * writes a number near 2^63 for that. */
 static size_t group_limit(const struct version *version, size_t length, const char **name)
 {
     size_t least = SIZE_MAX;
@@ -112,8 +112,8 @@ static size_t group_usage(const struct version *version, size_t length)
     return usage - min_size(usage, cache);
 }
 
-/* Finds the process's group in the list that was read, "4:memory,cpu:/path" or "0::/path": its version, and the path. NULL
- * when there is none. */
+/* Finds the process's group in the list that was read, "4:memory,cpu:/path" or "0::/path": its version, and the path.
+ * NULL when there is none. */
 static const struct version *group_find(const char **start, size_t *length)
 {
     const struct version *found = NULL;
@@ -169,7 +169,8 @@ COLD struct cgroup_memory cgroup_memory_at(const char *list, const char *root)
     if (!version || !path_make(root, version->folder, group, length, &root_length))
         return memory;
     memory.version = version->number;
-    /* In a container the path may be one that only the host sees; what is mounted as the root is the container's then. */
+    /* In a container the path may be one that only the host sees; what is mounted as the root is the container's
+     * then. */
     for (length += root_length;; length--) {
         if (length > root_length && group_path[length] != '/' && group_path[length] != 0)
             continue;

@@ -1,7 +1,7 @@
 /* cgroup.h - what the process's control groups allow: its own and all that it lies in, of version 1 and 2.
  *
- * Files are read, a few for each group: where a filter may be that came after the start (os_sandbox.h), none are, and nothing is
- * known. Any thread, but one at a time; not under a lock. */
+ * Files are read, a few for each group: where a filter may be that came after the start (os_sandbox.h), none are, and
+ * nothing is known. Any thread, but one at a time; not under a lock. */
 #ifndef HAK_CGROUP_H
 #define HAK_CGROUP_H
 

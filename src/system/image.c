@@ -137,8 +137,8 @@ static bool is_same(const char *a, const char *b)
     return *a == *b;
 }
 
-/* By GNU's hash table: of an executable that exports all it has (Haskell's), the names alone are tens of megabytes, which
- * a look at each would make resident. */
+/* By GNU's hash table: of an executable that exports all it has (Haskell's), the names alone are tens of megabytes,
+ * which a look at each would make resident. */
 static const ElfW(Sym) *gnu_find(const struct image *image, const char *name)
 {
     const uint32_t *table = image->gnu_hash, *bucket = (const uint32_t *)((const ElfW(Addr) *)(table + 4) + table[2]);

@@ -1,6 +1,6 @@
-/* image.h - a program or library that lies in memory: its symbols, as its dynamic section has them, and where its tables
- * of call frames are. Without the loader, which takes locks and may be interposed. For the kernel's own library (vDSO),
- * for what callers of free are in, and for stacks.
+/* image.h - a program or library that lies in memory: its symbols, as its dynamic section has them, and where its
+ * tables of call frames are. Without the loader, which takes locks and may be interposed. For the kernel's own library
+ * (vDSO), for what callers of free are in, and for stacks.
  *
  * Reads nothing outside of the image's loaded segments, whatever its dynamic section and the tables there say; its
  * headers are believed, for the kernel has mapped it by them. Any thread; allocates nothing. */

@@ -15,8 +15,8 @@
 #include "base/atomic.h"
 #include "base/base.h"
 
-/* False when this very thread holds the lock already: a signal handler interrupted the holder and came back here; or has
- * interrupted the repair of a child (lock_watch). The caller then fails as if memory were out. */
+/* False when this very thread holds the lock already: a signal handler interrupted the holder and came back here; or
+ * has interrupted the repair of a child (lock_watch). The caller then fails as if memory were out. */
 bool lock_acquire(void);
 void lock_release(void);
 bool lock_is_held(void);
@@ -26,20 +26,21 @@ bool lock_growth_acquire(void);
 void lock_growth_release(void);
 bool lock_growth_is_held(void);
 
-/* A lock of one object's own (cache/arena.h), all zero when it is free. Taken before the others, and system calls may be made with
- * it in hand. */
+/* A lock of one object's own (cache/arena.h), all zero when it is free. Taken before the others, and system calls may
+ * be made with it in hand. */
 struct lock {
     _Atomic(uint32_t) word; /* the holder's thread id, and whether somebody sleeps; 0: free */
 };
 bool lock_own_acquire(struct lock *lock);
 void lock_own_release(struct lock *lock);
 
-/* `word` reads as zero in the child of a fork that has not been through lock_after_fork. Who has to wait there, for a signal
- * handler that forked has interrupted a slow path, may wait for a thread that the child does not have. `repair` puts right
- * what that was changing: then it has called lock_after_fork and released what it got. Or it returns false, since it is at work
- * already, and this is a signal handler that has interrupted it. Without it, and while no such word is known, who waits for
- * long looks whether the holder exists in this process, and takes the lock over if not. Elsewhere nobody does, since to a
- * child of vfork, which shares this memory, its parent's threads do not seem to exist. */
+/* `word` reads as zero in the child of a fork that has not been through lock_after_fork. Who has to wait there, for a
+ * signal handler that forked has interrupted a slow path, may wait for a thread that the child does not have. `repair`
+ * puts right what that was changing: then it has called lock_after_fork and released what it got. Or it returns false,
+ * since it is at work already, and this is a signal handler that has interrupted it. Without it, and while no such word
+ * is known, who waits for long looks whether the holder exists in this process, and takes the lock over if not.
+ * Elsewhere nobody does, since to a child of vfork, which shares this memory, its parent's threads do not seem to
+ * exist. */
 void lock_watch(const _Atomic(uint32_t) *word, bool (*repair)(void));
 
 /* In the child of a fork, while no other thread of it is in here: the thread has a new id, and both locks, whoever had
@@ -54,8 +55,8 @@ struct locks_left {
 };
 struct locks_left lock_after_fork(void);
 
-/* In the child of a fork, after lock_after_fork: the lock is the calling thread's, in whose hands it stays, or becomes free. Who had
- * it. Threads that wait for it see whatever the caller wrote before. */
+/* In the child of a fork, after lock_after_fork: the lock is the calling thread's, in whose hands it stays, or becomes
+ * free. Who had it. Threads that wait for it see whatever the caller wrote before. */
 enum lock_left lock_own_after_fork(struct lock *lock);
 
 /* The calling thread's id. */

@@ -1,5 +1,5 @@
-/* machine.h - what differs from one architecture to the next in talking to Linux; for os_*.c alone, but for what a program may
- * look like that it does not know.
+/* machine.h - what differs from one architecture to the next in talking to Linux; for os_*.c alone, but for what a
+ * program may look like that it does not know.
  *
  * Each architecture has three functions and a name here; its registers are in insight/registers.h. */
 #ifndef HAK_MACHINE_H

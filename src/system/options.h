@@ -57,13 +57,13 @@ INLINE bool check_is_short(void) { return UNLIKELY(check_mode == CHECK_HARDENED)
 
 /* Reads HAKMEM_CONF and HAKMEM_* from `environment` (as main's third argument; may be NULL: then nothing), and the
  * configuration file. What is wrong is said in one line each on stderr and otherwise ignored. Called once, before other
- * threads exist. In a program that has other rights than its caller, the environment does not count, of the file only what
- * is for all programs and names no file, and nothing is said. */
+ * threads exist. In a program that has other rights than its caller, the environment does not count, of the file only
+ * what is for all programs and names no file, and nothing is said. */
 void options_read(char **environment);
 
-/* Whether this process is one whose statistics are to be printed. The first that reads the option claims it, by its id, which it
- * puts behind the value in its environment ("all@4711"): so children know that they are not meant, and what the process becomes
- * by execve knows that it is. */
+/* Whether this process is one whose statistics are to be printed. The first that reads the option claims it, by its id,
+ * which it puts behind the value in its environment ("all@4711"): so children know that they are not meant, and what
+ * the process becomes by execve knows that it is. */
 bool options_want_stats(void);
 
 /* A configuration file's text, which has to stay where it is, for a program. */

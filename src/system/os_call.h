@@ -26,8 +26,8 @@ int os_call_mmap(void *hint, size_t size, int rights, int flags, int fd, void **
 /* The errno value in a call's result; 0 when it has succeeded. */
 INLINE int os_error_of(long result) { return result < 0 && result > -4096 ? (int)-result : 0; }
 
-/* All that the calling thread may still do is to read and write (SECCOMP_MODE_STRICT): from now on its calls fail without being
- * made. */
+/* All that the calling thread may still do is to read and write (SECCOMP_MODE_STRICT): from now on its calls fail
+ * without being made. */
 void os_thread_shut(void);
 bool os_thread_is_shut(void);
 

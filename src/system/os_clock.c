@@ -53,7 +53,8 @@ static uint64_t clock_milliseconds(long clock)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* The coarse clocks are what the kernel wrote down at its last tick; the others add what the counter says since then. */
+/* The coarse clocks are what the kernel wrote down at its last tick; the others add what the counter says since
+ * then. */
 static _Atomic(bool) counter_is_shut; /* relaxed: the thread that it is about has set it itself */
 
 COLD void os_counter_shut(void) { store_relaxed(&counter_is_shut, true); }

@@ -32,15 +32,15 @@ int os_file_look(const char *path, bool follow, struct file_info *out);
  * else can have effects of its own. Only what is trusted and not for all to write, or EPERM; ELOOP for a link that
  * is not trusted. */
 int os_file_read(const char *path, char *text, size_t capacity, size_t *length);
-/* The same of a file that is believed for the place where it lies, whoever owns it: one call finds that there is none. ENODEV
- * when it is not plain, EPERM when everybody may write to it, or, if `only_roots`, anybody but root; ENOENT for whatever
- * keeps it from being opened. */
+/* The same of a file that is believed for the place where it lies, whoever owns it: one call finds that there is none.
+ * ENODEV when it is not plain, EPERM when everybody may write to it, or, if `only_roots`, anybody but root; ENOENT for
+ * whatever keeps it from being opened. */
 int os_file_read_placed(const char *path, bool only_roots, char *text, size_t capacity, size_t *length);
 /* Makes a file where nothing was, or EEXIST; with all of the text, or there is none. */
 int os_file_make(const char *path, const char *text, size_t length);
-/* Makes a file of so many bytes where nothing was, or EEXIST, for the user alone; and maps it: what is written there is in the
- * file, whatever becomes of the process. Every byte has its place on the disk, so that a full one is no reason to fail
- * later. */
+/* Makes a file of so many bytes where nothing was, or EEXIST, for the user alone; and maps it: what is written there is
+ * in the file, whatever becomes of the process. Every byte has its place on the disk, so that a full one is no reason
+ * to fail later. */
 int os_file_map(const char *path, size_t size, void **out);
 /* The file gets another name. EEXIST if there is something of that name, unless it replaces that. */
 int os_file_rename(const char *from, const char *to, bool replaces);

@@ -16,8 +16,9 @@ int os_map(size_t size, size_t align, void *hint, void **out);
  * `writable`: else it can only be read, and is no memory that the system counts. */
 int os_map_at(void *address, size_t size, bool writable);
 
-/* The program has all memory locked that is mapped from now on, or no longer. Else what is mapped for later would all be
- * resident at once: it is locked page by page instead, when it is touched. The child of a fork has nothing locked. */
+/* The program has all memory locked that is mapped from now on, or no longer. Else what is mapped for later would all
+ * be resident at once: it is locked page by page instead, when it is touched. The child of a fork has nothing
+ * locked. */
 void os_lock_memory(bool is_locked);
 
 /* Address space that nobody may touch yet (os_protect), at a multiple of `align`; no memory that the system counts.

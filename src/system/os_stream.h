@@ -1,4 +1,5 @@
-/* os_stream.h - descriptors that the program has opened, such as its standard error: they are written to, and known again. */
+/* os_stream.h - descriptors that the program has opened, such as its standard error: they are written to, and known
+ * again. */
 #ifndef HAK_OS_STREAM_H
 #define HAK_OS_STREAM_H
 

@@ -37,8 +37,8 @@ void os_watch_start(void)
         const void *function = watched_function(which);
         uint64_t code = first_code(function);
         as_at_start[which].function = function;
-        /* Constructors of libraries that the program needs run before ours. If libc's own begins so, it is called, which
-         * is right, too. */
+        /* Constructors of libraries that the program needs run before ours. If libc's own begins so, it is called,
+         * which is right, too. */
         as_at_start[which].code = machine_is_diverted(function) ? ~code : code;
     }
 }

@@ -1,4 +1,5 @@
-/* os_watch.h - whether somebody is to hear of memory that goes: then libc's functions are called, which are passed by else. */
+/* os_watch.h - whether somebody is to hear of memory that goes: then libc's functions are called, which are passed by
+ * else. */
 #ifndef HAK_OS_WATCH_H
 #define HAK_OS_WATCH_H
 

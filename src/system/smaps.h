@@ -1,5 +1,5 @@
-/* smaps.h - the mappings of the process, with how much of each is resident, as /proc/self/smaps has it. Allocates nothing. It
- * takes the system time that grows with what is resident: for reports at the end of a process. */
+/* smaps.h - the mappings of the process, with how much of each is resident, as /proc/self/smaps has it. Allocates
+ * nothing. It takes the system time that grows with what is resident: for reports at the end of a process. */
 #ifndef HAK_SMAPS_H
 #define HAK_SMAPS_H
 

@@ -17,8 +17,9 @@ struct text {
 size_t text_length(const char *string);
 
 void text_begin(struct text *text, int fd);
-/* For people, from here on: a line of more than 80 characters goes on in the next, indented so far (0: no more). It ends at a
- * blank, but not at one behind a digit, for a number stays with its unit. Called at the beginning of a line. */
+/* For people, from here on: a line of more than 80 characters goes on in the next, indented so far (0: no more). It
+ * ends at a blank, but not at one behind a digit, for a number stays with its unit. Called at the beginning of a
+ * line. */
 void text_fold(struct text *text, unsigned indent);
 void text_string(struct text *text, const char *string);
 void text_span(struct text *text, const char *start, size_t length);
