@@ -236,7 +236,8 @@ static const char *elf_obstacle(int fd, const Elf64_Ehdr *header)
 static const char *program_obstacle(char path[static PATH_MAX])
 {
     for (int level = 0; level < 4; level++) {
-        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO is no program, and no reason to wait */
+        /* A FIFO is no program, and no reason to wait. */
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (fd < 0)
             return NULL;
         union {
@@ -265,7 +266,7 @@ static void program_warn(const char *program)
                  obstacle);
 }
 
-/* ---- The names for --set ------------------------------------------------------------------------------------------- */
+/* ---- The names for --set ----------------------------------------------------------------------------------------- */
 
 /* "(0 to 1, default 0)", or nothing. */
 static void bounds_write(char *text, size_t size, const struct option_row *row)
@@ -591,9 +592,9 @@ static int lab_start(const char *command, char **arguments)
     size_t count = 0;
     while (arguments[count])
         count++;
-    /* Of Python's own variables none is for the lab (-E); what it runs gets them. It needs none of the packages that are
-     * installed, which take time to look for (-s -S), and writes nothing beside the lab (-B). UTF-8 whatever the locale,
-     * so that every name of a file and every argument comes out as it went in. */
+    /* Of Python's own variables none is for the lab (-E); what it runs gets them. It needs none of the packages that
+     * are installed, which take time to look for (-s -S), and writes nothing beside the lab (-B). UTF-8 whatever the
+     * locale, so that every name of a file and every argument comes out as it went in. */
     const char *const own[] = {"python3", "-E",     "-s", "-S",       "-B",    "-X",          "utf8",   lab,
                                command,   "--tool", tool, "--hakmem", library, "--workloads", workloads};
     size_t own_count = sizeof own / sizeof own[0];
@@ -637,8 +638,8 @@ static long long launch_now(void)
 
 static long long microseconds(struct timeval time) { return time.tv_sec * 1000000LL + time.tv_usec; }
 
-/* Waits for the program; a line about its end: when (ns), its wait status, user and system time (us), peak memory (KiB),
- * page faults and context switches of both kinds, and what was counted, or -1. */
+/* Waits for the program; a line about its end: when (ns), its wait status, user and system time (us), peak memory
+ * (KiB), page faults and context switches of both kinds, and what was counted, or -1. */
 static void launch_finish(int report, pid_t program, int counter)
 {
     struct rusage usage;

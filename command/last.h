@@ -1,4 +1,5 @@
-/* last.h - what a program held that a signal ended: it says nothing itself then, but it has a record, which outlives it.
+/* last.h - what a program held that a signal ended: it says nothing itself then, but it has a record, which outlives
+ * it.
  * SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TOOLS_LAST_H
 #define HAKMEM_TOOLS_LAST_H
@@ -12,7 +13,8 @@ int last_prepare(void);
  * status. */
 int last_announce(void);
 
-/* When the program has ended: says on standard error where its memory was if a signal ended it, and removes the folder. */
+/* When the program has ended: says on standard error where its memory was if a signal ended it, and removes the
+ * folder. */
 void last_say(pid_t program, int wait_status);
 
 #endif

@@ -32,8 +32,9 @@ __attribute__((format(printf, 3, 4))) void text_wrap_behind(FILE *to, const char
 /* A line for the process: what it is, since when, how large. */
 void title_print(FILE *to, const struct record *record, const struct bill *bill);
 
-/* A line for live blocks, for each other item that is not empty, and for the sum. With `owners`, who may be NULL, who holds most, and who pins;
- * and then what is not live and below a hundredth is one item. Without, the peaks, as far as they are known. */
+/* A line for live blocks, for each other item that is not empty, and for the sum. With `owners`, who may be NULL, who
+ * holds most, and who pins; and then what is not live and below a hundredth is one item. Without, the peaks, as far as
+ * they are known. */
 void bill_print(FILE *to, const struct bill *bill, const struct owners *owners);
 
 #endif

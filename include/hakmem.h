@@ -78,19 +78,19 @@ HAK_PUBLIC void hak_free_at(void *block, size_t size, hak_site_t site);
  * freed all at once, and have their heap's name wherever hakmem tells what memory is for. Blocks are like any others:
  * free, hak_free and hak_realloc take them from any thread, and realloc keeps a block in its heap.
  *
- * Any thread may use any heap at any time; a lock of the heap's own makes threads wait for each other. But while a heap is
- * emptied or destroyed nobody else may use it or its blocks, to free one included.
+ * Any thread may use any heap at any time; a lock of the heap's own makes threads wait for each other. But while a heap
+ * is emptied or destroyed nobody else may use it or its blocks, to free one included.
  *
  * All sizes count bytes of blocks as hak_usable_size does, which may be more than was asked for. Each heap takes a page
- * of 64 KiB or more for each size that it has blocks of. HAKMEM_CHECK and HAKMEM_HARDEN do not mark these blocks; double frees
- * are noticed all the same. */
+ * of 64 KiB or more for each size that it has blocks of. HAKMEM_CHECK and HAKMEM_HARDEN do not mark these blocks;
+ * double frees are noticed all the same. */
 typedef struct hak_heap hak_heap_t;
 #define HAK_HEAPS_MAX 256    /* heaps at a time */
 #define HAK_HEAP_NAME_MAX 47 /* bytes of a name, without the NUL */
 
 /* A new heap without a limit. The name is copied; several heaps may have the same. NULL and errno EINVAL when it is
- * NULL, empty, too long, or has control characters; EAGAIN when there are HAK_HEAPS_MAX heaps; ENOMEM when memory is out; ENOTSUP in a process
- * where hakmem stands aside, for a sanitizer's runtime has the memory. */
+ * NULL, empty, too long, or has control characters; EAGAIN when there are HAK_HEAPS_MAX heaps; ENOMEM when memory is
+ * out; ENOTSUP in a process where hakmem stands aside, for a sanitizer's runtime has the memory. */
 HAK_PUBLIC hak_heap_t *hak_heap_create(const char *name);
 /* Frees every block of the heap, and the heap itself, or leaves it as it was created, but for its name, limit, peak and
  * refusals. NULL does nothing to hak_heap_destroy. */
@@ -101,8 +101,9 @@ HAK_PUBLIC void hak_heap_empty(hak_heap_t *heap);
  * heap has: then only frees make room. */
 HAK_PUBLIC void hak_heap_set_limit(hak_heap_t *heap, size_t bytes);
 
-/* As the functions of the standard family, in the heap; NULL and errno ENOMEM at its limit, too. hak_heap_realloc moves a block of
- * another heap, or of none, into this one. To resize may take old and new block at once, and so more than the limit. */
+/* As the functions of the standard family, in the heap; NULL and errno ENOMEM at its limit, too. hak_heap_realloc moves
+ * a block of another heap, or of none, into this one. To resize may take old and new block at once, and so more than
+ * the limit. */
 HAK_PUBLIC void *hak_heap_malloc(hak_heap_t *heap, size_t size) HAK_ATTR(malloc, alloc_size(2));
 HAK_PUBLIC void *hak_heap_calloc(hak_heap_t *heap, size_t count, size_t size) HAK_ATTR(malloc, alloc_size(2, 3));
 HAK_PUBLIC void *hak_heap_realloc(hak_heap_t *heap, void *block, size_t size) HAK_ATTR(alloc_size(3));
@@ -149,8 +150,8 @@ typedef struct hak_stat {
  * heap is walked: cost grows with the number of pages. Figures of running threads are read without stopping them. */
 HAK_PUBLIC size_t hak_stats(hak_stat_t *out, size_t capacity);
 
-/* Writes what HAKMEM_STATS=all prints at exit to the file descriptor: where the resident memory is, and every statistic.
- * Allocates nothing. */
+/* Writes what HAKMEM_STATS=all prints at exit to the file descriptor: where the resident memory is, and every
+ * statistic. Allocates nothing. */
 HAK_PUBLIC void hak_stats_print(int fd);
 
 #ifdef __cplusplus

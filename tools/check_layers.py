@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Checks the order of the layers in src/: includes point only downwards, and only src/system/os_*.c talk to the system.
+Lines must not be longer than 120 columns.
 
 usage: check_layers.py [SRC]
 
@@ -22,6 +23,8 @@ SYSTEM_FILES = "os_*.c"
 MACHINE_FILE = "machine.h"
 # Stands before functions of libc that make system calls, and passes them on.
 FRONT_FILE = "front.c"
+
+COLUMNS = 120
 
 INCLUDE = re.compile(r'\s*#\s*include\s+([<"])([^>"]+)[>"]')
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -74,8 +77,12 @@ def circle(files):
 
 
 def problems(path):
+    source = path.read_text(encoding="utf-8")
+    for number, line in enumerate(source.splitlines(), 1):
+        if len(line) > COLUMNS:
+            yield number, f"{len(line)} columns; {COLUMNS} are the most"
     # A comment becomes its line ends, so that the numbers of lines stay right.
-    text = COMMENT.sub(lambda comment: "\n" * comment.group().count("\n"), path.read_text(encoding="utf-8"))
+    text = COMMENT.sub(lambda comment: "\n" * comment.group().count("\n"), source)
     for number, line in enumerate(text.splitlines(), 1):
         include = INCLUDE.match(line)
         problem = include_problem(path, *include.groups()) if include else None

@@ -121,10 +121,11 @@ const struct workload mixed_lifetimes = {
     .name = "mixed-lifetimes",
     .group = "memory",
     .title = "Short and long lives of one size",
-    .about = "Twenty-four phases, each with 16 MB of blocks of one size, from 32 to 512 bytes in turn. One block in twenty "
-             "comes from another place in the program and stays for eight phases; the others are freed, in random order, at "
-             "the phase's end. Memory between the blocks that stay can serve blocks of the same size only. The value is "
-             "resident memory divided by live memory, on average.",
+    .about =
+        "Twenty-four phases, each with 16 MB of blocks of one size, from 32 to 512 bytes in turn. One block in twenty "
+        "comes from another place in the program and stays for eight phases; the others are freed, in random order, at "
+        "the phase's end. Memory between the blocks that stay can serve blocks of the same size only. The value is "
+        "resident memory divided by live memory, on average.",
     .kind = "memory",
     .unit = "bytes resident per byte alive",
     .better = "lower",

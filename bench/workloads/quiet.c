@@ -88,7 +88,8 @@ static void small_requests(void)
 
 static void quiet_work(struct worker *worker)
 {
-    static void (*const work[])(struct worker *) = {[BUSY_ARRAYS] = arrays, [BUSY_QUERIES] = queries, [BUSY_KINDS] = kinds};
+    static void (*const work[])(struct worker *) = {
+        [BUSY_ARRAYS] = arrays, [BUSY_QUERIES] = queries, [BUSY_KINDS] = kinds};
     worker->counted = UINT64_MAX;
     worker_start(worker);
     steady_begin();
@@ -110,10 +111,11 @@ const struct workload quiet = {
     .name = "quiet",
     .group = "memory",
     .title = "Quiet after hard work",
-    .about = "Rounds of hard work with pauses, in which everything is freed; then small requests only, which are served by "
-             "what is at hand. Arrays: 200 of 1 MiB. Queries: what a database takes for a sort of 40 MiB, a hash table and "
-             "expressions. Phases: 60 MiB of blocks of 8 KiB, then of 64 KiB, of 1 MiB and of 20 MiB. The value is the "
-             "resident memory at the end of the quiet time.",
+    .about =
+        "Rounds of hard work with pauses, in which everything is freed; then small requests only, which are served by "
+        "what is at hand. Arrays: 200 of 1 MiB. Queries: what a database takes for a sort of 40 MiB, a hash table and "
+        "expressions. Phases: 60 MiB of blocks of 8 KiB, then of 64 KiB, of 1 MiB and of 20 MiB. The value is the "
+        "resident memory at the end of the quiet time.",
     .kind = "memory",
     .unit = "bytes",
     .better = "lower",

@@ -202,7 +202,8 @@ static bool heaps_add(struct owners *owners, const struct record *record)
     bool is_added = true;
     for (size_t i = 0; i < count && is_added; i++) {
         struct way way = {.live = heaps[i].live, .resident = heaps[i].live};
-        struct owner named = {.name = text_make("heap \"%s\"", heaps[i].name), .module = strdup(""), .callers = strdup("")};
+        struct owner named = {
+            .name = text_make("heap \"%s\"", heaps[i].name), .module = strdup(""), .callers = strdup("")};
         owners->live += way.live;
         owners->resident += way.resident;
         is_added = way_add(owners, &named, &way);

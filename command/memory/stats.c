@@ -121,8 +121,8 @@ static void json_heaps(const struct record *record)
         fputs(i == 0 ? "{\"name\":" : ",{\"name\":", stdout);
         json_write_text(heaps[i].name, stdout);
         printf(",\"live\":%llu,\"blocks\":%llu,\"peak\":%llu,\"limit\":%llu,\"held\":%llu,\"refused\":%llu}",
-               (unsigned long long)heaps[i].live, (unsigned long long)heaps[i].blocks, (unsigned long long)heaps[i].peak,
-               (unsigned long long)heaps[i].limit, (unsigned long long)heaps[i].held,
+               (unsigned long long)heaps[i].live, (unsigned long long)heaps[i].blocks,
+               (unsigned long long)heaps[i].peak, (unsigned long long)heaps[i].limit, (unsigned long long)heaps[i].held,
                (unsigned long long)heaps[i].refused);
     }
     putchar(']');
@@ -232,9 +232,11 @@ static const struct heap_value {
 } heap_values[] = {
     {"hakmem_heap_live_bytes", "gauge", "", "bytes", "blocks of heaps by name", offsetof(struct record_heap, live)},
     {"hakmem_heap_peak_bytes", "gauge", "", "bytes", "the most that each had", offsetof(struct record_heap, peak)},
-    {"hakmem_heap_limit_bytes", "gauge", "", "bytes", "what each may have; 0: any", offsetof(struct record_heap, limit)},
+    {"hakmem_heap_limit_bytes", "gauge", "", "bytes", "what each may have; 0: any",
+     offsetof(struct record_heap, limit)},
     {"hakmem_heap_blocks", "gauge", "", NULL, "blocks of heaps by name", offsetof(struct record_heap, blocks)},
-    {"hakmem_heap_refused", "counter", "_total", NULL, "requests that a limit refused", offsetof(struct record_heap, refused)},
+    {"hakmem_heap_refused", "counter", "_total", NULL, "requests that a limit refused",
+     offsetof(struct record_heap, refused)},
 };
 
 static uint64_t heap_value(const struct record_heap *heap, size_t offset)
@@ -244,7 +246,8 @@ static uint64_t heap_value(const struct record_heap *heap, size_t offset)
     return value;
 }
 
-/* The value of each of the record's heaps: of those with one name, which would be the same to whoever reads this, the sum. */
+/* The value of each of the record's heaps: of those with one name, which would be the same to whoever reads this, the
+ * sum. */
 static void heap_value_print(FILE *to, const struct record *record, const struct heap_value *value)
 {
     const struct record_heap *heaps;

@@ -129,7 +129,8 @@ static void process_print(const struct process *process, int width)
 static void refused_print(const struct processes *processes, const char *end)
 {
     if (processes->refused > 0)
-        printf("%zu %s not be looked at; %s%s", processes->refused, processes->refused == 1 ? "process may" : "processes may",
+        printf("%zu %s not be looked at; %s%s", processes->refused,
+               processes->refused == 1 ? "process may" : "processes may",
                geteuid() == 0 ? "they have more rights than this one" : "root may, and who has CAP_SYS_PTRACE", end);
 }
 

@@ -1,5 +1,6 @@
-/* trim.c - see trim.h. The request is a number in the process's record (struct record_requests), which one of the process's
- * threads finds when it next looks at the clock in a slow path, and answers. Nothing else of the process is touched.
+/* trim.c - see trim.h. The request is a number in the process's record (struct record_requests), which one of the
+ * process's threads finds when it next looks at the clock in a slow path, and answers. Nothing else of the process is
+ * touched.
  * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "memory/trim.h"
@@ -71,7 +72,8 @@ static int ask_refuse(const struct record *record, int error)
 enum answer { ANSWER_NONE, ANSWER_GIVEN, ANSWER_GONE };
 
 /* Until the request, or a later one, is done, or the time is up. */
-static enum answer answer_await(const struct record *record, uint64_t number, double wait, struct record_requests *answer)
+static enum answer answer_await(const struct record *record, uint64_t number, double wait,
+                                struct record_requests *answer)
 {
     const struct timespec pause = {.tv_nsec = 20 * 1000000};
     for (double end = seconds_now() + wait; record_requests(record, answer); nanosleep(&pause, NULL)) {

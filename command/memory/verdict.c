@@ -183,8 +183,9 @@ static struct verdict growing_say(const struct facts *facts)
 static struct verdict new_say(const struct facts *facts)
 {
     if (!facts->runs)
-        return verdict_make(text_make("It was live. Whether it grew cannot be told of less than %d s.", GROWTH_YOUNG / 1000),
-                            text_make("'hakmem heap %s' shows who held it.", facts->name));
+        return verdict_make(
+            text_make("It was live. Whether it grew cannot be told of less than %d s.", GROWTH_YOUNG / 1000),
+            text_make("'hakmem heap %s' shows who held it.", facts->name));
     return verdict_make(
         text_make("It is live. Whether it grows cannot be told before the process is %d s old.", GROWTH_YOUNG / 1000),
         text_make("Ask again; 'hakmem heap %s' shows who holds it.", facts->name));
@@ -233,7 +234,8 @@ static struct verdict kept_say(const struct facts *facts)
             "%s is free and kept: the program has asked for no memory for %s, and without its calls hakmem does "
             "not run.",
             bytes.text, time_text(facts->idle).text);
-        advice = text_make("Nothing: it goes back soon after the next calls, all of it if 'hakmem trim' has asked for that.");
+        advice = text_make(
+            "Nothing: it goes back soon after the next calls, all of it if 'hakmem trim' has asked for that.");
     } else {
         what =
             text_make("%s is free and kept for reuse, since the program had as much in use lately and needs it again.",

@@ -193,8 +193,9 @@ static int why(const struct record *record, struct question question)
         return complain(STATUS_NO, NULL, "0x%" PRIx64 " lies at no guarded block of '%s'", question.address,
                         record_name(record));
     if (!has_sums(record)) {
-        sentence_print(stdout, text_make("The process ended before it had told its sums; 'hakmem heap %s' shows what samples say.",
-                                         record_name(record)));
+        sentence_print(
+            stdout, text_make("The process ended before it had told its sums; 'hakmem heap %s' shows what samples say.",
+                              record_name(record)));
         return finish_output();
     }
     if (bill_read(&facts.bill, &owners, record)) {

@@ -7,8 +7,8 @@
  *   2. it goes on: they were born in 5 parts or more, and one of these is among the last two. So what a program builds
  *      at its start, and a cache that is full and has been for a while, is none;
  *   3. it does not end: at most a tenth of all that was allocated there has ended, or the live ones are, in the mean,
- *      four times as old as those that have ended became. So a cache that replaces its entries is none, while a place that
- *      loses one block in ten is one.
+ *      four times as old as those that have ended became. So a cache that replaces its entries is none, while a place
+ *      that loses one block in ten is one.
  *
  * A cache that is still being filled looks the same as a leak from outside; its owner knows. Growth is what was born
  * in the later half of the time and lives.

@@ -377,7 +377,8 @@ static void stacks_add(struct making *making, const struct record *record)
     }
 }
 
-/* Heaps by name: a way of one frame each, without samples. They are no thread's, and when their blocks came is not known. */
+/* Heaps by name: a way of one frame each, without samples. They are no thread's, and when their blocks came is not
+ * known. */
 static void heaps_add(struct making *making, const struct record *record)
 {
     const struct record_heap *heaps;

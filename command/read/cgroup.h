@@ -12,8 +12,8 @@ uint64_t cgroup_limit(pid_t process);
 /* The same for groups as /proc/PID/cgroup lists them, below `root` in place of /sys/fs/cgroup. */
 uint64_t cgroup_limit_of(const char *groups, const char *root);
 
-/* Percent of the last ten seconds in which some process of the group waited for memory (memory.pressure); of the machine where
- * the group does not tell. Below 0: not known. */
+/* Percent of the last ten seconds in which some process of the group waited for memory (memory.pressure); of the
+ * machine where the group does not tell. Below 0: not known. */
 double cgroup_pressure(pid_t process);
 
 /* The same for groups as /proc/PID/cgroup lists them, below `root`, and the machine's file. */

@@ -26,15 +26,16 @@ struct processes {
 };
 
 /* X(letter, option's name, title, width, what it is): the columns, and the keys that sort by them. */
-#define PROCESSES_COLUMNS(X)                                     \
-    X('n', "pid", "PID", 7, "number")                            \
-    X('r', "resident", "RESIDENT", 8, "resident memory")         \
-    X('l', "live", "LIVE", 8, "live blocks")                     \
-    X('f', "free", "FREE", 8, "free blocks and runs that are kept, and may be resident") \
-    X('p', "peak", "PEAK", 8, BILL_PEAK_LIVE)             \
-    X('g', "growth", "GROWTH/m", 8, "growth of live blocks by the minute") \
-    X('i', "limit", "LIMIT", 8, "limit of the control group")    \
-    X('s', "press", "PRESS", 5, "percent of the last 10 s in which the control group, or else the machine, waited for memory") \
+#define PROCESSES_COLUMNS(X)                                                                         \
+    X('n', "pid", "PID", 7, "number")                                                                \
+    X('r', "resident", "RESIDENT", 8, "resident memory")                                             \
+    X('l', "live", "LIVE", 8, "live blocks")                                                         \
+    X('f', "free", "FREE", 8, "free blocks and runs that are kept, and may be resident")             \
+    X('p', "peak", "PEAK", 8, BILL_PEAK_LIVE)                                                        \
+    X('g', "growth", "GROWTH/m", 8, "growth of live blocks by the minute")                           \
+    X('i', "limit", "LIMIT", 8, "limit of the control group")                                        \
+    X('s', "press", "PRESS", 5,                                                                      \
+      "percent of the last 10 s in which the control group, or else the machine, waited for memory") \
     X('o', "program", "PROGRAM", -1, "program")
 
 /* False when there is no memory, or no /proc; that has been said. */

@@ -20,8 +20,8 @@ enum {
     PIECES_TRIES = 3 /* for pieces that seem damaged: the process may have been adding one */
 };
 
-/* Bytes of all pieces (the library makes some 10 MiB at most; what is far more would only fill our memory), of a sample, and
- * of any sum. */
+/* Bytes of all pieces (the library makes some 10 MiB at most; what is far more would only fill our memory), of a
+ * sample, and of any sum. */
 #define BYTES_MOST (UINT64_C(64) << 20)
 #define SAMPLE_MOST (UINT64_C(1) << 48)
 #define AMOUNT_MOST (UINT64_C(1) << 60)

@@ -79,8 +79,8 @@ const struct record_stack *record_stack(const struct record *record, uint32_t nu
 /* The return addresses of a stack, the innermost first; how many. */
 unsigned record_frames(const struct record *record, uint32_t stack, uint64_t out[RECORD_DEPTH]);
 
-/* What a process that runs has been asked from outside and has answered, as it is at this moment. False: it cannot be asked any
- * more, or its library takes no requests. */
+/* What a process that runs has been asked from outside and has answered, as it is at this moment. False: it cannot be
+ * asked any more, or its library takes no requests. */
 bool record_requests(const struct record *record, struct record_requests *out);
 
 /* Asks that what is free go back: the number of the request. 0 or an errno value. */

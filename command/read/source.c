@@ -676,8 +676,9 @@ static char *path_open(struct source *source, const char *what)
     if (head.magic == RECORD_MAGIC)
         return NULL;
     if (head.magic == __builtin_bswap64(RECORD_MAGIC))
-        return text_make("the record '%s' is of a machine with the other byte order: use the hakmem command of such a machine",
-                         what);
+        return text_make(
+            "the record '%s' is of a machine with the other byte order: use the hakmem command of such a machine",
+            what);
     return memcmp(head.text, ELFMAG, SELFMAG) == 0 ? core_open(source, &head.elf, what) : file_refusal(what, head.text);
 }
 

@@ -37,8 +37,8 @@ void source_close(struct source *source);
 /* Copies `size` bytes that lie `offset` bytes behind the record's beginning; false when they are not all there. */
 bool source_read(const struct source *source, uint64_t offset, void *to, size_t size);
 
-/* The other way, into the memory of a process that is still the one that was opened, where its own rights let it write. 0 or an
- * errno value: ESRCH if it is gone. */
+/* The other way, into the memory of a process that is still the one that was opened, where its own rights let it write.
+ * 0 or an errno value: ESRCH if it is gone. */
 int source_write(const struct source *source, uint64_t offset, const void *from, size_t size);
 
 /* Allocated text; NULL when there is no memory. */

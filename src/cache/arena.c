@@ -22,7 +22,8 @@ static _Atomic(unsigned) arenas_last; /* [heap's lock to write] the highest numb
 
 /* ---- Names and numbers ------------------------------------------------------------------------------------------- */
 
-unsigned arena_last(void) { return load_relaxed(&arenas_last); /* relaxed: who looks at all of them sees those of the moment */ }
+/* Relaxed: who looks at all of them sees those of the moment. */
+unsigned arena_last(void) { return load_relaxed(&arenas_last); }
 
 struct hak_heap *arena_at(unsigned number)
 {
@@ -423,7 +424,8 @@ static void *paged_malloc(struct hak_heap *arena, unsigned c)
     return block;
 }
 
-static void arena_check_block(const struct arena_shelf *shelf, const struct page *page, const void *block, const char *call)
+static void arena_check_block(const struct arena_shelf *shelf, const struct page *page, const void *block,
+                              const char *call)
 {
     enum error_id error;
     if (UNLIKELY(!page_has_live(page, block, &error)))
@@ -450,7 +452,10 @@ static void paged_free(struct hak_heap *arena, const struct page *page, void *bl
 /* ---- Large blocks ------------------------------------------------------------------------------------------------ */
 
 /* Bytes of a large block of the size. */
-static size_t large_bytes(size_t size) { return align_up(max_size(size, 1), size <= RUN_MAX_SIZE ? UNIT_SIZE : os_page_size()); }
+static size_t large_bytes(size_t size)
+{
+    return align_up(max_size(size, 1), size <= RUN_MAX_SIZE ? UNIT_SIZE : os_page_size());
+}
 
 /* The block, which is nobody's yet, becomes the arena's; false at its limit, and when memory is out. */
 static bool large_enter_arena(struct hak_heap *arena, void *block)

@@ -16,7 +16,7 @@ enum {
 _Atomic(uint64_t) draw_interval, draw_surplus;
 static uint64_t seed_of_all, interval_least; /* [const] the second is the interval when nothing has widened it */
 static uint32_t window_samples;              /* [const] */
-static _Atomic(uint32_t) widened;      /* how often the interval was doubled; relaxed, as the next: a matter of policy */
+static _Atomic(uint32_t) widened;      /* how often the interval was doubled; relaxed, as the next */
 static _Atomic(uint32_t) window_taken; /* samples in this window */
 
 /* By threads at once it may become less or more than it should; later looks put that right. */
@@ -29,8 +29,11 @@ static COLD void interval_set(uint32_t times)
 COLD void draw_start(void)
 {
     uint64_t sites = option(OPTION_SITES) ? SITES_INTERVAL : 0;
-    interval_least = option(OPTION_SAMPLE) && sites ? min_size(option(OPTION_SAMPLE), sites) : option(OPTION_SAMPLE) + sites;
-    window_samples = interval_least >= MANY_INTERVAL ? WINDOW_SAMPLES : interval_least >= SITES_INTERVAL ? SITES_SAMPLES : UINT32_MAX;
+    interval_least =
+        option(OPTION_SAMPLE) && sites ? min_size(option(OPTION_SAMPLE), sites) : option(OPTION_SAMPLE) + sites;
+    window_samples = interval_least >= MANY_INTERVAL    ? WINDOW_SAMPLES
+                     : interval_least >= SITES_INTERVAL ? SITES_SAMPLES
+                                                        : UINT32_MAX;
     if (check_is_on())
         interval_least = 0;
     seed_of_all = os_random();
@@ -39,8 +42,7 @@ COLD void draw_start(void)
 
 bool draw_is_told(void) { return interval_least != OPTION_DEFAULT_SAMPLE || option(OPTION_RECORD) != 0; }
 
-/* ---- Logarithm and exponential, since libm is another library
- * ------------------------------------------------------ */
+/* ---- Logarithm and exponential, since libm is another library ---------------------------------------------------- */
 
 #define LN_2 0.69314718055994530942
 
@@ -66,8 +68,7 @@ static double one_minus_exp(double x)
     return rest;
 }
 
-/* ---- Drawing
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- Drawing ----------------------------------------------------------------------------------------------------- */
 
 COLD void draw_next(struct draw *draw)
 {
@@ -81,7 +82,8 @@ COLD void draw_next(struct draw *draw)
 
 COLD void draw_open(struct draw *draw, uint64_t seed)
 {
-    *draw = (struct draw){.random = hash_mix(seed_of_all + seed) | 1, .interval = load_relaxed(&draw_interval), .times = 1};
+    *draw =
+        (struct draw){.random = hash_mix(seed_of_all + seed) | 1, .interval = load_relaxed(&draw_interval), .times = 1};
     draw_next(draw);
 }
 
@@ -100,8 +102,7 @@ bool draw_keeps(struct draw *draw, const void *block, size_t size, uint64_t byte
     return wanted <= bytes || (double)random_draw(&draw->random) * (double)wanted < (double)bytes * 0x1p64;
 }
 
-/* ---- How many
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- How many ---------------------------------------------------------------------------------------------------- */
 
 COLD void draw_widen(void)
 {

@@ -56,7 +56,8 @@ void draw_next(struct draw *draw);
  * then. */
 INLINE bool draw_falls(struct draw *draw, size_t size)
 {
-    int64_t left = draw->left - (int64_t)size; /* never 0 or less where a signal handler, or a child of fork, might see it */
+    /* Never 0 or less where a signal handler, or a child of fork, might see it. */
+    int64_t left = draw->left - (int64_t)size;
     if (LIKELY(left > 0)) {
         draw->left = left;
         return false;

@@ -4,7 +4,8 @@
  * A group's pages carry CLASS_GROUPED in the page map, whose ring is always closed, so the hot path leaves every free
  * of such a block to the slow path; the page says which group, and so which ring, the block is of. Groups have numbers:
  *
- *   1 .. CLASS_LAST                   one for each class, for single blocks that are watched: samples, which have no ring; but
+ *   1 .. CLASS_LAST                   one for each class, for single blocks that are watched: samples, which have no
+ *                                     ring; but
  *   GROUP_ARENA                       pages of heaps by name, of all classes (arena.h, slabset.h): no sample is of the
  *                                     smallest class
  *   GROUP_FREE_FIRST .. GROUP_COUNT-1  given out by group_make, for good

@@ -17,13 +17,17 @@
 
 enum {
     IDLE_MILLISECONDS = 250,   /* a ring not used for so long loses half of its blocks; */
-    SENTRY_MILLISECONDS = 750, /* where slow paths are few and somebody comes by all the same, one not used for so much longer */
-    FENCE_RATE = 40,           /* calls that fences may make slow in a millisecond while memory waits, 0.2 % of it; what */
+    SENTRY_MILLISECONDS = 750, /* where slow paths are few and somebody comes by all the same, one not used for so much
+                                  longer */
+    FENCE_RATE = 40,           /* calls that fences may make slow in a millisecond while memory waits, 0.2 % of it;
+                                  what */
     FENCE_CALLS = 16384,       /* was not used adds up to so many */
     SENTRY_RATE = 4,           /* the same while none does, */
     SENTRY_CALLS = 256,
-    SENTRY_FIRST = 64,         /* and so many have to have added up before the rings are hidden. Then somebody comes by in */
-    SENTRY_REACH = 1 << 20     /* case any will: others may hand memory over, or this thread's rings hold some, up to so much */
+    SENTRY_FIRST = 64,         /* and so many have to have added up before the rings are hidden. Then somebody comes by
+                                  in */
+    SENTRY_REACH = 1 << 20     /* case any will: others may hand memory over, or this thread's rings hold some, up to so
+                                  much */
 };
 
 /* ---- Now and then ------------------------------------------------------------------------------------------------ */

@@ -37,8 +37,10 @@ INLINE void thread_start(void)
 void thread_repair(void);
 INLINE void thread_check_fork(void)
 {
-    os_forbid_calls(false); /* a signal handler that has interrupted the lock's holder gets here, too, and may make them */
-    if (UNLIKELY(load_acquire(thread_fork_word) == 0)) /* pairs with repair_end: what another thread has repaired is seen */
+    /* A signal handler that has interrupted the lock's holder gets here, too, and may make them. */
+    os_forbid_calls(false);
+    /* Pairs with repair_end: what another thread has repaired is seen. */
+    if (UNLIKELY(load_acquire(thread_fork_word) == 0))
         thread_repair();
 }
 
@@ -59,7 +61,8 @@ bool thread_close_vanished_now(void);
 extern _Atomic(bool) thread_has_vanished; /* a hint: there may be one */
 INLINE bool thread_close_vanished(void)
 {
-    return UNLIKELY(load_relaxed(&thread_has_vanished)) && thread_close_vanished_now(); /* relaxed: soon is early enough */
+    /* Relaxed: soon is early enough. */
+    return UNLIKELY(load_relaxed(&thread_has_vanished)) && thread_close_vanished_now();
 }
 
 /* Returns to their pages all blocks that threads have left in their caches. */

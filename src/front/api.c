@@ -294,7 +294,9 @@ static COLD void info_heaps(FILE *stream)
         arena_name(arena, name);
         arena_stat(arena, &stat);
         name_escape(escaped, name);
-        fprintf(stream, "<heap name=\"%s\" live=\"%zu\" blocks=\"%zu\" peak=\"%zu\" limit=\"%zu\" held=\"%zu\" refused=\"%llu\"/>\n",
+        fprintf(stream,
+                "<heap name=\"%s\" live=\"%zu\" blocks=\"%zu\" peak=\"%zu\" limit=\"%zu\" held=\"%zu\" "
+                "refused=\"%llu\"/>\n",
                 escaped, stat.live, stat.blocks, stat.peak, stat.limit, stat.held, (unsigned long long)stat.refused);
     }
 }

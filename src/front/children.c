@@ -54,6 +54,7 @@ COLD void children_exclude(char **environment)
         if (kept)
             *to++ = kept;
     }
-    while (to < from) /* who looks for the auxiliary vector behind the first NULL finds its end at once, not what was left */
+    /* Who looks for the auxiliary vector behind the first NULL finds its end at once, not what was left. */
+    while (to < from)
         *to++ = NULL;
 }

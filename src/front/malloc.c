@@ -55,7 +55,8 @@ INLINE bool block_push(size_t class_id, void *block)
     struct cache *cache = cache_self;
     FORGET_ORIGIN(cache);
     void **top = cache->top[class_id];
-    FORGET_ORIGIN(class_id); /* no register for the address of top[class_id], which an instruction can compute by itself */
+    /* No register for the address of top[class_id], which an instruction can compute by itself. */
+    FORGET_ORIGIN(class_id);
     if (UNLIKELY(top >= cache->limit[class_id] || top[0] == block || top[-1] == block))
         return false;
     top[1] = block;

@@ -254,7 +254,8 @@ void free_sized_slow(void *block, size_t size)
     if (checking() && block && replace_owns(block)) {
         size_t have = block_size(block, "free_sized");
         bool exact = class_is_paged(map_class(block)) && map_page(block)->checked;
-        bool has_pages = large_is_guarded(block) && !arena_of(block); /* realloc leaves an arena's as long as they are */
+        /* realloc leaves an arena's as long as they are. */
+        bool has_pages = large_is_guarded(block) && !arena_of(block);
         if (size > have || (exact && size < have) ||
             (has_pages && align_up(max_size(size, 1), os_page_size()) != have))
             error_fatal(ERROR_SIZE_MISMATCH, "free_sized", block, class_size(block_class(block)));

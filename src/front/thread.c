@@ -58,8 +58,10 @@ enum { PARKED_MOST = 4 }; /* few threads end just before others begin; what more
 struct fork_note {
     _Atomic(uint32_t) word;        /* 0: in a child that is to be repaired */
     _Atomic(uint32_t) claimed;     /* a thread of the child does that, or has done it */
-    _Atomic(bool) has_forker;      /* the handler has run to its end; if the child is not repaired yet, the next is set */
-    struct cache *_Atomic forker;  /* the cache of the thread that forked, NULL if it had none; it was in no slow path */
+    _Atomic(bool) has_forker;      /* the handler has run to its end; if the child is not repaired yet, the next is
+                                      set */
+    struct cache *_Atomic forker;  /* the cache of the thread that forked, NULL if it had none; it was in no slow
+                                      path */
 };
 static struct fork_note first_note = {.word = 1};
 static struct fork_note *note = &first_note;
@@ -86,7 +88,8 @@ static pthread_key_t exit_key;       /* its destructor runs when a thread with a
 
 static struct report sites_report = {.fd = -1, .own = -1}; /* where the table of sites goes */
 
-static __thread bool thread_ended __attribute__((tls_model("initial-exec"))); /* the thread gave its cache back, and gets no other */
+/* The thread gave its cache back, and gets no other. */
+static __thread bool thread_ended __attribute__((tls_model("initial-exec")));
 /* Caches that are on no list and no thread's, which the thread is emptying (a signal handler may do so meanwhile,
  * too). */
 static __thread uint32_t caches_in_hand __attribute__((tls_model("initial-exec")));

@@ -98,7 +98,8 @@ bool class_is_fitted(void)
     return load_relaxed(&host) != 0 && class_of_table(class_info[CLASS_FITTED].size) == CLASS_FITTED;
 }
 
-unsigned class_last(void) { return load_acquire(&host) != 0 ? CLASS_FITTED : CLASS_FIXED_LAST; /* pairs with class_fit */ }
+/* Pairs with class_fit. */
+unsigned class_last(void) { return load_acquire(&host) != 0 ? CLASS_FITTED : CLASS_FIXED_LAST; }
 
 unsigned class_host(unsigned class_id)
 {

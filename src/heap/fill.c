@@ -97,5 +97,6 @@ void fill_note(unsigned kind, bool is_filled)
         store_relaxed(&is_trusted, system_is_honest());
         store_relaxed(&is_on, load_relaxed(&is_on) && load_relaxed(&is_trusted));
     }
-    store_relaxed(&kinds_seen[kind].filled, is_filled && load_relaxed(&is_on) ? (uint8_t)min_size(looks + 1u, KNOWN) : 0);
+    store_relaxed(&kinds_seen[kind].filled,
+                  is_filled && load_relaxed(&is_on) ? (uint8_t)min_size(looks + 1u, KNOWN) : 0);
 }

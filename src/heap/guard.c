@@ -14,7 +14,8 @@ enum {
     GUARD_HELD_UNITS = 4096, /* without memory; and */
     GUARD_FILLED_UNITS = 128,
     GUARD_CLEAR = 1 << 20,   /* bytes of a block that is cleared by hand */
-    GUARD_AGE = 16           /* runs behind which one may be a large block again without having been given to the spans */
+    GUARD_AGE = 16           /* runs behind which one may be a large block again without having been given to the
+                                spans */
 };
 
 struct held_run {
@@ -113,7 +114,8 @@ static NOINLINE void held_clear(struct held_run *held, char *start, size_t bytes
     /* The guards, too, may hold what others have left. But where the system has to be watched, os_purge touches what it
      * is given, which must be the block first. */
     if (!is_filled || bytes > GUARD_CLEAR)
-        held->is_clean = os_purge(start, size - before) == 0 && (before == 0 || os_purge(run_start(held->run), before) == 0);
+        held->is_clean =
+            os_purge(start, size - before) == 0 && (before == 0 || os_purge(run_start(held->run), before) == 0);
     if (!held->is_clean) {
         __builtin_memset(start, 0, bytes);
         held->filled = held->units;

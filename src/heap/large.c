@@ -473,7 +473,8 @@ COLD bool large_is_guarded(const void *block)
 enum large_sampled large_sampled(const void *block)
 {
     struct page *large = large_at(block);
-    return large ? (enum large_sampled)load_relaxed(&large->group) : LARGE_UNSAMPLED; /* relaxed: the block is the caller's */
+    /* Relaxed: the block is the caller's. */
+    return large ? (enum large_sampled)load_relaxed(&large->group) : LARGE_UNSAMPLED;
 }
 
 void large_set_sampled(const void *block, enum large_sampled sampled)

@@ -55,7 +55,8 @@ void map_set(const void *start, size_t units, unsigned entry, struct page *page)
     size_t first = (uintptr_t)start >> UNIT_SHIFT;
     for (size_t unit = first; unit < first + units; unit++) {
         store_relaxed(&map_window[VIEW_OWN].classes[unit], (uint8_t)entry);
-        store_release(&map_pages.of[unit - map_pages.first], page); /* who finds the page finds it set up: pairs with map_page */
+        /* Who finds the page finds it set up: pairs with map_page. */
+        store_release(&map_pages.of[unit - map_pages.first], page);
     }
 }
 

@@ -28,10 +28,10 @@ enum map_view { VIEW_OWN, VIEW_C, VIEW_CXX, VIEW_COUNT };
 
 extern struct map_window {
     _Atomic(uint8_t) *classes; /* of each unit. Written once, before the first block exists */
-    _Atomic(size_t) end;       /* of what has an entry, as map_step counts. Grows, before there are blocks in what is new: relaxed, since
-                                  whoever has a block got it from somebody who saw that */
-    _Atomic(size_t) size_end;  /* requests below it may be served by a ring; CLASS_TABLE_MAX + 1, or 0. Written once; relaxed: who
-                                  does not see it yet takes the slow path */
+    _Atomic(size_t) end;       /* of what has an entry, as map_step counts. Grows, before there are blocks in what is
+                                  new: relaxed, since whoever has a block got it from somebody who saw that */
+    _Atomic(size_t) size_end;  /* requests below it may be served by a ring; CLASS_TABLE_MAX + 1, or 0. Written once;
+                                  relaxed: who does not see it yet takes the slow path */
 } map_window[VIEW_COUNT];
 
 /* The number of the 16 bytes that an address begins. One that begins none, which is no block's, gets a number that is

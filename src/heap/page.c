@@ -241,7 +241,8 @@ void page_visit_begin(void)
 {
     own_visits++;
     fetch_add_relaxed(&visits, 1);
-    signal_fence(); /* who sees any of what follows sees the visit, as a signal handler would: pairs with page_forget_visitors */
+    /* Who sees any of what follows sees the visit, as a signal handler would: pairs with page_forget_visitors. */
+    signal_fence();
 }
 
 void page_visit_end(void)
@@ -360,8 +361,8 @@ struct page *page_make(unsigned class_id, unsigned group, uint32_t holder, bool 
 enum destroyed {
     DESTROYED,
     IN_USE, /* under the lock not every block was free any more: somebody has taken free blocks to purge their memory */
-    KEPT    /* the lock is this thread's already; or it is the last page of samples; or the page is checked, and a write to
-               its freed blocks is to be noticed, however late */
+    KEPT    /* the lock is this thread's already; or it is the last page of samples; or the page is checked, and a write
+               to its freed blocks is to be noticed, however late */
 };
 
 /* Opens the unit behind a page that may go, or shuts it again if the page stays. The system may refuse the former: then
@@ -608,7 +609,8 @@ static COLD void taking_unpurge(struct page *page, const struct taking *taking)
 static COLD void fresh_regret(const struct page *page, uint32_t virgin)
 {
     size_t size = class_size(page->class_id), memory_page = os_page_size();
-    size_t before = align_up(virgin * size, memory_page), now = align_up(load_relaxed(&page->virgin) * size, memory_page);
+    size_t before = align_up(virgin * size, memory_page),
+           now = align_up(load_relaxed(&page->virgin) * size, memory_page);
     if (now > before)
         retain_regret(now - before, load_relaxed(&page->slab->purged_at));
 }

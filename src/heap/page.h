@@ -53,26 +53,32 @@ struct page {
     _Atomic(uint8_t) state;    /* [atomic] enum page_state */
     _Atomic(bool) has_purged;  /* [atomic, a hint] memory of it was purged: see page_purged */
     _Atomic(uint8_t) low_word; /* [atomic, a hint] no free block below this word, probably */
-    _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out, in a page whose memory
-                                  is not known to be dirty throughout: there, how many there are from the start on */
+    _Atomic(uint16_t) virgin;  /* [holder writes] number of the first block that was never handed out, in a page whose
+                                  memory is not known to be dirty throughout: there, how many there are from the start
+                                  on */
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
-    _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0: they are not.
-                                  Of a large block: enum large_sampled */
-    bool missed;               /* [holder] its memory had been purged: what is touched of it for the first time is regretted */
-    bool guarded;              /* [const ..] a unit that nobody may touch lies behind it (guard.h). Of a large block: around it */
-    _Atomic(uint16_t) arena;   /* [const while live blocks exist] the heap by name that it belongs to; 0: none. Large blocks, too */
-    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle). Of a guarded large
-                                  block: units of its run, with the guards */
-    uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0: none.
-                                  Of a guarded large block: units of its run before it */
+    _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0:
+                                  they are not. Of a large block: enum large_sampled */
+    bool missed;               /* [holder] its memory had been purged: what is touched of it for the first time is
+                                  regretted */
+    bool guarded;              /* [const ..] a unit that nobody may touch lies behind it (guard.h). Of a large block:
+                                  around it */
+    _Atomic(uint16_t) arena;   /* [const while live blocks exist] the heap by name that it belongs to; 0: none. Large
+                                  blocks, too */
+    _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle). Of a guarded
+                                  large block: units of its run, with the guards */
+    uint16_t ahead;            /* [const ..] pages of memory to make resident at a time, before they are handed out; 0:
+                                  none. Of a guarded large block: units of its run before it */
     uint16_t ready;            /* [holder] so many from the start on were */
     uint32_t place;            /* [the arena's lock] where it stands in that heap's table */
     union {
         struct {
             _Atomic(size_t) bytes; /* [lock to write, relaxed] of a large block: usable size */
-            struct page *_Atomic late; /* [lock] of a large block that a signal handler has freed: the next such, or itself */
+            struct page *_Atomic late; /* [lock] of a large block that a signal handler has freed: the next such, or
+                                          itself */
         };
-        _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class says */
+        _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class
+                                      says */
     };
     /* Behind the words, for each unit of the page: page_purged. */
 };

@@ -33,7 +33,8 @@ void prefault_note(enum prefault_way way, uint64_t nanoseconds)
     fetch_add_relaxed(&timing.count[way], 1);
     if (!is_timed(PREFAULT_BY_TOUCH) || !is_timed(PREFAULT_BY_CALL))
         return;
-    uint64_t touch = load_relaxed(&timing.least[PREFAULT_BY_TOUCH]), call = load_relaxed(&timing.least[PREFAULT_BY_CALL]);
+    uint64_t touch = load_relaxed(&timing.least[PREFAULT_BY_TOUCH]),
+             call = load_relaxed(&timing.least[PREFAULT_BY_CALL]);
     store_relaxed(&prefault_verdict, touch * 100 > call * GAIN_LEAST ? PREFAULT_PAYS : PREFAULT_NEVER);
 }
 

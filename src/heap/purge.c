@@ -65,7 +65,8 @@ static bool hole_find(struct hole *hole, uint32_t from)
     const struct page *page = hole->page;
     struct os_range memory;
     uint32_t end = load_relaxed(&page->virgin); /* nothing behind it was ever touched */
-    for (uint32_t first = next_block(page, from, end, true), stop; first < end; first = next_block(page, stop, end, true)) {
+    for (uint32_t first = next_block(page, from, end, true), stop; first < end;
+         first = next_block(page, stop, end, true)) {
         stop = next_block(page, first, end, false);
         hole->first = (uint16_t)first;
         hole->last = (uint16_t)(stop - 1);
@@ -269,7 +270,8 @@ static _Atomic(uint32_t) purging; /* elects one thread: its id while it is at wo
 static bool purging_take(void)
 {
     uint32_t nobody = 0;
-    return load_relaxed(&purging) == 0 && cas_acquire(&purging, &nobody, lock_own_thread()); /* pairs with every release of it */
+    /* Pairs with every release of it. */
+    return load_relaxed(&purging) == 0 && cas_acquire(&purging, &nobody, lock_own_thread());
 }
 
 void purge_excess(size_t freed)
@@ -329,7 +331,8 @@ size_t purge_all(size_t keep_bytes)
 
 COLD bool purge_hold(void)
 {
-    enum { LOOKS = 1000 }; /* before it is asked whether the thread exists: it may be one that the child of a fork does not have */
+    /* Before it is asked whether the thread exists: it may be one that the child of a fork does not have. */
+    enum { LOOKS = 1000 };
     for (unsigned looks = 0; !purging_take(); looks++) {
         uint32_t thread = load_relaxed(&purging);
         if (thread == lock_own_thread())

@@ -8,13 +8,16 @@
 enum {
     FLOOR = 1 << 20,            /* bytes that may always be dirty */
     LITTLE = 16 << 20,          /* bytes of the budget that count even if the program has less in hand */
-    STEP = 256 << 10,           /* a purge is due when so many bytes, or such a part of what is in use if that is more, */
+    STEP = 256 << 10,           /* a purge is due when so many bytes, or such a part of what is in use if that is
+                                   more, */
     STEP_PART = 128,            /* are beyond the budget and have come since the last purge */
     LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
     WINDOW_SHORTEST = 500,      /* milliseconds */
     WINDOW_LONGEST = 8000,
-    MEMORY_PART = 8,            /* of the machine's or its control group's memory, at most, may be dirty by a profile's word */
-    LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. Such blocks differ in size, and what */
+    MEMORY_PART = 8,            /* of the machine's or its control group's memory, at most, may be dirty by a profile's
+                                   word */
+    LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. Such blocks differ in size, and
+                                   what */
     LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
     LARGE_PART = 2,             /* up to that part of what is in use */
     PEAK_PART = 16,             /* of what was in hand lately may be resident beyond that; more only where it costs */
@@ -26,7 +29,8 @@ enum {
     BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of all, time that was not used adds up for */
     BEARABLE_MILLISECONDS = 10000, /* so long */
     TOUCH_NANOSECONDS = 10000,  /* the first touch of a page of memory, where it is not known */
-    MOVE_FIRST = 4 << 20,       /* bytes that the account has to reach to be worth telling: half of it for blocks that come, */
+    MOVE_FIRST = 4 << 20,       /* bytes that the account has to reach to be worth telling: half of it for blocks that
+                                   come, */
     MOVE = 512 << 10,           /* for they count twice. Then it is when it changed by so many, and that part of all */
     MOVE_PART = 16
 };
@@ -35,7 +39,8 @@ _Atomic(bool) retain_due, retain_waits, retain_moved;
 
 static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
-    _Atomic(ptrdiff_t) loose, vacant; /* negative for a moment when threads share what they took before what came back */
+    _Atomic(ptrdiff_t) loose, vacant; /* negative for a moment when threads share what they took before what came
+                                         back */
     _Atomic(size_t) keep;             /* the budget, beyond FLOOR, up to what is in hand, or LITTLE, */
     _Atomic(size_t) unbound;          /* and so much more, */
     _Atomic(size_t) extra;            /* and for large blocks, while others are in use */
@@ -188,12 +193,14 @@ static uint64_t touch_cost(size_t bytes)
 
 /* Whether the program can bear it that so many bytes were purged and needed again, for it happens so seldom that it
  * takes no more than such a part of one processor's time. `idle`: milliseconds for which they had been purged. */
-static bool is_bearable(_Atomic(uint64_t) *account, unsigned permille, uint64_t milliseconds, uint32_t idle, size_t bytes)
+static bool is_bearable(_Atomic(uint64_t) *account, unsigned permille, uint64_t milliseconds, uint32_t idle,
+                        size_t bytes)
 {
     uint64_t microseconds = touch_cost(bytes) / permille; /* nanoseconds * 1000 / 1000 */
     uint64_t now = milliseconds * 1000, paid_until = load_relaxed(account);
     uint64_t first = now - min_size(now, BEARABLE_MILLISECONDS * 1000);
-    uint64_t begin = paid_until == 0 ? now - (uint64_t)idle * 1000 : max_size(paid_until, first), end = begin + microseconds;
+    uint64_t begin = paid_until == 0 ? now - (uint64_t)idle * 1000 : max_size(paid_until, first),
+             end = begin + microseconds;
     store_relaxed(account, end <= now ? end : begin);
     return end <= now;
 }

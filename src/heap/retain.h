@@ -9,8 +9,8 @@
  *   what is in use, so that little stays when most is freed;
  *   it shrinks by what lay dirty through a whole window of time (the low-water mark): for so long that touching it anew
  *   would have been bearable, and not worth the memory;
- *   it counts only up to what the program has in hand, so that little stays when most is freed; more only as far as what
- *   goes then is needed again so often that it costs time;
+ *   it counts only up to what the program has in hand, so that little stays when most is freed; more only as far as
+ *   what goes then is needed again so often that it costs time;
  *   with what is in hand, it is no more than what was in hand lately; more only as far as that costs much time.
  *
  * Memory that lay purged for a quarter of a second and longer was rightly so: others could have it meanwhile, and what
@@ -87,11 +87,14 @@ enum retain_bound {
 };
 struct retain_report {
     size_t in_hand, peak;         /* of the program, now and the most lately */
-    size_t counted;               /* towards a limit of the process's own: runs and mappings in use, and what is dirty */
+    size_t counted;               /* towards a limit of the process's own: runs and mappings in use, and what is
+                                     dirty */
     size_t dirty, may;            /* free memory that is resident; that may be */
-    size_t always, missed, large; /* why: in any case; went and was needed again; the same of large blocks, several times */
+    size_t always, missed, large; /* why: in any case; went and was needed again; the same of large blocks, several
+                                     times */
     enum retain_bound bound;      /* what makes it less */
-    size_t spare;                 /* of what is dirty, not needed since the window began: goes if that is so at its end, */
+    size_t spare;                 /* of what is dirty, not needed since the window began: goes if that is so at its
+                                     end, */
     uint64_t milliseconds;        /* which comes so much later */
     size_t purged;                /* since the start */
 };

@@ -14,7 +14,8 @@ enum { MEMBERS, ROWS, HIGH, TOP, LEVELS };
 #define TOP_WORDS ((HIGH_WORDS + WORD_BITS - 1) / WORD_BITS)
 
 typedef _Atomic(uint64_t) summary_row[SET_COLUMNS];
-static summary_row *row_table; /* in a table of its own; by word first: a small heap uses one row, not one page for each set */
+/* In a table of its own; by word first: a small heap uses one row, not one page for each set. */
+static summary_row *row_table;
 static SPARSE summary_row high_table[HIGH_WORDS];
 static SPARSE summary_row top_table[TOP_WORDS];
 static _Atomic(uint32_t) group_count; /* groups that exist, and so have members */
@@ -50,7 +51,8 @@ static _Atomic(uint64_t) *word_at(unsigned level, unsigned set, uint32_t index)
 
 static uint32_t word_count(unsigned level)
 {
-    return (load_acquire(&group_count) + low_mask32(BITS_OF_LEVEL * level)) >> BITS_OF_LEVEL * level; /* pairs with slab_cover */
+    /* Pairs with slab_cover. */
+    return (load_acquire(&group_count) + low_mask32(BITS_OF_LEVEL * level)) >> BITS_OF_LEVEL * level;
 }
 
 /* A word and the bit for it in the level above are two steps, in opposite order: adding sets the word and then the bit
@@ -126,7 +128,8 @@ static uint32_t bit_previous(unsigned level, unsigned set, uint32_t below)
 
 void slabset_add(unsigned set, uint32_t number)
 {
-    fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS); /* pairs with bit_clear */
+    /* Pairs with bit_clear. */
+    fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS);
     bit_set(ROWS, set, number / GROUP_SLABS);
 }
 
@@ -215,7 +218,7 @@ void slab_stretch_note(uint32_t number)
 
 uint32_t slab_stretch_find(uint32_t count, uint32_t align)
 {
-    enum { LOOKS = 8 }; /* at groups with a stretch that is long enough; all of them begin at the wrong numbers, seldom */
+    enum { LOOKS = 8 }; /* at groups with a stretch that is long enough; seldom all begin at the wrong numbers */
     HAK_ASSERT(lock_is_held() && count <= STRETCH_MAX && align <= STRETCH_MAX);
     uint64_t aligned = ~(uint64_t)0 / low_mask64(align); /* every align-th bit */
     for (uint32_t length = count; length <= STRETCH_MAX; length++) {

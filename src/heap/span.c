@@ -39,7 +39,8 @@ static struct {
     _Atomic(bool) one_was_fast;   /* [atomic] a huge page did not take long */
     size_t dense_spared;          /* [lock] units of dense memory for which no huge page is to be asked, for now */
     struct superslab *open;       /* [lock] the one that dense memory is taken from; NULL: none */
-    uint32_t lengths;             /* [lock] bit for each length of a free run, from 1: a superslab may have it as its longest */
+    uint32_t lengths;             /* [lock] bit for each length of a free run, from 1: a superslab may have it as its
+                                     longest */
     _Atomic(size_t) refused;      /* [growth lock] superslabs that the system refused, at this time: */
     uint64_t refused_at;          /* [growth lock] milliseconds */
     uint32_t coming_first, coming; /* [lock] superslabs that are being entered */
@@ -192,7 +193,8 @@ static void heap_publish(void)
 /* Notes what is to stand behind a superslab, which span_advise asks for; false when that is not to be. */
 static COLD bool slab_back(struct superslab *slab, enum backing backing)
 {
-    enum backing before = load_relaxed(&slab->backing); /* relaxed here and below: who looks without the lock is told late */
+    enum backing before = load_relaxed(&slab->backing); /* relaxed here and below: who looks without the lock is told
+                                                           late */
     bool is_new = before == heap.usual;
     if (load_relaxed(&huge_is_refused) || (is_new && heap.said_slabs == SAID_MAX))
         return false;
@@ -340,7 +342,8 @@ static bool is_refused(size_t slabs)
 
 bool span_grow(size_t units, size_t align_units)
 {
-    size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS, align = (align_units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
+    size_t slabs = (units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS,
+           align = (align_units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS;
     if (slabs > STRETCH_MAX || align > STRETCH_MAX || !lock_growth_acquire())
         return false;
     bool done = false, may_try = !is_refused(slabs) && ground_start();
@@ -697,8 +700,8 @@ static size_t parts_take(struct parts *parts, struct superslab *slab)
         heap.open = NULL;
     while (slab->dirty != 0 && parts->count < OS_RANGES_MAX) {
         uint32_t mask = next_part(slab), dirty = slab->dirty & mask;
-        parts->part[parts->count] =
-            (struct part){.slab = slab->number, .mask = mask, .dirty = dirty, .purged = slab->purged & mask, .needs_advice = splits};
+        parts->part[parts->count] = (struct part){
+            .slab = slab->number, .mask = mask, .dirty = dirty, .purged = slab->purged & mask, .needs_advice = splits};
         splits = false;
         parts->memory[parts->count++] = (struct os_range){.start = slab_unit_start(slab, lowest_bit(mask)),
                                                           .size = (size_t)count_bits(mask) << UNIT_SHIFT};
@@ -745,7 +748,8 @@ static bool parts_choose(struct parts *parts, struct purge_place *place, enum pu
 {
     size_t bytes = 0;
     parts->count = 0;
-    while (place->stage <= last && load_relaxed(&heap.dirty_units) > keep_units && bytes < most_bytes && parts->count < OS_RANGES_MAX) {
+    while (place->stage <= last && load_relaxed(&heap.dirty_units) > keep_units && bytes < most_bytes &&
+           parts->count < OS_RANGES_MAX) {
         struct superslab *slab = find_dirty(place->below, place->stage);
         if (slab) {
             bytes += parts_take(parts, slab);

@@ -29,8 +29,8 @@ struct run {
     size_t clean;           /* units that are known not to be resident, nor in a huge page that will make them so */
     bool zeroed;            /* the memory reads as zero */
     bool opens_huge;        /* the first of a huge page that nobody has touched */
-    bool needs_advice;      /* the system is to be told which pages are to stand behind it. In both cases span_settle is to be
-                               called when the lock has been released, and before the memory is touched */
+    bool needs_advice;      /* the system is to be told which pages are to stand behind it. In both cases span_settle is
+                               to be called when the lock has been released, and before the memory is touched */
 };
 
 INLINE char *run_start(struct run run) { return slab_unit_start(run.slab, run.unit); }

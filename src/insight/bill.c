@@ -117,7 +117,8 @@ static COLD void items_from_kernel(struct bill_look *look)
     look->input.live = sums->live - min_size(sums->live, limit_mapped());
     look->input.touched = look->input.live;
     if (samples_seen.touched > 0) /* else the system does not tell, or there is no sample */
-        look->input.touched = look->input.live / 1024 * min_size(samples_seen.touched * 1024 / samples_seen.bytes, 1024);
+        look->input.touched =
+            look->input.live / 1024 * min_size(samples_seen.touched * 1024 / samples_seen.bytes, 1024);
     look->input.large = min_size(samples_seen.large, sums->item[BILL_OTHER]);
     sums->item[BILL_OTHER] -= look->input.large;
     bill_split(sums->item, &look->input);

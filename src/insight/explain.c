@@ -92,7 +92,8 @@ static bool is_as_ever(const struct policy *policy, unsigned c)
     const struct class_policy *now = &policy->class[c], *fixed = &policy_static.class[c];
     bool hands_over = fixed->hands_over && !policy->thrift; /* said once for all classes */
     return c != CLASS_FITTED && now->capacity == fixed->capacity && now->batch == fixed->batch &&
-           now->hands_over == hands_over && now->wmax == fixed->wmax && now->huge == fixed->huge && now->apart == fixed->apart;
+           now->hands_over == hands_over && now->wmax == fixed->wmax && now->huge == fixed->huge &&
+           now->apart == fixed->apart;
 }
 
 static void print_policy(struct text *text, const struct policy *policy)
@@ -294,7 +295,8 @@ static void print_limit_effects(struct text *text, const struct limit_report *li
 {
     if (limit->most < SIZE_MAX)
         print_bytes(text, limit->most, "may be handed out and free, by that and by what others have\n");
-    print_times(text, limit->nears, "that less than an eighth was left: rings are emptied then, and no huge pages asked for\n");
+    print_times(text, limit->nears,
+                "that less than an eighth was left: rings are emptied then, and no huge pages asked for\n");
     print_bytes(text, limit->purged, "went back because of a limit\n");
     if (limit->refusals > 0)
         print_times(text, limit->refusals, "that memory was refused, by HAKMEM_LIMIT_HARD\n");

@@ -41,8 +41,7 @@ static struct tables stacks = {RECORD_STACKS, STACKS_FIRST, STACKS_LEVELS, sizeo
 static struct tables frames = {RECORD_FRAMES, FRAMES_FIRST, FRAMES_LEVELS, sizeof(uint64_t), 0, {NULL}};
 static _Atomic(uint32_t) frames_used; /* indices given out; relaxed: who gets one writes there alone */
 
-/* ---- Tables
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- Tables ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t table_size(const struct tables *all, uint32_t level) { return all->first << level; }
 
@@ -75,8 +74,7 @@ static void *table_get(struct tables *all, uint32_t level)
     return LIKELY(table) ? table : table_make(all, level);
 }
 
-/* ---- Stacks
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- Stacks ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t stack_hash(const uintptr_t *from, unsigned depth)
 {
@@ -149,8 +147,7 @@ static uint32_t stack_find(const uintptr_t *from, unsigned depth)
     return 0;
 }
 
-/* ---- Samples
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- Samples ----------------------------------------------------------------------------------------------------- */
 
 static struct record_sample *sample_place(struct record_sample *table, uint32_t level, uint64_t block, uint32_t probe)
 {
@@ -165,7 +162,8 @@ static struct record_sample *sample_claim(uint64_t block)
         for (uint32_t probe = 0; table && probe < TABLE_PROBES; probe++) {
             struct record_sample *sample = sample_place(table, level, block, probe);
             uint64_t free = 0;
-            if (load_relaxed(&sample->block) == 0 && cas_acquire(&sample->block, &free, BUSY)) /* pairs with ledger_end */
+            /* Pairs with ledger_end. */
+            if (load_relaxed(&sample->block) == 0 && cas_acquire(&sample->block, &free, BUSY))
                 return sample;
         }
         if (!table)
@@ -260,8 +258,7 @@ uint64_t ledger_frame(uint32_t index)
     return table ? table[index - table_base(&frames, level)] : 0;
 }
 
-/* ---- Looks
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- Looks ------------------------------------------------------------------------------------------------------- */
 
 static COLD void pinned_note(struct record_sample *sample)
 {

@@ -80,7 +80,8 @@ static COLD void modules_enter(void)
 COLD void modules_look(void)
 {
     bool nobody = false;
-    if (!atomic_compare_exchange_strong_explicit(&is_looking, &nobody, true, memory_order_acquire, memory_order_relaxed))
+    if (!atomic_compare_exchange_strong_explicit(&is_looking, &nobody, true, memory_order_acquire,
+                                                 memory_order_relaxed))
         return;
     modules_enter();
     store_release(&is_looking, false); /* pairs with the acquire above */

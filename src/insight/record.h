@@ -57,10 +57,10 @@ struct record_sample {
     _Atomic(uint64_t) size;   /* of its size class, or as large as it is */
     _Atomic(uint64_t) bytes;  /* that it stands for: size / the chance that a block of the size is a sample */
     _Atomic(uint64_t) born;   /* milliseconds on the monotonic clock */
-    _Atomic(uint64_t) pinned; /* bytes that the blocks it stands for keep resident of their pages, as of the last look; at
-                                 least `bytes`. 0: not known */
-    _Atomic(uint64_t) companion; /* the address of another block of the size: samples lie in pages of their own, and it is
-                                    in one that the blocks it stands for lie in. 0: none */
+    _Atomic(uint64_t) pinned; /* bytes that the blocks it stands for keep resident of their pages, as of the last look;
+                                 at least `bytes`. 0: not known */
+    _Atomic(uint64_t) companion; /* the address of another block of the size: samples lie in pages of their own, and it
+                                    is in one that the blocks it stands for lie in. 0: none */
     _Atomic(uint32_t) stack;
     _Atomic(uint32_t) thread; /* kernel's id of the thread that allocated it; 0: not known */
     _Atomic(uint64_t) site;   /* what the call of malloc returns to, or the number that the program gave to the site */
@@ -91,7 +91,8 @@ struct record_range {
 struct record_heap {
     char name[RECORD_HEAP_NAME]; /* terminated; empty: there is none of the number */
     _Atomic(uint64_t) live, blocks, peak, limit, held, refused; /* as in hak_heap_stat_t */
-    struct record_range mapped[RECORD_HEAP_MAPPINGS]; /* some of its blocks that are mappings of their own; size 0: none */
+    /* Some of its blocks that are mappings of their own; size 0: none. */
+    struct record_range mapped[RECORD_HEAP_MAPPINGS];
 };
 
 /* The last block of a cell, a place with pages of its own between ones that nobody may touch. Cells lie side by side:
@@ -108,8 +109,8 @@ struct record_guard {
 /* The only thing that others write, into the memory of a process that runs: what it is to do at one of its next slow
  * paths. It answers; a child of fork has been asked nothing. */
 struct record_requests {
-    _Atomic(uint64_t) trim;     /* number of the last request that what is free go back, as by malloc_trim(0): who asks adds
-                                   one to what is there */
+    _Atomic(uint64_t) trim;     /* number of the last request that what is free go back, as by malloc_trim(0): who asks
+                                   adds one to what is there */
     _Atomic(uint64_t) trimmed;  /* of the last that was done; release, after: */
     _Atomic(uint64_t) given;    /* bytes that went back then; some may not have been resident */
     _Atomic(uint64_t) given_at; /* milliseconds on the monotonic clock */

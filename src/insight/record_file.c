@@ -12,7 +12,7 @@
 enum { PATH_ROOM = 1280 }; /* bytes of a path: where the process began, and what the option says */
 
 static SPARSE char file_path[PATH_ROOM]; /* [growth lock] */
-static SPARSE char begun_in[PATH_ROOM];  /* [const] the directory that a relative path begins at, with a slash; or empty */
+static SPARSE char begun_in[PATH_ROOM];  /* [const] where a relative path begins, with a slash; or empty */
 
 /* Appends up to `length` bytes of a string; false when there is no room. */
 static COLD bool name_append(size_t *end, const char *text, size_t length)
@@ -144,7 +144,8 @@ COLD void record_file_start(void)
         if (process != os_process_id())
             option_values[OPTION_RECORD] = 0;
     }
-    if (option(OPTION_RECORD) != 0 && option_path(OPTION_RECORD)[0] != '/' && os_working_directory(begun_in, PATH_ROOM - 1)) {
+    if (option(OPTION_RECORD) != 0 && option_path(OPTION_RECORD)[0] != '/' &&
+        os_working_directory(begun_in, PATH_ROOM - 1)) {
         size_t end = text_length(begun_in);
         begun_in[end] = '/';
         begun_in[end + 1] = '\0';

@@ -30,7 +30,8 @@ static size_t file_size; /* [growth lock] of the file that the record is; 0: it 
 /* The record; NULL: there is none yet. What the note in the file leads to. Release, when it can be read; pairs with the
  * acquire of whoever gets it without the growth lock. */
 static struct record_header *_Atomic record __asm__("hak_record_pointer") __attribute__((used));
-static struct record_requests *_Atomic requests; /* in the record; NULL: there is no room for them. Release/acquire as the record */
+/* In the record; NULL: there is no room for them. Release/acquire as the record. */
+static struct record_requests *_Atomic requests;
 static _Atomic(uint64_t) snapshot_at; /* milliseconds: when to take the next; relaxed: elects nobody, */
 static _Atomic(uint64_t) soonest_at;  /* and the earliest */
 
@@ -44,8 +45,7 @@ __asm__(".pushsection .note.hakmem, \"a\", %note\n"
         ".quad hak_record_pointer - .\n"
         ".popsection\n");
 
-/* ---- Beginning
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- Beginning --------------------------------------------------------------------------------------------------- */
 
 static const char *const value_names[] = {
 #define X(field, name, unit, doc) name ":" unit,
@@ -119,8 +119,7 @@ COLD uint64_t recorder_peak(void)
     return from ? load_relaxed(&from->peak) : 0;
 }
 
-/* ---- Pieces
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- Pieces ------------------------------------------------------------------------------------------------------ */
 
 /* Under the growth lock. */
 static COLD void *piece_add(struct record_header *to, enum record_piece_kind kind, uint32_t count, size_t bytes)
@@ -177,8 +176,7 @@ COLD void *recorder_piece(enum record_piece_kind kind, uint32_t number)
     return NULL;
 }
 
-/* ---- What is asked from outside
- * ---------------------------------------------------------------------------------------- */
+/* ---- What is asked from outside ---------------------------------------------------------------------------------- */
 
 COLD uint64_t recorder_asked(void)
 {
@@ -195,8 +193,7 @@ COLD void recorder_answer(uint64_t number, size_t bytes)
     store_release(&to->trimmed, number); /* who asked reads it before the rest */
 }
 
-/* ---- Snapshots
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- Snapshots --------------------------------------------------------------------------------------------------- */
 
 /* When there is no room for another moment, every other one goes. */
 static COLD void history_thin(struct record_header *to)
@@ -247,7 +244,8 @@ static COLD void ranges_note(struct record_header *to)
     _Static_assert(1 + (int)GROUND_TABLES < (int)RECORD_RANGES, "there is a range for each table, and for cells");
     range_note(&to->range[0], ground_heap(), (size_t)span_slab_count() << SUPERSLAB_SHIFT);
     for (unsigned table = 0; table < GROUND_TABLES; table++)
-        range_note(&to->range[1 + table], ground_table((enum ground_table)table), ground_extent((enum ground_table)table));
+        range_note(&to->range[1 + table], ground_table((enum ground_table)table),
+                   ground_extent((enum ground_table)table));
     uintptr_t cells_start = load_relaxed(&cell_room);
     range_note(&to->range[1 + GROUND_TABLES], (const void *)cells_start, cells_start ? cell_room_size() : 0);
 }

@@ -8,19 +8,19 @@
 /* Of each architecture:
  *   CFI_FP, CFI_SP, CFI_RA  the frame pointer, the stack pointer, and the column of the return address
  *   CFI_REGISTERS           so many are followed, the first ones
- *   FRAME_LEAST             bytes from the stack pointer to the frame address at least: what a call pushes, so that no frame is
- *                           empty there
+ *   FRAME_LEAST             bytes from the stack pointer to the frame address at least: what a call pushes, so that no
+ *                           frame is empty there
  *   FRAME_ABOVE_STACK       bytes from the stack pointer, as it is after the return, to the frame address
  *   FRAME_ABOVE             bytes from the frame address on that the called function may save its caller's registers in
  *   FRAME_ALIGN             of frame addresses
  *   RED_ZONE                bytes below the stack pointer where a function may save registers
  *   HAS_POINTERS            there are frame pointers: the next one, and behind it the return address, lie
  *   POINTER_BELOW           bytes below what one points to, at the end of the frame
- *   SIGNAL_REGISTERS        bytes from the stack pointer in a signal's trampoline, which has no rules, to the registers that the
- *                           kernel has saved, in their order; 0: it has rules, or nothing leads on
+ *   SIGNAL_REGISTERS        bytes from the stack pointer in a signal's trampoline, which has no rules, to the registers
+ *                           that the kernel has saved, in their order; 0: it has rules, or nothing leads on
  *   SIGNAL_PC, SIGNAL_RA    of these, the numbers of what runs next, and of the return address
- *   KEPT_NUMBERS            the registers that calls preserve, and the return address: what rules that are kept can be about
- *   registers_read          those registers, and where this is: all at one place of the code, for which there are rules */
+ *   KEPT_NUMBERS            the registers that calls preserve, and the return address: what kept rules can be about
+ *   registers_read          those registers, and where this is: all at one place of the code, which has rules */
 #if defined(__x86_64__)
 
 enum {

@@ -18,7 +18,8 @@
 #include "cache/thread.h"
 
 enum {
-    LEARNED_PLACES = 4,        /* places of a class with groups where the policy divides: the first of which samples come */
+    LEARNED_PLACES = 4,        /* places of a class with groups where the policy divides: the first of which samples
+                                  come */
     PLACES = 1024,             /* a power of two */
     PLACE_PROBES = 32,
     DIVIDE_BYTES = 4 << 20,    /* what a class has to hold to be divided: less is near in any case */
@@ -52,7 +53,7 @@ static SPARSE _Atomic(uint8_t) others[CLASS_SLOTS]; /* the group of a divided cl
 static _Atomic(uint32_t) sampled[CLASS_SLOTS];     /* samples ever taken */
 static SPARSE size_t divide_bytes[CLASS_SLOTS];    /* [lock] what each class has to hold; 0: DIVIDE_BYTES */
 static uint64_t churning;                          /* [lock] classes that the policy keeps apart, and that only churn */
-static _Atomic(uint8_t) learned[CLASS_SLOTS];      /* [lock to write] places with a group, of classes that the policy keeps apart */
+static _Atomic(uint8_t) learned[CLASS_SLOTS];      /* [lock to write] places with a group, of classes kept apart */
 
 static struct site_tables *tables(void) { return load_acquire(&site_tables); /* pairs with site_start */ }
 
@@ -361,7 +362,8 @@ static void *grouped_malloc(struct site_cache *own, unsigned group, uint64_t key
     block = group_refill(&own->groups, group, &got);
     own->refills[c]++;
     uint32_t place = place_find(key, false);
-    if (!block || place_group(place) == 0 || policy_divides()) /* who asked for sites has a table of those with a group */
+    /* Who asked for sites has a table of those with a group. */
+    if (!block || place_group(place) == 0 || policy_divides())
         return block ? block_or_mark(own, group, block, got) : NULL;
     fetch_add_relaxed(&tables()->places[place].taken, got);
     return block;

@@ -435,7 +435,8 @@ static struct trial *trial_of(struct learner *learner, enum learn_rule rule, uns
     return rule == RULE_APART ? &learner->apart[c] : &learner->trial[c];
 }
 
-static void trial_begin(struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c, uint64_t undo)
+static void trial_begin(struct learner *learner, const struct seen *seen, enum learn_rule rule, unsigned c,
+                        uint64_t undo)
 {
     *trial_of(learner, rule, c) = (struct trial){.rule = (uint8_t)rule,
                                        .windows = rule == RULE_APART ? APART_WINDOWS : WINDOWS_TRIAL,
@@ -484,7 +485,8 @@ static void decide(struct learner *learner, const struct seen *seen, enum learn_
 }
 
 /* Ends the trial: true when the change is taken back, to rest for so many windows and more. */
-static bool trial_end(struct learner *learner, struct trial *trial, unsigned c, uint64_t after, bool gained, uint32_t rest)
+static bool trial_end(struct learner *learner, struct trial *trial, unsigned c, uint64_t after, bool gained,
+                      uint32_t rest)
 {
     bool back = is_judged(trial->rule) && !gained;
     trial->windows = 0;

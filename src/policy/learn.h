@@ -77,8 +77,8 @@ struct seen_memory {
 
 struct seen {
     uint64_t milliseconds; /* the window's length */
-    uint64_t
-        cpu_milliseconds; /* of processor time in it, of all threads: rates are for 100 of them, however busy the machine is */
+    /* Of processor time in it, of all threads: rates are for 100 of them, however busy the machine is. */
+    uint64_t cpu_milliseconds;
     uint64_t threads; /* that have a tally */
     uint64_t active;  /* sum over slices of the threads active in each */
     uint64_t reach;   /* bytes that all rings could hold */

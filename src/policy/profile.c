@@ -160,7 +160,8 @@ static bool get_class(struct reader *in, struct policy *out, uint64_t *seen)
         !get_number(in, POLICY_WMAX_MAX, &wmax) || !get_number(in, 1, &huge) || !get_string(in, "\n"))
         return false;
     unsigned c = class_of_block(size);
-    if (c == 0 || (*seen >> c & 1) || capacity < 1 || batch < 1 || capacity > max_size(policy_capacity_limit(c), out->class[c].capacity))
+    if (c == 0 || (*seen >> c & 1) || capacity < 1 || batch < 1 ||
+        capacity > max_size(policy_capacity_limit(c), out->class[c].capacity))
         return false;
     *seen |= (uint64_t)1 << c;
     struct class_policy *class = &out->class[c];

@@ -11,7 +11,8 @@ static const struct version {
     unsigned number;
     const char *folder, *limits[2], *usage, *cache[2];
 } group_versions[] = {
-    {1, "/memory", {"/memory.limit_in_bytes", NULL}, "/memory.usage_in_bytes", {"\ntotal_inactive_file ", "\ntotal_active_file "}},
+    {1, "/memory", {"/memory.limit_in_bytes", NULL}, "/memory.usage_in_bytes",
+     {"\ntotal_inactive_file ", "\ntotal_active_file "}},
     {2, "", {"/memory.max", "/memory.high"}, "/memory.current", {"\ninactive_file ", "\nactive_file "}},
 };
 

@@ -10,8 +10,8 @@
 struct cgroup_memory {
     size_t limit; /* bytes: the least that any of the groups may have (memory.max, memory.high, memory.limit_in_bytes);
                      SIZE_MAX: they do not say */
-    size_t room;  /* bytes until the first of them has as much; what the system can drop of its page cache is not counted.
-                     SIZE_MAX where no group has a limit */
+    size_t room;  /* bytes until the first of them has as much; what the system can drop of its page cache is not
+                     counted. SIZE_MAX where no group has a limit */
     size_t used;  /* bytes that this one has */
     const char *file; /* that says how much this one may have; NULL: none does. It stands there until the next call */
     unsigned version; /* 1 or 2; 0: it is in no group that is known */

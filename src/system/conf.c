@@ -119,7 +119,8 @@ static bool section_enter(struct conf *conf, struct piece line)
 
 COLD void conf_begin(struct conf *conf, struct piece text, const char *program, bool for_all)
 {
-    *conf = (struct conf){.rest = text, .program = piece_base(piece_of(program)), .for_all = for_all, .is_wanted = for_all};
+    *conf =
+        (struct conf){.rest = text, .program = piece_base(piece_of(program)), .for_all = for_all, .is_wanted = for_all};
 }
 
 static struct conf_entry conf_entry_of(const struct conf *conf, struct piece line)

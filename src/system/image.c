@@ -104,7 +104,8 @@ bool image_find_frames(const void *start, struct image_frames *out)
     segments_read(&image, head);
     out->start = image.start;
     out->end = image.end;
-    const ElfW(Phdr) *segment = (const ElfW(Phdr) *)((const char *)head + head->e_phoff), *end = segment + head->e_phnum;
+    const ElfW(Phdr) *segment = (const ElfW(Phdr) *)((const char *)head + head->e_phoff),
+                     *end = segment + head->e_phnum;
     for (const ElfW(Phdr) *each = segment; each < end; each++)
         if (each->p_type == PT_GNU_EH_FRAME)
             out->header = (const uint8_t *)(image.bias + each->p_vaddr);

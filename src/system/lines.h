@@ -10,8 +10,8 @@ struct lines {
     int fd;
     size_t at, length; /* in the buffer */
     char buffer[1024];
-    char line[LINES_MAX + 1]; /* the newest, terminated. Of a longer one what is behind the first LINES_HEAD letters, but for the
-                                 end, is left out: fields come first, and of a name the end tells more */
+    char line[LINES_MAX + 1]; /* the newest, terminated. Of a longer one what is behind the first LINES_HEAD letters,
+                                 but for the end, is left out: fields come first, and of a name the end tells more */
 };
 
 /* False at the end of the file. */

@@ -8,8 +8,8 @@
 #include "base/base.h"
 
 /*   machine_call         a system call as the kernel defines it: the result, or minus an errno value
- *   machine_thread       libc's description of the calling thread, which glibc and musl put on top of the stack that they map
- *                        for a thread
+ *   machine_thread       libc's description of the calling thread, which glibc and musl put on top of the stack that
+ *                        they map for a thread
  *   machine_is_diverted  whether a function that begins with this code goes elsewhere at once, as others make it do
  *                        (libc's own functions of the names in os_watch.h do not begin so)
  *   MACHINE_CLOCK        the name of the kernel's own clock_gettime in the process

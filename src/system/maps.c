@@ -5,7 +5,8 @@
 #include "system/text.h"
 
 /* `image`: where the beginning of the newest file is mapped; what belongs to it follows. */
-static COLD void mapping_look(const struct line_mapping *mapping, uintptr_t image, struct maps_place *places, unsigned count)
+static COLD void mapping_look(const struct line_mapping *mapping, uintptr_t image, struct maps_place *places,
+                              unsigned count)
 {
     size_t length = text_length(mapping->name), kept = min_size(length, MAPS_NAME_MAX);
     for (struct maps_place *place = places; mapping->name[0] == '/' && place < places + count; place++) {

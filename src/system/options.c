@@ -595,7 +595,8 @@ static COLD void stats_claim(void)
 
 COLD bool options_want_stats(void)
 {
-    return option(OPTION_STATS) != STATS_OFF && (option(OPTION_STATS_CHILDREN) || stats_said.process == os_process_id());
+    return option(OPTION_STATS) != STATS_OFF &&
+           (option(OPTION_STATS_CHILDREN) || stats_said.process == os_process_id());
 }
 
 COLD void options_read(char **environment)

@@ -64,7 +64,8 @@ COLD uint64_t os_wall_milliseconds(void) { return clock_milliseconds(CLOCK_REALT
 
 uint64_t os_nanoseconds(void)
 {
-    struct timespec now = clock_read(UNLIKELY(load_relaxed(&counter_is_shut)) ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC);
+    struct timespec now =
+        clock_read(UNLIKELY(load_relaxed(&counter_is_shut)) ? CLOCK_MONOTONIC_COARSE : CLOCK_MONOTONIC);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 

@@ -174,7 +174,8 @@ static int file_write(int fd, const char *text, size_t length, size_t offset)
 {
     size_t done = 0;
     while (done < length) {
-        long written = os_call(SYS_pwrite64, fd, (long)(text + done), (long)(length - done), (long)(offset + done), 0, 0);
+        long written =
+            os_call(SYS_pwrite64, fd, (long)(text + done), (long)(length - done), (long)(offset + done), 0, 0);
         int error = os_error_of(written);
         if (error == EINTR)
             continue;

@@ -29,7 +29,8 @@ static COLD enum smaps_kind name_kind(const char *name)
     for (unsigned i = 0; i < sizeof shared / sizeof shared[0]; i++)
         if (piece_begins(piece_of(name), shared[i]))
             return SMAPS_SHARED;
-    return name[0] == '/' || piece_begins(piece_of(name), "[v") ? SMAPS_FILE : SMAPS_ANONYMOUS; /* [vdso], [vvar], [vsyscall] */
+    /* [vdso], [vvar], [vsyscall]. */
+    return name[0] == '/' || piece_begins(piece_of(name), "[v") ? SMAPS_FILE : SMAPS_ANONYMOUS;
 }
 
 /* A line "start-end rights offset device inode   name". `guard`: where memory ends that nobody may touch, as much as

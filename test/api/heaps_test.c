@@ -1,5 +1,5 @@
-/* heaps_test.c - heaps by name in a program whose malloc is hakmem: the standard functions take their blocks, threads share
- * them, and they go as a whole.
+/* heaps_test.c - heaps by name in a program whose malloc is hakmem: the standard functions take their blocks, threads
+ * share them, and they go as a whole.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -91,7 +91,8 @@ static void test_memory_goes_back(void **state)
     must(process_anonymous() > before + 43 * MIB, "nothing is resident");
     hak_heap_destroy(heap);
     malloc_trim(0);
-    must(process_anonymous() < before + MIB, "%zu KiB stay after the heap is gone", (process_anonymous() - before) / 1024);
+    must(process_anonymous() < before + MIB, "%zu KiB stay after the heap is gone",
+         (process_anonymous() - before) / 1024);
 }
 
 static void *fill(void *heap)

@@ -32,14 +32,14 @@ static void good_size_one(size_t size)
          hak_good_size(good));
     void *block = malloc(size);
     size_t usable = hak_usable_size(block);
-    must(size <= EXACT_MAX ? usable == good : usable >= good, "malloc(%zu): hak_usable_size says %zu, hak_good_size %zu",
-         size, usable, good);
+    must(size <= EXACT_MAX ? usable == good : usable >= good,
+         "malloc(%zu): hak_usable_size says %zu, hak_good_size %zu", size, usable, good);
     must(malloc_usable_size(block) == usable, "malloc(%zu): malloc_usable_size and hak_usable_size differ", size);
     free(block);
     size_t told = 0;
     block = hak_malloc_usable(size, &told);
-    must(block != NULL && (size <= EXACT_MAX ? told == good : told >= good), "hak_malloc_usable(%zu): told %zu, expected %zu",
-         size, told, good);
+    must(block != NULL && (size <= EXACT_MAX ? told == good : told >= good),
+         "hak_malloc_usable(%zu): told %zu, expected %zu", size, told, good);
     memset(block, 1, told);
     free(block);
 }
@@ -213,7 +213,8 @@ static void test_stats_follow_what_is_live(void **state)
     stats_follow(10, 20 * MIB);
 }
 
-/* The memory by state adds up to what is mapped (src/insight/stats.def says so), with live blocks of every kind about. */
+/* The memory by state adds up to what is mapped (src/insight/stats.def says so), with live blocks of every kind
+ * about. */
 static void test_stats_add_up(void **state)
 {
     (void)state;

@@ -200,7 +200,8 @@ static void test_tokens_are_sites(void **state)
     for (unsigned i = 0; i < 2 * TOKENS * KINDS; i++)
         free(blocks[i % 2][i / 2 / KINDS][i / 2 % KINDS]);
     void *aligned = NULL;
-    must(__alloc_token_posix_memalign(&aligned, 4096, 100, 70) == 0 && (uintptr_t)aligned % 4096 == 0, "posix_memalign");
+    must(__alloc_token_posix_memalign(&aligned, 4096, 100, 70) == 0 && (uintptr_t)aligned % 4096 == 0,
+         "posix_memalign");
     aligned = __alloc_token_realloc(aligned, 5000, 71);
     must(aligned != NULL, "realloc: saw NULL");
     free(aligned);

@@ -26,7 +26,8 @@ namespace
 
 void must_hold(void *block, std::size_t size, std::size_t align)
 {
-    must(hak_usable_size(block) >= size, "%zu bytes: expected as many to be usable, saw %zu", size, hak_usable_size(block));
+    must(hak_usable_size(block) >= size, "%zu bytes: expected as many to be usable, saw %zu", size,
+         hak_usable_size(block));
     must(reinterpret_cast<std::uintptr_t>(block) % align == 0, "%zu bytes: expected alignment %zu, saw %p", size, align,
          block);
     std::memset(block, 0x3C, size);
@@ -51,7 +52,8 @@ void test_heap_has_what_its_containers_have(void **)
         std::pmr::list<std::pmr::string> list{&heap};
         for (int i = 0; i < 1000; i++)
             list.emplace_back("a string that is too long to lie in the object itself");
-        must(heap.stats().blocks == 2000, "1000 nodes with strings: expected 2000 blocks, saw %zu", heap.stats().blocks);
+        must(heap.stats().blocks == 2000, "1000 nodes with strings: expected 2000 blocks, saw %zu",
+             heap.stats().blocks);
         must(hak_heap_of(list.front().data()) == heap.native(), "a string lies in another heap");
     }
     must(heap.stats().blocks == 0, "the list is gone: expected no block, saw %zu", heap.stats().blocks);
@@ -113,7 +115,8 @@ void test_sites_are_kept_apart(void **)
     units_add(units, lists[0]);
     units_add(others, lists[1]);
     for (std::uintptr_t unit : units)
-        must(others.count(unit) == 0, "unit %#zx: expected one site's elements, saw two's", static_cast<std::size_t>(unit));
+        must(others.count(unit) == 0, "unit %#zx: expected one site's elements, saw two's",
+             static_cast<std::size_t>(unit));
 }
 
 void test_containers(void **)

@@ -1,5 +1,6 @@
-/* cross_test.c - two allocators in one process, in every way that programs have: each block must go back to where it came
- * from. Each case is a program of its own, run from here; where libc's behaviour is the measure, without hakmem, too.
+/* cross_test.c - two allocators in one process, in every way that programs have: each block must go back to where it
+ * came from. Each case is a program of its own, run from here; where libc's behaviour is the measure, without hakmem,
+ * too.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -33,7 +34,8 @@ static void must_run_well(const char *path, const char *argument, const char *pr
     struct child_result result;
     char what[512];
     program_run(path, argument, preload, option, &result);
-    snprintf(what, sizeof what, "%s %s (%s, %s)", path, argument ? argument : "", preload, option ? option : "no option");
+    snprintf(what, sizeof what, "%s %s (%s, %s)", path, argument ? argument : "", preload,
+             option ? option : "no option");
     if (option != NULL && strcmp(option, "HAKMEM_STATS=all") == 0 && result.status == 0)
         must(strstr(result.err, "hakmem") != NULL, "%s: expected statistics", what);
     else
@@ -70,7 +72,8 @@ static void test_dlopen_sees_who_calls(void **state)
     must_run_well(DEEPBIND_PROGRAM, "space", PRELOADED, NULL);
 }
 
-static void must_print_the_same(const char *path, const char *argument, const char *preload, const struct child_result *wanted)
+static void must_print_the_same(const char *path, const char *argument, const char *preload,
+                                const struct child_result *wanted)
 {
     struct child_result seen;
     program_run(path, argument, preload, NULL, &seen);

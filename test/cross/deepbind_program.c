@@ -1,5 +1,5 @@
-/* deepbind_program.c - opens an object with RTLD_DEEPBIND in every way there is and exchanges blocks with it; what dlopen
- * promises besides stays as it is. Its argument says what it does.
+/* deepbind_program.c - opens an object with RTLD_DEEPBIND in every way there is and exchanges blocks with it; what
+ * dlopen promises besides stays as it is. Its argument says what it does.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const int g_modes[] = {RTLD_NOW, RTLD_LAZY, RTLD_NOW | RTLD_GLOBAL, RTLD_LAZY | RTLD_GLOBAL, RTLD_NOW | RTLD_NODELETE};
+static const int g_modes[] = {RTLD_NOW, RTLD_LAZY, RTLD_NOW | RTLD_GLOBAL, RTLD_LAZY | RTLD_GLOBAL,
+                              RTLD_NOW | RTLD_NODELETE};
 
 static const struct plugin *plugin_of(void *object)
 {
@@ -51,7 +52,8 @@ static void open_and_exchange(bool in_space)
 static void keep_flag(void)
 {
     const struct plugin *other = plugin_of(dlopen(DEEPBIND_PLUGIN, RTLD_NOW | RTLD_DEEPBIND));
-    must(other->malloc_bound() != plugin_end()->malloc_bound(), "the plugin has the program's malloc: the flag was dropped");
+    must(other->malloc_bound() != plugin_end()->malloc_bound(),
+         "the plugin has the program's malloc: the flag was dropped");
     other->drop(other->make(100));
 }
 

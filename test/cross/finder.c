@@ -1,5 +1,5 @@
-/* finder.c - an object in a directory of its own that opens another by its plain name, which only its own RUNPATH or RPATH
- * ($ORIGIN) finds: the loader has to see who asks.
+/* finder.c - an object in a directory of its own that opens another by its plain name, which only its own RUNPATH or
+ * RPATH ($ORIGIN) finds: the loader has to see who asks.
  * SPDX-License-Identifier: MIT */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -1,4 +1,5 @@
-/* libc_names_program.c - blocks by glibc's own names for its functions, freed by the common ones, and the other way round.
+/* libc_names_program.c - blocks by glibc's own names for its functions, freed by the common ones, and the other way
+ * round.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -37,7 +38,8 @@ int main(void)
             must(block != NULL && malloc_usable_size(block) >= size, "way %u of %zu bytes: %p", way, size, block);
             pattern_fill(block, size < 4096 ? size : 4096, way);
             block = hidden(way % 2 ? realloc(block, size * 2) : __libc_realloc(block, size * 2));
-            must(pattern_check(block, size < 4096 ? size : 4096, way) == (size < 4096 ? size : 4096), "realloc lost bytes");
+            must(pattern_check(block, size < 4096 ? size : 4096, way) == (size < 4096 ? size : 4096),
+                 "realloc lost bytes");
             way < 6 ? free(block) : __libc_free(block);
             way < 6 ? free(hidden(make(way, size))) : __libc_free(hidden(make(way, size)));
         }

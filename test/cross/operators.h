@@ -1,5 +1,5 @@
-/* operators.h - the operators that a program may replace, each with a number: OPERATOR_LIST(X) calls X(number, name). The
- * files replaced_<n> define one each, which counts its calls; operators_program.cpp shows the counts.
+/* operators.h - the operators that a program may replace, each with a number: OPERATOR_LIST(X) calls X(number, name).
+ * The files replaced_<n> define one each, which counts its calls; operators_program.cpp shows the counts.
  * SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_OPERATORS_H
 #define HAKMEM_TEST_OPERATORS_H

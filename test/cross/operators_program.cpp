@@ -1,5 +1,5 @@
-/* operators_program.cpp - calls every operator new and delete and prints which of the program's own that led to. What it
- * prints must not depend on the allocator.
+/* operators_program.cpp - calls every operator new and delete and prints which of the program's own that led to. What
+ * it prints must not depend on the allocator.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 

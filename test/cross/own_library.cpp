@@ -1,5 +1,5 @@
-/* own_library.cpp - a shared library that allocates by every name and frees by every name that fits. What is derived from
- * malloc must be a block of the program's, and all of these must be back in the end; see own_program.cpp.
+/* own_library.cpp - a shared library that allocates by every name and frees by every name that fits. What is derived
+ * from malloc must be a block of the program's, and all of these must be back in the end; see own_program.cpp.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -67,7 +67,8 @@ static void use_calloc(void)
         free(block);
     }
     errno = 0;
-    must(calloc(hidden_size(SIZE_MAX / 2), 3) == nullptr || (g_has & OWN_HAS_SET), "calloc: an overflow was overlooked");
+    must(calloc(hidden_size(SIZE_MAX / 2), 3) == nullptr || (g_has & OWN_HAS_SET),
+         "calloc: an overflow was overlooked");
     end("calloc");
 }
 
@@ -92,7 +93,8 @@ static void use_aligned(void)
 {
     begin();
     void *blocks[5];
-    blocks[0] = aligned_alloc(256, 512), blocks[1] = memalign(256, 300), blocks[2] = valloc(100), blocks[3] = pvalloc(100);
+    blocks[0] = aligned_alloc(256, 512), blocks[1] = memalign(256, 300), blocks[2] = valloc(100),
+    blocks[3] = pvalloc(100);
     must(posix_memalign(&blocks[4], 256, 300) == 0, "posix_memalign failed");
     for (size_t i = 0; i < COUNT_OF(blocks); i++) {
         must(blocks[i] != nullptr && (uintptr_t)blocks[i] % 256 == 0, "aligned block %zu: %p", i, blocks[i]);

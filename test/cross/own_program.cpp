@@ -1,6 +1,6 @@
 /* own_program.cpp - a program with an allocator of its own, as large a part of one as OWN_* say; own_library.cpp, which
- * uses every function there is, is linked to it. Its free ends the program when given what is not its own, or passes it on
- * (OWN_PASSES_ON). What came from it must go back to it.
+ * uses every function there is, is linked to it. Its free ends the program when given what is not its own, or passes it
+ * on (OWN_PASSES_ON). What came from it must go back to it.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- The allocator: a block is never used again, and remembers whether it is live ----------------------------------- */
+/* ---- The allocator: a block is never used again, and remembers whether it is live -------------------------------- */
 
 enum { HEAP_SIZE = 64 << 20 };
 

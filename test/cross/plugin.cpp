@@ -23,6 +23,7 @@ static const void *malloc_bound(void)
 
 const struct plugin *plugin_end(void)
 {
-    static const struct plugin all = {make, make_aligned, make_text, grow, usable, drop, object_new, object_delete, malloc_bound};
+    static const struct plugin all = {make, make_aligned, make_text,     grow,        usable,
+                                      drop, object_new,   object_delete, malloc_bound};
     return &all;
 }

@@ -1,5 +1,5 @@
-/* stub_program.c - linked at a fixed address: the addresses of malloc, free and realloc that it takes are those of stubs
- * in the program, to everybody. Nothing is replaced, and nobody may take it so.
+/* stub_program.c - linked at a fixed address: the addresses of malloc, free and realloc that it takes are those of
+ * stubs in the program, to everybody. Nothing is replaced, and nobody may take it so.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -32,7 +32,8 @@ __attribute__((noinline)) static void use(const struct functions *own)
 int main(void)
 {
     struct functions own;
-    own.malloc = malloc, own.calloc = calloc, own.realloc = realloc, own.free = free, own.posix_memalign = posix_memalign;
+    own.malloc = malloc, own.calloc = calloc, own.realloc = realloc, own.free = free,
+    own.posix_memalign = posix_memalign;
     use(&own);
     return 0;
 }

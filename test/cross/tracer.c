@@ -44,7 +44,8 @@ static void *untraced(void *block)
     if (block == NULL)
         return NULL;
     g_live--;
-    must(!HEADER || memcmp((char *)block - HEADER, "tracer's header", HEADER) == 0, "%p is no block of the tracer's", block);
+    must(!HEADER || memcmp((char *)block - HEADER, "tracer's header", HEADER) == 0, "%p is no block of the tracer's",
+         block);
     return (char *)block - HEADER;
 }
 

@@ -181,9 +181,17 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } ways[] = {{"overflow", overflow}, {"underflow", underflow}, {"use_after_free", use_after_free},
-                {"double_free", double_free}, {"use_after_others_free", use_after_others_free}, {"use_in_child", use_in_child},
-                {"wait", be_looked_at}, {"handled", handled}, {"sent", sent}, {"elsewhere", elsewhere}, {"good", good}};
+    } ways[] = {{"overflow", overflow},
+                {"underflow", underflow},
+                {"use_after_free", use_after_free},
+                {"double_free", double_free},
+                {"use_after_others_free", use_after_others_free},
+                {"use_in_child", use_in_child},
+                {"wait", be_looked_at},
+                {"handled", handled},
+                {"sent", sent},
+                {"elsewhere", elsewhere},
+                {"good", good}};
     must(argc == 2, "usage: guarded_program MISUSE");
     for (size_t i = 0; i < COUNT_OF(ways); i++) {
         if (strcmp(ways[i].name, argv[1]) == 0) {

@@ -25,8 +25,8 @@ static void program_run(const char *misuse, const char *guard, const char *tell,
 static void must_end_by(const struct child_result *result, int number, const char *what)
 {
     must(!result->timed_out && WIFSIGNALED(result->status) && WTERMSIG(result->status) == number,
-         "%s: expected the end by signal %d, saw %s; stdout: %s; stderr: %s", what, number, child_ending(result), result->out,
-         result->err);
+         "%s: expected the end by signal %d, saw %s; stdout: %s; stderr: %s", what, number, child_ending(result),
+         result->out, result->err);
 }
 
 /* The texts stand on stderr, one behind the other. */
@@ -53,9 +53,11 @@ static void test_three_stacks_are_told(void **state)
         const char *texts[8];
     } cases[] = {
         {"overflow", SIGSEGV,
-         {"hakmem: fatal: access(0x", "behind the end of a block", USED, "(block_use+", ALLOCATED, "(block_make+", NULL}},
+         {"hakmem: fatal: access(0x", "behind the end of a block", USED, "(block_use+", ALLOCATED, "(block_make+",
+          NULL}},
         {"underflow", SIGSEGV,
-         {"hakmem: fatal: access(0x", "before the start of a block", USED, "(block_use+", ALLOCATED, "(block_make+", NULL}},
+         {"hakmem: fatal: access(0x", "before the start of a block", USED, "(block_use+", ALLOCATED, "(block_make+",
+          NULL}},
         {"use_after_free", SIGSEGV,
          {"used after it was freed", USED, "(block_use+", ALLOCATED, "(block_make+", FREED, "(block_drop+", NULL}},
         {"use_after_others_free", SIGSEGV,
@@ -94,8 +96,8 @@ static void test_without_guards(void **state)
     (void)state;
     struct child_result result;
     program_run("use_after_free", "HAKMEM_GUARD=0", "HAKMEM_GUARD_TELL=1", &result);
-    must(WIFEXITED(result.status) && strstr(result.err, "no block is guarded") != NULL, "HAKMEM_GUARD=0: saw %s and '%s'",
-         child_ending(&result), result.err);
+    must(WIFEXITED(result.status) && strstr(result.err, "no block is guarded") != NULL,
+         "HAKMEM_GUARD=0: saw %s and '%s'", child_ending(&result), result.err);
 }
 
 static void test_children_are_told_of(void **state)
@@ -112,8 +114,8 @@ static void test_other_faults_take_their_course(void **state)
     (void)state;
     struct child_result result;
     program_run("handled", "HAKMEM_GUARD=1", "HAKMEM_GUARD_TELL=1", &result);
-    must(WIFEXITED(result.status) && WEXITSTATUS(result.status) == 3 && strstr(result.out, "the program's own") != NULL &&
-             result.err[0] == '\0',
+    must(WIFEXITED(result.status) && WEXITSTATUS(result.status) == 3 &&
+             strstr(result.out, "the program's own") != NULL && result.err[0] == '\0',
          "a handler of the program: saw %s, '%s' and '%s'", child_ending(&result), result.out, result.err);
     static const char *const others[] = {"sent", "elsewhere"};
     for (size_t i = 0; i < COUNT_OF(others); i++) {

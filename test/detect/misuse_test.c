@@ -45,7 +45,8 @@ static bool faulted(const struct misuse *misuse, const struct child_result *resu
 {
     bool is_right = !result->timed_out && WIFSIGNALED(result->status) && WTERMSIG(result->status) == SIGSEGV;
     if (!is_right)
-        print_error("%s%s: expected SIGSEGV, saw %s and\n  %s\n", misuse->name, options, child_ending(result), result->err);
+        print_error("%s%s: expected SIGSEGV, saw %s and\n  %s\n", misuse->name, options, child_ending(result),
+                    result->err);
     return is_right;
 }
 
@@ -108,8 +109,8 @@ static void test_misuses_with_harden(void **state)
     must_detect_all(misuses_hardened, misuses_hardened_count, "HAKMEM_HARDEN=1");
 }
 
-/* What is found by default must be found with the checks as well, and with HAKMEM_HARDEN=1 what HAKMEM_CHECK=1 finds; the text
- * may be another one then. */
+/* What is found by default must be found with the checks as well, and with HAKMEM_HARDEN=1 what HAKMEM_CHECK=1 finds;
+ * the text may be another one then. */
 static void must_not_lose(const struct misuse *misuses, size_t count, const char *check)
 {
     const char *const changes[] = {check, NULL};
@@ -189,8 +190,8 @@ static void test_new_without_runtime(void **state)
          g_errors[MISUSE_NEW_FAILED].what, child_ending(&result), result.err);
 }
 
-/* The fast path jumps to where misuses are noticed, so the address to return to is the program's. A debug build calls: there
- * the caller is the library. */
+/* The fast path jumps to where misuses are noticed, so the address to return to is the program's. A debug build calls:
+ * there the caller is the library. */
 static void must_name_caller(const char *call, const char *exported)
 {
     struct child_result result;

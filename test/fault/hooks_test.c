@@ -1,5 +1,5 @@
-/* hooks_test.c - libraries that stand before functions of libc, or write over them, and a system whose moves of memory destroy
- * their target: each in a program of its own.
+/* hooks_test.c - libraries that stand before functions of libc, or write over them, and a system whose moves of memory
+ * destroy their target: each in a program of its own.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -22,7 +22,8 @@ static void run_with(const char *other, const char *const more[3], char *const a
     for (unsigned order = 0; order < 2; order++) {
         char preload[1024];
         struct child_result result;
-        snprintf(preload, sizeof preload, "LD_PRELOAD=%s:%s", order == 0 ? library() : other, order == 0 ? other : library());
+        snprintf(preload, sizeof preload, "LD_PRELOAD=%s:%s", order == 0 ? library() : other,
+                 order == 0 ? other : library());
         const char *const changes[] = {preload, "HAKMEM_LEARN_WINDOW_MS=10", more[0], more[1], more[2], NULL};
         child_exec(arguments, environment_with(changes), SECONDS, &result);
         must_end_well(&result, preload);

@@ -1,5 +1,5 @@
-/* interposer.c - a library that stands before functions of libc, as tracers, fake clocks and caches do, and allocates in each
- * of them. None of them may be called by hakmem: inside malloc it would call itself.
+/* interposer.c - a library that stands before functions of libc, as tracers, fake clocks and caches do, and allocates
+ * in each of them. None of them may be called by hakmem: inside malloc it would call itself.
  * SPDX-License-Identifier: MIT */
 #include <dlfcn.h>
 #include <errno.h>

@@ -55,8 +55,9 @@ static const char *resource_name(int resource)
 /* Its own limit is said, once, whatever is refused how often. */
 static void must_say_once(struct child_result *result)
 {
-    static const char line[] = "hakmem: warning: HAKMEM_LIMIT: nearly reached: what is free goes back to the system, and "
-                               "beyond it malloc returns NULL\n";
+    static const char line[] =
+        "hakmem: warning: HAKMEM_LIMIT: nearly reached: what is free goes back to the system, and "
+        "beyond it malloc returns NULL\n";
     must(strncmp(result->err, line, strlen(line)) == 0, "expected on stderr\n%ssaw\n%s", line, result->err);
     memmove(result->err, result->err + strlen(line), strlen(result->err + strlen(line)) + 1);
 }
@@ -83,8 +84,8 @@ static void limited_run(const struct limited *limited, size_t *numbers, size_t c
     }
 }
 
-/* Guards of HAKMEM_HARDEN take 128 KiB of addresses for a block of 1 MiB, so that one superslab has room for one of them
- * instead of two, and as much for one of 70 KB, which takes 192 KiB. */
+/* Guards of HAKMEM_HARDEN take 128 KiB of addresses for a block of 1 MiB, so that one superslab has room for one of
+ * them instead of two, and as much for one of 70 KB, which takes 192 KiB. */
 static bool is_hardened(void) { return getenv("HAKMEM_HARDEN") != NULL; }
 
 /* How much of the limit can be had in 1 MiB blocks. The program itself, its libraries and stack take some MiB of it. */
@@ -106,8 +107,8 @@ static void test_blocks_under_address_space_limits(void **state)
         size_t counts[3];
         limited_run(&limited, counts, 3);
         size_t least = is_hardened() ? rows[i].least_hardened : rows[i].least;
-        must(counts[0] >= least, "limit of %zu MiB of %s: expected at least %zu blocks of 1 MiB, got %zu", rows[i].limit,
-             resource_name(rows[i].resource), least, counts[0]);
+        must(counts[0] >= least, "limit of %zu MiB of %s: expected at least %zu blocks of 1 MiB, got %zu",
+             rows[i].limit, resource_name(rows[i].resource), least, counts[0]);
     }
 }
 
@@ -184,7 +185,8 @@ static void test_own_limit_bounds_what_is_resident(void **state)
         struct limited limited = {OWN, LIMIT, "resident", sizes[i]};
         size_t peak;
         limited_run(&limited, &peak, 1);
-        must(peak > LIMIT / 2 && peak <= LIMIT + OTHERS, "blocks of %s bytes: %zu MiB were resident", sizes[i], peak / MIB);
+        must(peak > LIMIT / 2 && peak <= LIMIT + OTHERS, "blocks of %s bytes: %zu MiB were resident", sizes[i],
+             peak / MIB);
     }
 }
 
@@ -238,8 +240,8 @@ static void grouped_body(void *unused)
     _exit(127);
 }
 
-/* Which file says what, and what was given up for it, is said if somebody asks. A program that others slow down gives what
- * it does not use back by time, before the limit is near. */
+/* Which file says what, and what was given up for it, is said if somebody asks. A program that others slow down gives
+ * what it does not use back by time, before the limit is near. */
 static void must_tell(struct child_result *result, double seconds)
 {
     char file[700];

@@ -1,5 +1,5 @@
-/* locked_test.c - a process that has all its memory locked, now and in future: only what it touches is resident, and what it
- * frees goes back.
+/* locked_test.c - a process that has all its memory locked, now and in future: only what it touches is resident, and
+ * what it frees goes back.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 
@@ -135,14 +135,15 @@ static void test_locked_memory(void **state)
         _exit(child_locks_nothing());
     }
     int status = -1;
-    must(waitpid(child, &status, 0) == child && status == 0, "the child has locked memory, or died: %#x", (unsigned)status);
+    must(waitpid(child, &status, 0) == child && status == 0, "the child has locked memory, or died: %#x",
+         (unsigned)status);
 
     child = fork();
     if (child == 0) {
         _exit(child_locks_first());
     }
-    must(waitpid(child, &status, 0) == child && status == 0, "a child that locks its memory first has it all resident: %#x",
-         (unsigned)status);
+    must(waitpid(child, &status, 0) == child && status == 0,
+         "a child that locks its memory first has it all resident: %#x", (unsigned)status);
 
     must(munlockall() == 0, "munlockall failed");
     size_t locked = locked_bytes();

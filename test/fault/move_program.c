@@ -1,6 +1,7 @@
-/* move_program.c - usage: move_program one | two: a block of 40 MiB, of one mapping or of two, grows by realloc where a move of
- * mappings behaves as on Linux up to 6.16: the target is unmapped first, and then looked at whether the source can be moved.
- * Here it never can, and what was the target is mapped by another thread before the call returns: its data has to stay.
+/* move_program.c - usage: move_program one | two: a block of 40 MiB, of one mapping or of two, grows by realloc where a
+ * move of mappings behaves as on Linux up to 6.16: the target is unmapped first, and then looked at whether the source
+ * can be moved. Here it never can, and what was the target is mapped by another thread before the call returns: its
+ * data has to stay.
  * SPDX-License-Identifier: MIT */
 #include "filter.h"
 #include "support.h"
@@ -32,7 +33,8 @@ static void moved(int number, siginfo_t *info, void *argument)
     context->uc_mcontext.regs[0] = (unsigned long)-ENOMEM;
 #endif
     munmap(target, size);
-    g_others = mmap(target, OTHERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    g_others =
+        mmap(target, OTHERS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (g_others != MAP_FAILED) {
         memset(g_others, 'o', OTHERS_SIZE);
     }

@@ -1,5 +1,5 @@
-/* opened_program.c - usage: opened_program LIBRARY: hakmem comes by dlopen, for its native functions alone, so the program's
- * prctl is libc's, and hakmem is not told of the filter that the program installs.
+/* opened_program.c - usage: opened_program LIBRARY: hakmem comes by dlopen, for its native functions alone, so the
+ * program's prctl is libc's, and hakmem is not told of the filter that the program installs.
  * SPDX-License-Identifier: MIT */
 #include "filter.h"
 #include "support.h"

@@ -1,5 +1,5 @@
-/* refuse.h - makes the kernel refuse one system call to this process, with a filter that hakmem does not see coming: from now
- * on for good, or, counted, only some of the calls.
+/* refuse.h - makes the kernel refuse one system call to this process, with a filter that hakmem does not see coming:
+ * from now on for good, or, counted, only some of the calls.
  * SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_REFUSE_H
 #define HAKMEM_TEST_REFUSE_H

@@ -1,5 +1,5 @@
-/* sandbox_test.c - programs to which system calls are forbidden, fatally or not: by themselves, by whoever started them;
- * programs without /proc. What libc's malloc survives, hakmem does.
+/* sandbox_test.c - programs to which system calls are forbidden, fatally or not: by themselves, by whoever started
+ * them; programs without /proc. What libc's malloc survives, hakmem does.
  * SPDX-License-Identifier: MIT */
 #include "support.h"
 

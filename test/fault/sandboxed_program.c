@@ -1,5 +1,5 @@
-/* sandboxed_program.c - usage: sandboxed_program WAY LIST ACTION: a workload with small, medium, large and very large blocks,
- * purges, threads and children, in a process to which some system calls are forbidden.
+/* sandboxed_program.c - usage: sandboxed_program WAY LIST ACTION: a workload with small, medium, large and very large
+ * blocks, purges, threads and children, in a process to which some system calls are forbidden.
  *
  *   WAY     prctl, syscall   the program forbids them to itself, after some use, by these functions
  *           early            by prctl, before any constructor has run
@@ -10,9 +10,9 @@
  *           purges           madvise and process_madvise
  *   ACTION  kill, or the number of an error; 0: they say yes and do nothing
  *
- * sandboxed_program noproc: the workload where nothing is mounted at /proc. counter: where the processor's counter may not
- * be read. strict: blocks for as long as there are some, in a thread that may read and write only. after: such a thread, and
- * another, that has its memory, when it has ended.
+ * sandboxed_program noproc: the workload where nothing is mounted at /proc. counter: where the processor's counter may
+ * not be read. strict: blocks for as long as there are some, in a thread that may read and write only. after: such a
+ * thread, and another, that has its memory, when it has ended.
  * SPDX-License-Identifier: MIT */
 #include "churn.h"
 #include "filter.h"
@@ -56,7 +56,8 @@ static const long g_malloc[] = {
     SYS_exit, SYS_exit_group, SYS_write, SYS_clock_gettime, SYS_wait4, SYS_restart_syscall,
 };
 
-/* From the first instruction on: the loader, too, and sysinfo, which hakmem calls at the start (docs/system-calls.md). */
+/* From the first instruction on: the loader, too, and sysinfo, which hakmem calls at the start
+ * (docs/system-calls.md). */
 static const long g_loader[] = {
     SYS_execve, SYS_openat, SYS_read, SYS_pread64, SYS_close, SYS_fstat, SYS_newfstatat, SYS_faccessat, SYS_readlinkat,
     SYS_set_tid_address, SYS_prlimit64, SYS_sysinfo, OLDER(SYS_access, SYS_arch_prctl, SYS_readlink)
@@ -162,7 +163,8 @@ static void very_large(void)
     free(block);
 }
 
-/* All of it is written to before it goes, so what the learner learns of such blocks is that they are used throughout. */
+/* All of it is written to before it goes, so what the learner learns of such blocks is that they are used
+ * throughout. */
 static void filled(void)
 {
     static void *blocks[40];

@@ -1,7 +1,7 @@
-/* watch_program.c - usage: watch_program code | references: a registration cache, as MPI, UCX, libfabric and CUDA have: it keeps
- * message buffers registered with a network card by their addresses, and puts code of its own over the start of libc's
- * munmap, madvise and mremap (or into all references to them) to hear what memory goes. Memory that has gone without a
- * word would be sent from where it was.
+/* watch_program.c - usage: watch_program code | references: a registration cache, as MPI, UCX, libfabric and CUDA have:
+ * it keeps message buffers registered with a network card by their addresses, and puts code of its own over the start
+ * of libc's munmap, madvise and mremap (or into all references to them) to hear what memory goes. Memory that has gone
+ * without a word would be sent from where it was.
  * SPDX-License-Identifier: MIT */
 #include "divert.h"
 #include "support.h"
@@ -65,8 +65,8 @@ static const struct {
 static void writable(void *address, size_t size, int more)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)address & ~(page - 1);
-    must(mprotect((void *)start, (uintptr_t)address + size - start, PROT_READ | PROT_WRITE | more) == 0, "mprotect: errno %d",
-         errno);
+    must(mprotect((void *)start, (uintptr_t)address + size - start, PROT_READ | PROT_WRITE | more) == 0,
+         "mprotect: errno %d", errno);
 }
 
 static void write_code(void *function, void *with)
@@ -79,8 +79,8 @@ static void write_code(void *function, void *with)
 }
 
 /* The references of one object in one table of relocations. */
-static void write_table(const struct dl_phdr_info *object, const ElfW(Rela) *table, size_t size, const ElfW(Sym) *symbols,
-                        const char *names)
+static void write_table(const struct dl_phdr_info *object, const ElfW(Rela) * table, size_t size,
+                        const ElfW(Sym) * symbols, const char *names)
 {
     for (size_t i = 0; table != NULL && i < size / sizeof *table; i++) {
         const ElfW(Sym) *symbol = &symbols[ELF64_R_SYM(table[i].r_info)];
@@ -134,7 +134,8 @@ static bool is_there(int pagemap, uintptr_t start, uintptr_t end)
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     for (; start < end; start += page) {
         uint64_t word = 0;
-        must(pread(pagemap, &word, sizeof word, (off_t)(start / page * sizeof word)) == sizeof word, "pagemap: errno %d", errno);
+        must(pread(pagemap, &word, sizeof word, (off_t)(start / page * sizeof word)) == sizeof word,
+             "pagemap: errno %d", errno);
         if (word >> 62 == 0) {
             return false;
         }

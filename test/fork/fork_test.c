@@ -734,7 +734,8 @@ static void *use_and_idle(void *argument)
     for (size_t i = 0; i < 60000; i++) {
         void **block = &blocks[random_next(&random) % COUNT_OF(blocks)];
         free(*block);
-        *block = malloc(random_next(&random) % 64 ? 16 + random_next(&random) % 2000 : 4096 + random_next(&random) % 28000);
+        *block =
+            malloc(random_next(&random) % 64 ? 16 + random_next(&random) % 2000 : 4096 + random_next(&random) % 28000);
         *(char *)*block = 1;
     }
     for (size_t i = 0; i < COUNT_OF(blocks); i++) {
@@ -764,8 +765,8 @@ static size_t pages_of_blocks(void)
 }
 
 /* Threads that are in no slow path leave the child what is in their rings; its own threads use it. So the pages of the
- * first generation do for all: 340, and 336 more in each if the rings were lost. Not by what is resident: which memory in
- * these pages the rings' blocks lie in differs, by up to 4 MB from one generation to the next. */
+ * first generation do for all: 340, and 336 more in each if the rings were lost. Not by what is resident: which memory
+ * in these pages the rings' blocks lie in differs, by up to 4 MB from one generation to the next. */
 static void idle_chain_body(void *argument)
 {
     enum { IDLE_THREADS = 8 };
@@ -780,7 +781,8 @@ static void idle_chain_body(void *argument)
         pthread_barrier_wait(&g_idle);
         size_t pages = pages_of_blocks();
         first = i == 0 ? pages : first;
-        must(pages <= first + first / 10, "generation %zu: %zu pages of blocks; there were %zu in the first", i, pages, first);
+        must(pages <= first + first / 10, "generation %zu: %zu pages of blocks; there were %zu in the first", i, pages,
+             first);
         pid_t child = fork();
         must(child >= 0, "fork failed: %s", strerror(errno));
         if (child > 0) {
@@ -817,7 +819,8 @@ static void faults_work(void *most)
 {
     free(hidden(malloc(200000)));
     size_t faults = minor_faults();
-    must(faults <= (size_t)most, "a child's first slow path: expected at most %zu page faults, saw %zu", (size_t)most, faults);
+    must(faults <= (size_t)most, "a child's first slow path: expected at most %zu page faults, saw %zu", (size_t)most,
+         faults);
 }
 
 static void faults_body(void *most)

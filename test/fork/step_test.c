@@ -3,13 +3,13 @@
  *
  * A thread runs an operation in single steps (the processor's trap flag); in the signal of a step the process is
  * copied, either by another thread, so that the child does not have the one that was interrupted, or by the handler
- * itself, whose child then finishes the operation first. Or else the handler allocates and frees, which is allowed by no
- * standard, and done by many a crash reporter: unless it interrupts the few instructions of the fast path, it must not
- * harm. Links the separate files, with every invariant checked.
+ * itself, whose child then finishes the operation first. Or else the handler allocates and frees, which is allowed by
+ * no standard, and done by many a crash reporter: unless it interrupts the few instructions of the fast path, it must
+ * not harm. Links the separate files, with every invariant checked.
  *
- * The child counts: of what the vanished thread had in its rings, nothing is lost but the block that was on its way, and, if
- * it was in a slow path, the ring that this had hidden and a refill. In every fourth child the repair itself is stepped
- * through, and a handler calls the allocator meanwhile.
+ * The child counts: of what the vanished thread had in its rings, nothing is lost but the block that was on its way,
+ * and, if it was in a slow path, the ring that this had hidden and a refill. In every fourth child the repair itself is
+ * stepped through, and a handler calls the allocator meanwhile.
  *
  *   step_test [test [distance]]    distance between the instructions that are tried in one run of an operation; 1: all
  *
@@ -158,8 +158,8 @@ static void must_have_the_rest(size_t most)
     remote_flush();
     heap_each_page(add_used_blocks, &used);
     size_t known = live - (g_resized && live > used); /* which has gone back with the rest, if it was freed */
-    must(used >= known && used - known <= most, "%zu blocks are live, and %zu not free: at most %zu may be lost", live, used,
-         most);
+    must(used >= known && used - known <= most, "%zu blocks are live, and %zu not free: at most %zu may be lost", live,
+         used, most);
 }
 
 static void repair_in_steps(uint64_t seed);
@@ -191,7 +191,8 @@ static void child_work(uint64_t seed, bool loses)
 #define TRAP_FLAG 0x100
 
 enum interruption { COPIED_BY_OTHER, COPIED_BY_HANDLER, CALLED_BY_HANDLER };
-static const char *const g_interruptions[] = {"copied by another thread", "copied by the handler", "called by the handler"};
+static const char *const g_interruptions[] = {"copied by another thread", "copied by the handler",
+                                              "called by the handler"};
 
 static struct {
     enum interruption interruption;
@@ -237,8 +238,8 @@ static void handlers_block_end(struct block *block)
         block_end(block, block->size);
 }
 
-/* Blocks of all sizes, of the operation's too, that live from one signal to others: rings and pages change meanwhile. It
- * may be refused memory. */
+/* Blocks of all sizes, of the operation's too, that live from one signal to others: rings and pages change meanwhile.
+ * It may be refused memory. */
 static void handler_calls(void)
 {
     static uint64_t random = 7;
@@ -532,8 +533,10 @@ static void interrupt_everywhere(void *operation)
         g_step.next = 1 + (unsigned long)getpid() % g_step.distance; /* others each time */
         size_t large_blocks = large_block_count();
         run_once(operation);
-        must(large_block_count() == large_blocks, "%zu large blocks before, %zu after", large_blocks, large_block_count());
-        must(g_step.interruptions > 0 || g_operation->everywhere, "an operation of %lu steps was not interrupted", g_step.steps);
+        must(large_block_count() == large_blocks, "%zu large blocks before, %zu after", large_blocks,
+             large_block_count());
+        must(g_step.interruptions > 0 || g_operation->everywhere, "an operation of %lu steps was not interrupted",
+             g_step.steps);
         printf("%s: %lu steps, %lu apart, %lu interruptions\n", g_interruptions[how], steps, g_step.distance,
                g_step.interruptions);
         g_step.interruptions = 0;

@@ -26,8 +26,9 @@ static bool records_write(const char *folder)
 /* Every option with the largest value that it may have, so that a letter more is too much; and the ways of a file. */
 static bool options_write(const char *folder)
 {
-    static const char file[] = "stats:1,limit:2G,cap_mid:1/2/3/4/5,\0limit = 80% # of it\n[mariadbd]\nwmax_mid = 1.25\n"
-                               "[maria*]\nprofile = /var/lib/x\n; no\n[*]\nlearn = shadow\nexplain = json\nhuge = never\n";
+    static const char file[] =
+        "stats:1,limit:2G,cap_mid:1/2/3/4/5,\0limit = 80% # of it\n[mariadbd]\nwmax_mid = 1.25\n"
+        "[maria*]\nprofile = /var/lib/x\n; no\n[*]\nlearn = shadow\nexplain = json\nhuge = never\n";
     static const struct {
         const char *name;
         unsigned long long most;
@@ -40,7 +41,8 @@ static bool options_write(const char *folder)
     size_t length = 0;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         length += (size_t)snprintf(list + length, sizeof list - length, "%s = %llu\n", rows[i].name, rows[i].most);
-    return file_write(folder, "options/file", file, sizeof file - 1) && file_write(folder, "options/every", list, length);
+    return file_write(folder, "options/file", file, sizeof file - 1) &&
+           file_write(folder, "options/every", list, length);
 }
 
 /* Of a policy that says everything, without its last line, for the fuzzer makes that. */

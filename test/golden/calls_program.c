@@ -141,9 +141,9 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } situations[] = {{"small", small},       {"threads", threads},   {"children", children},    {"very-large", very_large},
-                      {"purges", purges},     {"learning", learning}, {"fatal", foreign_free},   {"ignored", ignore_the_end},
-                      {"locked", locked},     {"overflow", overflow}};
+    } situations[] = {{"small", small},   {"threads", threads},   {"children", children},  {"very-large", very_large},
+                      {"purges", purges}, {"learning", learning}, {"fatal", foreign_free}, {"ignored", ignore_the_end},
+                      {"locked", locked}, {"overflow", overflow}};
     must(argc == 2, "usage: calls_program SITUATION");
     if (strcmp(argv[1], "filtered") == 0) {
         filtered(argv[0]);

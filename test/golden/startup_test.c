@@ -106,8 +106,8 @@ static void test_start_up_cost(void **state)
     printf("/bin/true: %zu KiB (%zu its own) and %zu faults without hakmem, %zu KiB (%zu) and %zu faults with it\n",
            without.rss / KIB, without.own / KIB, without.faults, with.rss / KIB, with.own / KIB, with.faults);
     must(with.own <= without.own + OWN_MORE_MAX,
-         "/bin/true: expected at most %zu KiB more memory of its own, saw %zu KiB instead of %zu KiB", OWN_MORE_MAX / KIB,
-         with.own / KIB, without.own / KIB);
+         "/bin/true: expected at most %zu KiB more memory of its own, saw %zu KiB instead of %zu KiB",
+         OWN_MORE_MAX / KIB, with.own / KIB, without.own / KIB);
     must(with.rss <= without.rss + RSS_MORE_MAX,
          "/bin/true: expected at most %zu KiB more RSS, saw %zu KiB instead of %zu KiB", RSS_MORE_MAX / KIB,
          with.rss / KIB, without.rss / KIB);

@@ -1,5 +1,5 @@
-/* thin.c - a malloc, to be preloaded, that passes everything on to libc's: an honest one, which DAWDLE makes slower. For
- * lab_test.py and compare_test.py.
+/* thin.c - a malloc, to be preloaded, that passes everything on to libc's: an honest one, which DAWDLE makes slower.
+ * For lab_test.py and compare_test.py.
  * SPDX-License-Identifier: MIT */
 #include <stddef.h>
 

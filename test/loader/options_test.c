@@ -91,7 +91,8 @@ static void test_unknown_names(void **state)
     (void)state;
     must_warn("HAKMEM_STAT=1", "HAKMEM_STAT", WARNING_OPTION_UNKNOWN, "; did you mean HAKMEM_STATS?");
     must_warn("HAKMEM_CHEKC=1", "HAKMEM_CHEKC", WARNING_OPTION_UNKNOWN, "; did you mean HAKMEM_CHECK?");
-    must_warn("HAKMEM_REALLOCZERO=1", "HAKMEM_REALLOCZERO", WARNING_OPTION_UNKNOWN, "; did you mean HAKMEM_REALLOC_ZERO?");
+    must_warn("HAKMEM_REALLOCZERO=1", "HAKMEM_REALLOCZERO", WARNING_OPTION_UNKNOWN,
+              "; did you mean HAKMEM_REALLOC_ZERO?");
     must_warn("HAKMEM_FLY=1", "HAKMEM_FLY", WARNING_OPTION_UNKNOWN, "");
     must_warn("HAKMEM_CONF=stat:1", "HAKMEM_CONF: stat", WARNING_OPTION_UNKNOWN, "; did you mean stats?");
     must_warn("HAKMEM_CONF=statistics:1", "HAKMEM_CONF: statistics", WARNING_OPTION_UNKNOWN, "");
@@ -104,13 +105,17 @@ static void test_unknown_names(void **state)
 static void test_bad_values(void **state)
 {
     (void)state;
-    static const char *const details[] = {"HAKMEM_STATS=maybe", "HAKMEM_STATS=3", "HAKMEM_STATS=-1", "HAKMEM_STATS=all@"};
+    static const char *const details[] = {"HAKMEM_STATS=maybe", "HAKMEM_STATS=3", "HAKMEM_STATS=-1",
+                                          "HAKMEM_STATS=all@"};
     for (size_t i = 0; i < COUNT_OF(details); i++)
         must_warn(details[i], details[i], WARNING_OPTION_VALUE, FLAGS ", 2, all");
     must_warn("HAKMEM_GUARD=-1", "HAKMEM_GUARD=-1", WARNING_OPTION_VALUE, "a whole number from 0 to 1000000000");
-    must_warn("HAKMEM_LIMIT=1K", "HAKMEM_LIMIT=1K", WARNING_OPTION_VALUE, "0 or a size from 1M, such as 2G, or 1% to 100%");
-    must_warn("HAKMEM_MID_DYN1=1041", "HAKMEM_MID_DYN1", WARNING_OPTION_VALUE, "a multiple of 16 between two size classes");
-    must_warn("HAKMEM_CONF=mid_dyn1:1041", "HAKMEM_CONF: mid_dyn1", WARNING_OPTION_VALUE, "a multiple of 16 between two size classes");
+    must_warn("HAKMEM_LIMIT=1K", "HAKMEM_LIMIT=1K", WARNING_OPTION_VALUE,
+              "0 or a size from 1M, such as 2G, or 1% to 100%");
+    must_warn("HAKMEM_MID_DYN1=1041", "HAKMEM_MID_DYN1", WARNING_OPTION_VALUE,
+              "a multiple of 16 between two size classes");
+    must_warn("HAKMEM_CONF=mid_dyn1:1041", "HAKMEM_CONF: mid_dyn1", WARNING_OPTION_VALUE,
+              "a multiple of 16 between two size classes");
     must_warn("HAKMEM_CONF=check:2", "HAKMEM_CONF: check:2", WARNING_OPTION_VALUE, FLAGS);
     must_warn("HAKMEM_CONF=check:", "HAKMEM_CONF: check:", WARNING_OPTION_VALUE, FLAGS);
     must_warn("HAKMEM_CONF=check:99999999999999999999999999", "HAKMEM_CONF: check:99999999999999999999999999",
@@ -150,8 +155,8 @@ static void test_every_option(void **state)
             char number[32];
             snprintf(number, sizeof number, "%llu", k % 2 == 0 ? g_options[i].min : g_options[i].max);
             const char *value = number;
-            if (g_options[i].kind == FLAG || g_options[i].kind == DETAIL || g_options[i].kind == LEARN || g_options[i].kind == REPORT ||
-                g_options[i].kind == HUGE)
+            if (g_options[i].kind == FLAG || g_options[i].kind == DETAIL || g_options[i].kind == LEARN ||
+                g_options[i].kind == REPORT || g_options[i].kind == HUGE)
                 value = flags[k];
             else if (g_options[i].kind == SHARE)
                 value = g_options[i].max > 100 ? "1.25" : "0.5";
@@ -181,8 +186,9 @@ static void test_children_are_silent(void **state)
         size_t tables;
     } cases[] = {{"HAKMEM_STATS=1", NULL, 1}, {"HAKMEM_CONF=check:0,stats:1,sample:0", NULL, 1},
                  {"HAKMEM_STATS=1", "HAKMEM_STATS_CHILDREN=1", 4}, {"HAKMEM_CONF=stats:1", "HAKMEM_STATS=1@1", 0}};
-    char *const arguments[] = {(char *)"/bin/bash", (char *)"-c",
-                               (char *)"/bin/ls / | /usr/bin/sort; (/bin/ls /; /bin/ls /) > /dev/null; exec /bin/echo word", NULL};
+    char *const arguments[] = {
+        (char *)"/bin/bash", (char *)"-c",
+        (char *)"/bin/ls / | /usr/bin/sort; (/bin/ls /; /bin/ls /) > /dev/null; exec /bin/echo word", NULL};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const char *const changes[] = {"LD_PRELOAD=" HAKMEM_LIBRARY, cases[i].variable, cases[i].second, NULL};
         struct child_result result;
@@ -191,10 +197,12 @@ static void test_children_are_silent(void **state)
         for (const char *at = result.err; (at = strstr(at, " statistics of process ")) != NULL; at++) {
             tables++;
         }
-        must(result.status == 0 && strstr(result.out, "word\n") != NULL, "%s: saw %s", cases[i].variable, child_ending(&result));
-        must(cases[i].tables < 2 ? tables == cases[i].tables : tables >= cases[i].tables, "%s: %zu tables instead of %zu:\n%s",
-             cases[i].variable, tables, cases[i].tables, result.err);
-        must(tables != 1 || strstr(result.err, ", echo\n") != NULL, "the table is not of what was executed last:\n%s", result.err);
+        must(result.status == 0 && strstr(result.out, "word\n") != NULL, "%s: saw %s", cases[i].variable,
+             child_ending(&result));
+        must(cases[i].tables < 2 ? tables == cases[i].tables : tables >= cases[i].tables,
+             "%s: %zu tables instead of %zu:\n%s", cases[i].variable, tables, cases[i].tables, result.err);
+        must(tables != 1 || strstr(result.err, ", echo\n") != NULL, "the table is not of what was executed last:\n%s",
+             result.err);
     }
 }
 

@@ -15,8 +15,8 @@ __attribute__((used)) static int (*resolver(void))(void)
     return answer;
 }
 
-/* Not static: clang makes a symbol of such a one that all may see, and where the loader binds all at once it would come to it
- * while this library's calls of malloc are still to be bound. */
+/* Not static: clang makes a symbol of such a one that all may see, and where the loader binds all at once it would come
+ * to it while this library's calls of malloc are still to be bound. */
 __attribute__((visibility("hidden"))) int chosen(void) __attribute__((ifunc("resolver")));
 
 /* What a library calls of its own is resolved when it is relocated, whether or not other calls are bound later. */

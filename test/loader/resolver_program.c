@@ -1,5 +1,5 @@
-/* resolver_program.c - the program has a resolver of an `ifunc` symbol, and so has a library that it is linked with: both
- * allocate. What they kept is used, resized and freed when everything is there.
+/* resolver_program.c - the program has a resolver of an `ifunc` symbol, and so has a library that it is linked with:
+ * both allocate. What they kept is used, resized and freed when everything is there.
  * SPDX-License-Identifier: MIT */
 #include "resolver.h"
 #include "support.h"

@@ -233,7 +233,10 @@ bool lock_is_held(void) { return lock_holder == model_self(); }
 
 size_t os_page_size(void) { return 4096; }
 uint64_t os_nanoseconds(void) { return 0; }
-void os_wait(_Atomic(uint32_t) *word, uint32_t value, unsigned milliseconds) { (void)word, (void)value, (void)milliseconds; }
+void os_wait(_Atomic(uint32_t) *word, uint32_t value, unsigned milliseconds)
+{
+    (void)word, (void)value, (void)milliseconds;
+}
 uint32_t lock_own_thread(void) { return 1 + (uint32_t)model_self(); }
 bool os_thread_exists(uint32_t thread_id) { return (void)thread_id, true; }
 

@@ -5,9 +5,17 @@
 #include "heap/slabset.h"
 #include "system/lock.h"
 
-/* Numbers 1, 2 and 3 of a group that is not the first, so that only the summaries lead there from 0; one in the next group, and
- * one in the next row. */
-enum { SET = 5, GROUPS = 65, ONE = GROUP_SLABS + 1, TWO, THREE, OTHER_GROUP = 2 * GROUP_SLABS, FAR_GROUP = 64 * GROUP_SLABS };
+/* Numbers 1, 2 and 3 of a group that is not the first, so that only the summaries lead there from 0; one in the next
+ * group, and one in the next row. */
+enum {
+    SET = 5,
+    GROUPS = 65,
+    ONE = GROUP_SLABS + 1,
+    TWO,
+    THREE,
+    OTHER_GROUP = 2 * GROUP_SLABS,
+    FAR_GROUP = 64 * GROUP_SLABS
+};
 
 /* ---- What lies below --------------------------------------------------------------------------------------------- */
 
@@ -83,7 +91,9 @@ static void add_far_remove_far(void)
 static void look(void)
 {
     uint32_t found = slabset_next(SET, 0);
-    model_check((found >= ONE && found <= THREE) || found == OTHER_GROUP || found == FAR_GROUP || found == FAR_GROUP + 1 || found == SLAB_NONE, "only elements are found");
+    model_check((found >= ONE && found <= THREE) || found == OTHER_GROUP || found == FAR_GROUP ||
+                    found == FAR_GROUP + 1 || found == SLAB_NONE,
+                "only elements are found");
 }
 
 /* ---- When all is quiet ------------------------------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
-/* work_program.c - usage: work_program [threads | exit | thread-exit | quick]: what of a libc matters to an allocator: threads by the
- * thousand, children of threads, modules, and all ways to end. Without an argument all but the ends.
+/* work_program.c - usage: work_program [threads | exit | thread-exit | quick]: what of a libc matters to an allocator:
+ * threads by the thousand, children of threads, modules, and all ways to end. Without an argument all but the ends.
  * SPDX-License-Identifier: MIT */
 #include "churn.h"
 #include "hakmem.h"
@@ -48,7 +48,8 @@ static void thousands_of_threads(void)
             rss = process_rss();
         }
     }
-    must(process_rss() < rss + 2 * MIB, "after 500 threads %zu bytes were resident, after 4000 %zu", rss, process_rss());
+    must(process_rss() < rss + 2 * MIB, "after 500 threads %zu bytes were resident, after 4000 %zu", rss,
+         process_rss());
     must(getenv("HAKMEM_CHECK") != NULL || stat_value("threads") < 10, "%zu threads have caches",
          (size_t)stat_value("threads"));
 }
@@ -63,7 +64,8 @@ static void *forking(void *argument)
             churn_run((size_t)argument + i, 100000, 200);
             _exit(0);
         }
-        must(waitpid(child, &status, 0) == child && status == 0, "a thread's child ended with status %#x", (unsigned)status);
+        must(waitpid(child, &status, 0) == child && status == 0, "a thread's child ended with status %#x",
+             (unsigned)status);
     }
     return NULL;
 }
@@ -87,7 +89,8 @@ static void modules(void)
         must(module != NULL, "dlopen: %s", dlerror());
         char *(*copy)(const char *) = (char *(*)(const char *))dlsym(module, "module_copy");
         char *text = copy("of a module");
-        must(text != NULL && strcmp(text, "of a module") == 0 && malloc_usable_size(text) >= 12, "the module's block is wrong");
+        must(text != NULL && strcmp(text, "of a module") == 0 && malloc_usable_size(text) >= 12,
+             "the module's block is wrong");
         dlclose(module);
         free(text);
     }

@@ -1,6 +1,6 @@
-/* A program of one habit: fills 24 MB with small blocks and frees them all, CYCLES times, with pauses of PAUSE milliseconds
- * between in which an allocator may give the memory back. Prints the page faults of the first time, and of all later ones,
- * and KiB that are resident after the last pause. */
+/* A program of one habit: fills 24 MB with small blocks and frees them all, CYCLES times, with pauses of PAUSE
+ * milliseconds between in which an allocator may give the memory back. Prints the page faults of the first time, and of
+ * all later ones, and KiB that are resident after the last pause. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>

@@ -1,7 +1,7 @@
-/* A program whose blocks that stay lie between others that go: 60 times it takes 12 MB of blocks of 96 B, of which one in
- * twenty stays for four rounds, and frees the others. "apart": the two kinds come from different places in the program;
- * "together": from the same, but for a few that stay and come from elsewhere, so that nothing is gained by looking at who
- * calls. Prints bytes resident for each that is live, in the end, when what is free has gone back. */
+/* A program whose blocks that stay lie between others that go: 60 times it takes 12 MB of blocks of 96 B, of which one
+ * in twenty stays for four rounds, and frees the others. "apart": the two kinds come from different places in the
+ * program; "together": from the same, but for a few that stay and come from elsewhere, so that nothing is gained by
+ * looking at who calls. Prints bytes resident for each that is live, in the end, when what is free has gone back. */
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
-/* arena_stress.c - heaps by name under threads: some that all share, whose blocks any thread frees and resizes, and one of each
- * thread's own that comes and goes; memory given back and statistics read meanwhile, and forks, whose children free what they
- * inherited. Now and then all threads leave their blocks where they are, and one frees the shared heaps as a whole.
+/* arena_stress.c - heaps by name under threads: some that all share, whose blocks any thread frees and resizes, and one
+ * of each thread's own that comes and goes; memory given back and statistics read meanwhile, and forks, whose children
+ * free what they inherited. Now and then all threads leave their blocks where they are, and one frees the shared heaps
+ * as a whole.
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 

@@ -89,7 +89,7 @@ int main(int count, char **arguments)
     remote_flush();
     heap_must_be_valid("in the end");
     for (unsigned c = 1; c <= CLASS_LAST; c++)
-        must(page_count(c).pages == 0, "class %u: %zu pages are left, with %zu of %zu blocks free", c, page_count(c).pages,
-             page_count(c).free_blocks, page_count(c).pages * class_info[c].blocks);
+        must(page_count(c).pages == 0, "class %u: %zu pages are left, with %zu of %zu blocks free", c,
+             page_count(c).pages, page_count(c).free_blocks, page_count(c).pages * class_info[c].blocks);
     return 0;
 }

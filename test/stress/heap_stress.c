@@ -33,7 +33,8 @@ static struct item get(uint64_t *random)
     switch (random_next(random) % 8) {
     case 0:
         block = hak_calloc(3, size / 3 + 1);
-        must(block && bytes_check(block, size < 4096 ? size : 4096, 0) == (size < 4096 ? size : 4096), "calloc: not zero");
+        must(block && bytes_check(block, size < 4096 ? size : 4096, 0) == (size < 4096 ? size : 4096),
+             "calloc: not zero");
         break;
     case 1:
         block = hak_aligned_alloc(align, size);
@@ -68,7 +69,8 @@ static struct item resized(struct item item, uint64_t *random)
     /* item_make fills both ends of a block; its beginning is what a shorter one keeps. */
     size_t kept = min_size(min_size(item.size, size), item.size <= 128 ? item.size : 64);
     char *block = hak_realloc(item.block, size);
-    must(block && pattern_check(block, kept, item.seed) == kept, "realloc from %zu to %zu lost contents", item.size, size);
+    must(block && pattern_check(block, kept, item.seed) == kept, "realloc from %zu to %zu lost contents", item.size,
+         size);
     return item_make(block, size, random);
 }
 
@@ -108,7 +110,8 @@ static void live(void *argument)
         step(&self);
     for (size_t i = 0; i < LIVE; i++)
         if (self.live[i].block)
-            put(random_next(self.random) % 2 ? item_swap(self.live[i], self.random) : self.live[i], "of a former thread");
+            put(random_next(self.random) % 2 ? item_swap(self.live[i], self.random) : self.live[i],
+                "of a former thread");
 }
 
 static void child_work(struct self *self)

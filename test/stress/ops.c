@@ -77,11 +77,11 @@ static void slot_fill(struct slot *slot)
 static void contents_check(const char *block, size_t length, const struct slot *slot, const char *when)
 {
     size_t head = length < PART ? length : PART;
-    check(pattern_check(block, head, slot->seed) == head, "%s: a block of %zu bytes at %p: byte %zu is wrong", when, slot->size,
-          (const void *)block, pattern_check(block, head, slot->seed));
+    check(pattern_check(block, head, slot->seed) == head, "%s: a block of %zu bytes at %p: byte %zu is wrong", when,
+          slot->size, (const void *)block, pattern_check(block, head, slot->seed));
     if (slot->size > 2 * PART && length >= slot->size)
-        check(pattern_check(block + slot->size - PART, PART, ~slot->seed) == PART, "%s: the end of a block of %zu is wrong",
-              when, slot->size);
+        check(pattern_check(block + slot->size - PART, PART, ~slot->seed) == PART,
+              "%s: the end of a block of %zu is wrong", when, slot->size);
 }
 
 static void slot_check(const struct slot *slot, const char *when)
@@ -93,8 +93,8 @@ static void slot_check(const struct slot *slot, const char *when)
 /* A block just got, for `size` bytes. */
 static void slot_set(struct slot *slot, char *block, size_t size, size_t align, const char *call)
 {
-    check(block && (uintptr_t)block % align == 0 && (uintptr_t)block % 16 == 0, "%s(%zu), alignment %zu: saw %p, errno %d",
-          call, size, align, (void *)block, errno);
+    check(block && (uintptr_t)block % align == 0 && (uintptr_t)block % 16 == 0,
+          "%s(%zu), alignment %zu: saw %p, errno %d", call, size, align, (void *)block, errno);
     check(errno == UNTOUCHED, "%s(%zu) succeeded and set errno to %d", call, size, errno);
     size_t usable = hak_usable_size(block);
     check(usable >= size, "%s(%zu): %zu usable bytes", call, size, usable);

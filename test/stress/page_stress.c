@@ -1,7 +1,7 @@
 /* page_stress.c - pages under many threads, in rounds. All threads use the same few pages at a time: they hold them,
  * take from them, let them go, and free blocks that they or another thread took, while memory is purged behind
- * everybody's back, and descriptors of pages that went become large blocks'. Between rounds, when nothing is under way, every page has to be where its state says; and after
- * every fourth, in which all is given back, no page may be left.
+ * everybody's back, and descriptors of pages that went become large blocks'. Between rounds, when nothing is under way,
+ * every page has to be where its state says; and after every fourth, in which all is given back, no page may be left.
  * SPDX-License-Identifier: MIT */
 #include "stress.h"
 
@@ -135,12 +135,14 @@ static void page_verify(struct page *page, void *unused)
         free_blocks += count_bits(load_seq(&page->free[word]));
     bool listed = load_seq(&page->slab->listed) >> unit & 1;
     bool in_set = slabset_has(SET_OF_CLASS + page->class_id, page->slab->number);
-    must(listed == (state == PAGE_LISTED), "a page of class %u in state %u: its bit in the superslab is %d", page->class_id,
-         state, listed);
-    must(state != PAGE_LISTED || in_set, "a page of class %u is listed, but its superslab is not in the set", page->class_id);
-    must(state != PAGE_FULL || free_blocks == 0, "a full page of class %u has %u free blocks", page->class_id, free_blocks);
-    must(state == PAGE_OWNED || free_blocks < info->blocks, "a page of class %u that nobody holds is empty and not gone",
+    must(listed == (state == PAGE_LISTED), "a page of class %u in state %u: its bit in the superslab is %d",
+         page->class_id, state, listed);
+    must(state != PAGE_LISTED || in_set, "a page of class %u is listed, but its superslab is not in the set",
          page->class_id);
+    must(state != PAGE_FULL || free_blocks == 0, "a full page of class %u has %u free blocks", page->class_id,
+         free_blocks);
+    must(state == PAGE_OWNED || free_blocks < info->blocks,
+         "a page of class %u that nobody holds is empty and not gone", page->class_id);
     must(page_is_valid(page), "a page of class %u is not valid", page->class_id);
 }
 

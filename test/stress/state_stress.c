@@ -58,7 +58,8 @@ static void use_one(unsigned c)
 {
     void *block = NULL;
     struct page *page = page_acquire_group(c, 0, PAGE_HELD_BRIEFLY);
-    must(page && page->class_id == c, "looked for a page of class %u, got one of class %u", c, page ? page->class_id : 0);
+    must(page && page->class_id == c, "looked for a page of class %u, got one of class %u", c,
+         page ? page->class_id : 0);
     unsigned taken = page_take(page, &block, 1);
     page_release(page);
     page_return(&block, taken, "free");

@@ -1,4 +1,5 @@
-/* divert.h - the code that registration caches write over the beginning of a function, so that calls of it go elsewhere.
+/* divert.h - the code that registration caches write over the beginning of a function, so that calls of it go
+ * elsewhere.
  * SPDX-License-Identifier: MIT */
 #ifndef DIVERT_H
 #define DIVERT_H

@@ -7,8 +7,8 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 
-/* How one is installed: by libc's functions, which hakmem stands before, or past them, so that hakmem does not notice: for it
- * the filter is one that was there when the program started, or one of an emulator. */
+/* How one is installed: by libc's functions, which hakmem stands before, or past them, so that hakmem does not notice:
+ * for it the filter is one that was there when the program started, or one of an emulator. */
 enum filter_way { FILTER_BY_PRCTL, FILTER_BY_SYSCALL, FILTER_UNSEEN };
 
 void filter_install(enum filter_way way, struct sock_filter *code, size_t count);

@@ -320,8 +320,8 @@ static void test_threads_that_only_free(void **state)
             thread_join(threads[i]);
         }
         size_t now = process_anonymous();
-        must(now <= most, "RSS was %zu KiB before, is %zu after %zu rounds, expected %zu at most", before / KIB, now / KIB,
-             round + 1, most / KIB);
+        must(now <= most, "RSS was %zu KiB before, is %zu after %zu rounds, expected %zu at most", before / KIB,
+             now / KIB, round + 1, most / KIB);
     }
 }
 
@@ -538,8 +538,8 @@ static void test_main_leaves_by_pthread_exit(void **state)
 enum { SIGNALS = 3000, KEPT_BLOCKS = 8 };
 static atomic_uint g_signals;
 
-/* Blocks that live from one signal to others, and are large: with those there is no fast path, in which a handler must not
- * allocate. It may be refused memory in the middle of another call, but it must not hang or harm. */
+/* Blocks that live from one signal to others, and are large: with those there is no fast path, in which a handler must
+ * not allocate. It may be refused memory in the middle of another call, but it must not hang or harm. */
 static void allocating_handler(int number)
 {
     static uint64_t random = 3;
@@ -551,8 +551,8 @@ static void allocating_handler(int number)
     (void)number;
     block = &kept[random_next(&random) % KEPT_BLOCKS];
     if (block->start != NULL) {
-        must(pattern_check(block->start, 100, block->size) == 100, "a block of %zu bytes in a signal handler has other contents",
-             block->size);
+        must(pattern_check(block->start, 100, block->size) == 100,
+             "a block of %zu bytes in a signal handler has other contents", block->size);
     }
     free(block->start);
     block->size = 1100 * KIB + random_next(&random) % MIB;

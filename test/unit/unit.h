@@ -24,7 +24,8 @@ enum { UNDER_TSAN = 1 };
 #else
 enum { UNDER_TSAN = 0 };
 #endif
-/* Whether a sanitizer keeps a shadow of all memory that was ever touched, so that what is resident is not hakmem's alone. */
+/* Whether a sanitizer keeps a shadow of all memory that was ever touched, so that what is resident is not hakmem's
+ * alone. */
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 enum { UNDER_SHADOW = 1 };
 #else
@@ -51,25 +52,27 @@ void file_read(int fd, char *text, size_t capacity);
 void must_die_of(enum error_id id, const char *call, size_t block_size, void (*body)(void *), void *argument);
 
 /* The line that error_fatal is to write. */
-void error_line(char *line, size_t capacity, enum error_id id, const char *call, const void *address, size_t block_size);
+void error_line(char *line, size_t capacity, enum error_id id, const char *call, const void *address,
+                size_t block_size);
 
 /* A child in which no fork handler ran; as fork(2). The child has to end itself by _exit, and dies after `seconds`. */
 pid_t child_fork(unsigned seconds);
 /* Waits for it; fails unless it ended with status 0. */
 void child_join(pid_t child, const char *what);
 
-/* Runs the program again, with 1 for an option's variable, unless it has a value: options are read once, at the start. */
+/* Runs the program again, with 1 for an option's variable, unless it has a value: options are read once, at the
+ * start. */
 void run_again_with(const char *variable, char **arguments);
 
 /* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
-/* Runs body(argument) in a new thread and waits for its end. The thread finds nothing that those before it left in their
- * rings, and leaves nothing; in_next_thread does. */
+/* Runs body(argument) in a new thread and waits for its end. The thread finds nothing that those before it left in
+ * their rings, and leaves nothing; in_next_thread does. */
 void in_thread(void (*body)(void *), void *argument);
 void in_next_thread(void (*body)(void *), void *argument);
 
-/* For at least so long by the library's clock, too, which may fall behind: it stands still while the processor that sets
- * it does not run. */
+/* For at least so long by the library's clock, too, which may fall behind: it stands still while the processor that
+ * sets it does not run. */
 void sleep_milliseconds(unsigned milliseconds);
 
 /* ---- The heap ---------------------------------------------------------------------------------------------------- */

@@ -141,7 +141,8 @@ static void what_was_freed_since_the_snapshot_is_known_by_samples(void **state)
     struct bill bill = bill_of(&areas);
     assert_int_equal(bill.live, 80 * MIB);
     assert_int_equal(sum(&bill), 92 * MIB);
-    /* Each of these has a standard error of a MiB: together, 3.2; and was drawn when one came in a MiB: 9 may have none. */
+    /* Each of these has a standard error of a MiB: together, 3.2; and was drawn when one came in a MiB: 9 may have
+     * none. */
     for (int i = 0; i < 10; i++)
         fixture_samples(memory)[20 + i] =
             (struct record_sample){.block = 0x1000400000 + 64 * (uint64_t)i, .size = 64, .bytes = MIB, .stack = 1};

@@ -81,7 +81,8 @@ static double pressure_of(const char *groups)
 {
     char path[256], machine[256];
     file_write("groups", groups);
-    file_write("machine", "some avg10=7.25 avg60=0.00 avg300=0.00 total=1\nfull avg10=3.00 avg60=0.00 avg300=0.00 total=1\n");
+    file_write("machine",
+               "some avg10=7.25 avg60=0.00 avg300=0.00 total=1\nfull avg10=3.00 avg60=0.00 avg300=0.00 total=1\n");
     snprintf(path, sizeof path, "%s/groups", root);
     snprintf(machine, sizeof machine, "%s/machine", root);
     return cgroup_pressure_of(path, root, machine);

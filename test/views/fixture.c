@@ -57,8 +57,13 @@ void fixture_set(void *memory, const char *name, uint64_t value)
 
 static void pieces_add(struct record_header *h)
 {
-    static const uint32_t sizes[] = {0, sizeof(struct record_sample), sizeof(struct record_stack), sizeof(uint64_t),
-                                     sizeof(struct record_module), sizeof(struct record_heap), sizeof(struct record_guard)};
+    static const uint32_t sizes[] = {0,
+                                     sizeof(struct record_sample),
+                                     sizeof(struct record_stack),
+                                     sizeof(uint64_t),
+                                     sizeof(struct record_module),
+                                     sizeof(struct record_heap),
+                                     sizeof(struct record_guard)};
     static const uint32_t counts[] = {0, FIXTURE_SAMPLES, FIXTURE_STACKS, FIXTURE_FRAMES, FIXTURE_MODULES,
                                       FIXTURE_HEAPS, FIXTURE_GUARDS};
     uint64_t offset = (sizeof *h + 63) & ~UINT64_C(63);

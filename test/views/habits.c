@@ -1,6 +1,6 @@
 /* habits.c - programs of one habit each, which know nothing of hakmem: habits
- * leak|cache|steady|sparse|untouched|mapped|stacks|asleep. What `hakmem why` says of them is known. They go on until they
- * are killed, and make a call now and then, as programs do; but for the last, which starts and then waits.
+ * leak|cache|steady|sparse|untouched|mapped|stacks|asleep. What `hakmem why` says of them is known. They go on until
+ * they are killed, and make a call now and then, as programs do; but for the last, which starts and then waits.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
 #include <stdio.h>

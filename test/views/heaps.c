@@ -1,5 +1,5 @@
-/* heaps.c - a program with heaps by name, for heaps_test.py: says a word when it has them, and another when, a second later, the
- * record has them, too; then it waits to be killed.
+/* heaps.c - a program with heaps by name, for heaps_test.py: says a word when it has them, and another when, a second
+ * later, the record has them, too; then it waits to be killed.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>

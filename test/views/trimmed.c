@@ -1,6 +1,6 @@
-/* trimmed.c - a program that knows nothing of hakmem, which keeps much free memory for it, since it needs it again and again:
- * trimmed [threads]. It pauses when it is told by SIGUSR1, and goes on when it is told once more. With threads there are three
- * more, which make a few calls and then none.
+/* trimmed.c - a program that knows nothing of hakmem, which keeps much free memory for it, since it needs it again and
+ * again: trimmed [threads]. It pauses when it is told by SIGUSR1, and goes on when it is told once more. With threads
+ * there are three more, which make a few calls and then none.
  * SPDX-License-Identifier: MIT */
 #include <pthread.h>
 #include <signal.h>

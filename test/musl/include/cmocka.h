@@ -1,5 +1,5 @@
-/* cmocka.h - as much of cmocka as these tests use, for musl, for which Debian has none: tests run one after the other, and
- * the first that fails ends the program.
+/* cmocka.h - as much of cmocka as these tests use, for musl, for which Debian has none: tests run one after the other,
+ * and the first that fails ends the program.
  * SPDX-License-Identifier: MIT */
 #ifndef HAKMEM_TEST_MUSL_CMOCKA_H
 #define HAKMEM_TEST_MUSL_CMOCKA_H

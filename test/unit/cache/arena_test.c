@@ -1,5 +1,5 @@
-/* arena_test.c - heaps by name: their sums are exact, their limits hold, all of their blocks go with them, and nothing of
- * others does. A model knows which blocks are live, and of which heap.
+/* arena_test.c - heaps by name: their sums are exact, their limits hold, all of their blocks go with them, and nothing
+ * of others does. A model knows which blocks are live, and of which heap.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -440,8 +440,8 @@ static void test_fork_mends_what_was_being_changed(void **state)
     assert_true(arena_is_valid(g_heaps[0]));
 }
 
-/* What a signal handler sees that has interrupted its own thread under one of the heap's locks: another thread may have the
- * arena, and wait for that lock. */
+/* What a signal handler sees that has interrupted its own thread under one of the heap's locks: another thread may have
+ * the arena, and wait for that lock. */
 static void test_a_handler_does_not_wait(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* draw_test.c - the numbers behind samples: distances are as long as they should be on average, what a sample stands for makes
- * up for the chance to be one, and the interval follows the rate.
+/* draw_test.c - the numbers behind samples: distances are as long as they should be on average, what a sample stands
+ * for makes up for the chance to be one, and the interval follows the rate.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -16,8 +16,8 @@ static struct draw draw_make(uint64_t seed)
 
 static void must_be_about(double value, double expected, double part, const char *what)
 {
-    must(value >= expected * (1 - part) && value <= expected * (1 + part), "%s: expected about %f, saw %f", what, expected,
-         value);
+    must(value >= expected * (1 - part) && value <= expected * (1 + part), "%s: expected about %f, saw %f", what,
+         expected, value);
 }
 
 static void test_distances(void **state)
@@ -64,7 +64,8 @@ static void test_without_interval(void **state)
         assert_false(draw_falls(&draw, 1 * GIB));
 }
 
-/* A sample that was drawn with a smaller interval stands for less, and its mark is kept as often as a block is one now. */
+/* A sample that was drawn with a smaller interval stands for less, and its mark is kept as often as a block is one
+ * now. */
 static void test_kept_marks(void **state)
 {
     (void)state;
@@ -73,7 +74,8 @@ static void test_kept_marks(void **state)
     unsigned kept = 0;
     for (unsigned i = 0; i < DRAWS; i++)
         kept += draw_keeps(&draw, &state, 1000, before);
-    must_be_about((double)kept / DRAWS, (double)before / (double)draw_bytes(1000, INTERVAL), 0.03, "the share of marks kept");
+    must_be_about((double)kept / DRAWS, (double)before / (double)draw_bytes(1000, INTERVAL), 0.03,
+                  "the share of marks kept");
     assert_true(draw_keeps(&draw, &state, 1000, draw_bytes(1000, 2 * INTERVAL)));
 }
 

@@ -133,7 +133,8 @@ static void test_sweeps(void **state)
 static void free_twice(void *unused)
 {
     (void)unused;
-    void *first = take(&g_cache, g_groups[0]), *second = take(&g_cache, g_groups[0]), *third = take(&g_cache, g_groups[0]);
+    void *first = take(&g_cache, g_groups[0]), *second = take(&g_cache, g_groups[0]),
+         *third = take(&g_cache, g_groups[0]);
     give(&g_cache, g_groups[0], first);
     give(&g_cache, g_groups[0], second);
     give(&g_cache, g_groups[0], third);

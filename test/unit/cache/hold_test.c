@@ -38,8 +38,8 @@ static void test_queues(void **state)
         for (size_t i = 1; i <= 3 * HOLD_MOST; i++) {
             size_t slots = expected_slots(c);
             void *expected = i > slots ? address(i - slots) : NULL, *oldest = hold_swap(hold, c, address(i));
-            must(oldest == expected, "class %u, block %zu of queues of %zu: %p leaves, expected %p", c, i, slots, oldest,
-                 expected);
+            must(oldest == expected, "class %u, block %zu of queues of %zu: %p leaves, expected %p", c, i, slots,
+                 oldest, expected);
         }
 }
 
@@ -125,8 +125,8 @@ static void test_choices(void **state)
             seen[choice]++;
         }
         for (size_t i = 0; i < below; i++)
-            must(seen[i] > DRAWS / 3 && seen[i] < DRAWS * 3, "of %zu number %zu was chosen %zu times of %zu", count, i, seen[i],
-                 DRAWS * below);
+            must(seen[i] > DRAWS / 3 && seen[i] < DRAWS * 3, "of %zu number %zu was chosen %zu times of %zu", count, i,
+                 seen[i], DRAWS * below);
     }
 }
 

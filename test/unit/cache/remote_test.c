@@ -87,7 +87,8 @@ static void empty(unsigned c, uintptr_t tag, size_t accepted)
     for (size_t i = 0; i < accepted; i++) {
         unsigned count;
         size_t which = (take(c, &count) - tag) / 100;
-        must(count == remote_batch(c) && which < accepted && !seen[which], "class %u: batch %zu of %u blocks", c, which, count);
+        must(count == remote_batch(c) && which < accepted && !seen[which], "class %u: batch %zu of %u blocks", c, which,
+             count);
         seen[which] = true;
     }
     unsigned none;
@@ -103,7 +104,8 @@ static void test_each_class_is_bounded(void **state)
         for (unsigned round = 0; round < 2; round++) {
             size_t accepted = fill(c, 5);
             size_t bytes = accepted * remote_batch(c) * class_size(c);
-            must(accepted >= 2 && bytes <= policy_static.depot_bytes + 2 * MIB, "class %u: %zu batches, %zu bytes", c, accepted, bytes);
+            must(accepted >= 2 && bytes <= policy_static.depot_bytes + 2 * MIB, "class %u: %zu batches, %zu bytes", c,
+                 accepted, bytes);
             empty(c, 5, accepted);
         }
 }
@@ -116,7 +118,8 @@ static void test_all_classes_are_bounded(void **state)
         accepted[c] = fill(c, c * 1000000u);
         bytes += accepted[c] * remote_batch(c) * class_size(c);
     }
-    must(bytes >= policy_static.depot_bytes && bytes <= policy_static.depot_bytes + 2 * MIB, "%zu bytes in the depot", bytes);
+    must(bytes >= policy_static.depot_bytes && bytes <= policy_static.depot_bytes + 2 * MIB, "%zu bytes in the depot",
+         bytes);
     for (unsigned c = g_smallest; c <= CLASS_FIXED_LAST; c++)
         empty(c, c * 1000000u, accepted[c]);
 }

@@ -150,7 +150,8 @@ static void flush_once(unsigned c, void *next)
     size_t in_pages = 0;
     for (size_t i = 0; i < passed; i++)
         in_pages += is_free_in_page(before[i]);
-    must(in_pages == to_pages, "class %u: %zu blocks are back in their pages, expected %zu", c, in_pages, (size_t)to_pages);
+    must(in_pages == to_pages, "class %u: %zu blocks are back in their pages, expected %zu", c, in_pages,
+         (size_t)to_pages);
 }
 
 static void growth(void *unused)
@@ -179,18 +180,20 @@ static void growth(void *unused)
             }
             must_be_valid();
             flushes += full && ring->array.capacity == capacity;
-            must(ring->array.capacity >= capacity && ring->array.capacity <= 2 * capacity + 2, "class %u: capacity %u after %u", c,
-                 ring->array.capacity, capacity);
+            must(ring->array.capacity >= capacity && ring->array.capacity <= 2 * capacity + 2,
+                 "class %u: capacity %u after %u", c, ring->array.capacity, capacity);
             must(ring->array.capacity == capacity || flushes == 0, "class %u: grew after a flush", c);
             most = ring->array.capacity;
         }
         to_depot = load_relaxed(&cache()->counters.flushed_to_depot) - to_depot;
-        must((to_depot > 0) == (remote_serves(c) && thread_count() > 1), "class %u: %zu blocks passed to the depot", c, (size_t)to_depot);
+        must((to_depot > 0) == (remote_serves(c) && thread_count() > 1), "class %u: %zu blocks passed to the depot", c,
+             (size_t)to_depot);
         must(flushes > 0, "class %u: %zu frees never filled the ring of %u", c, count, most);
         must(most <= 4096, "class %u: a capacity of %u", c, most);
         must((size_t)most * class_size(c) <= 256 * KIB || most <= 64 || class_size(c) > 32 * KIB,
              "class %u: a ring of %zu bytes", c, most * class_size(c));
-        must((size_t)most * class_size(c) <= 2 * MIB + 64 * KIB, "class %u: a ring of %zu bytes", c, most * class_size(c));
+        must((size_t)most * class_size(c) <= 2 * MIB + 64 * KIB, "class %u: a ring of %zu bytes", c,
+             most * class_size(c));
     }
 }
 
@@ -302,7 +305,8 @@ static void used_between_looks(void *unused)
             hak_free(blocks[i]);
         cache()->sweep_at = 0;
         be_slow();
-        must(look == 0 || level(c) == expected, "look %u: a ring in use had %zu blocks, and has %zu", look, expected, level(c));
+        must(look == 0 || level(c) == expected, "look %u: a ring in use had %zu blocks, and has %zu", look, expected,
+             level(c));
         expected = level(c);
         must_be_valid();
     }
@@ -318,7 +322,10 @@ static void test_idle_rings_are_emptied(void **state)
 
 /* ---- Watching ---------------------------------------------------------------------------------------------------- */
 
-static bool is_open(unsigned c) { return cache()->limit[c] == cache()->ring[c].array.slot + cache()->ring[c].array.capacity; }
+static bool is_open(unsigned c)
+{
+    return cache()->limit[c] == cache()->ring[c].array.slot + cache()->ring[c].array.capacity;
+}
 static bool is_watched(unsigned c) { return cache()->limit[c] == cache()->ring[c].array.slot; }
 
 static void probation(void *unused)
@@ -407,7 +414,8 @@ static void free_in_two_threads(void *argument)
     in_thread(hak_free, block);
 }
 
-/* As when another thread frees it, too, and its page becomes a large block's, behind this thread's look at the page map. */
+/* As when another thread frees it, too, and its page becomes a large block's, behind this thread's look at the page
+ * map. */
 static void free_what_is_in_no_page(void *unused)
 {
     (void)unused;
@@ -548,10 +556,12 @@ static void free_what_another_freed(void *unused)
 {
     (void)unused;
     unsigned c = class_of(PASSED_SIZE);
-    for (size_t i = 0; i < PASSED && (cache() == &cache_none || load_relaxed(&cache()->counters.refills_from_depot) == 0); i++)
+    for (size_t i = 0;
+         i < PASSED && (cache() == &cache_none || load_relaxed(&cache()->counters.refills_from_depot) == 0); i++)
         must(hak_malloc(PASSED_SIZE), "no memory");
     void *freed = newest(c);
-    must(load_relaxed(&cache()->counters.refills_from_depot) > 0 && freed, "the depot has brought nothing: nothing is tested");
+    must(load_relaxed(&cache()->counters.refills_from_depot) > 0 && freed,
+         "the depot has brought nothing: nothing is tested");
     hak_free(freed);
     must(false, "it was not noticed at once"); /* but when its ring is emptied */
 }
@@ -688,7 +698,8 @@ static void medium_in_demand(void *unused)
         be_slow();
         sleep_milliseconds(270);
     }
-    must(cache()->ring[c].array.slot == NULL && cache()->page[c] == NULL, "a class that nobody asks for keeps its ring");
+    must(cache()->ring[c].array.slot == NULL && cache()->page[c] == NULL,
+         "a class that nobody asks for keeps its ring");
     void *block = hak_malloc(size);
     must(map_page(block)->class_id == 0, "demand is not forgotten");
     hak_free(block);
@@ -751,8 +762,8 @@ static void must_have_nothing_live(const char *when)
     remote_flush();
     for (unsigned c = 1; c <= CLASS_LAST; c++) {
         struct page_totals totals = page_count(c);
-        must(totals.free_blocks == totals.pages * class_info[c].blocks, "%s: class %u: %zu of %zu blocks are free", when, c,
-             totals.free_blocks, totals.pages * class_info[c].blocks);
+        must(totals.free_blocks == totals.pages * class_info[c].blocks, "%s: class %u: %zu of %zu blocks are free",
+             when, c, totals.free_blocks, totals.pages * class_info[c].blocks);
     }
     heap_must_be_valid(when);
 }
@@ -787,7 +798,10 @@ static void test_close_returns_everything(void **state)
 
 enum { PARKED_SIZE = 100, PARKED_SLOTS = 64, PARKED_MOST = 4 };
 
-static size_t parked_level(const struct cache *cache, unsigned c) { return cache->attached ? 0 : load_relaxed(&cache->ring[c].array.level); }
+static size_t parked_level(const struct cache *cache, unsigned c)
+{
+    return cache->attached ? 0 : load_relaxed(&cache->ring[c].array.level);
+}
 
 /* Free blocks that ended threads have left in their rings, in bytes. */
 static size_t parked_bytes(void)
@@ -914,7 +928,8 @@ static void complies(void *unused)
     unsigned c = class_of(PARKED_SIZE);
     (void)unused;
     hak_free(hak_malloc(PARKED_SIZE));
-    must(cache()->ring[c].array.slot && cache()->ring[c].array.capacity <= 20, "a ring for %u blocks", cache()->ring[c].array.capacity);
+    must(cache()->ring[c].array.slot && cache()->ring[c].array.capacity <= 20, "a ring for %u blocks",
+         cache()->ring[c].array.capacity);
     must_be_valid();
 }
 
@@ -944,8 +959,8 @@ static void test_a_child_has_what_is_parked(void **state)
     pid_t child = child_fork(20);
     if (child == 0) {
         thread_check_fork(); /* before a free looks closely, and closes them */
-        must(load_relaxed(&thread_parked) == 1 && parked_bytes() > 0, "%u caches are parked in the child, with %zu bytes",
-             load_relaxed(&thread_parked), parked_bytes());
+        must(load_relaxed(&thread_parked) == 1 && parked_bytes() > 0,
+             "%u caches are parked in the child, with %zu bytes", load_relaxed(&thread_parked), parked_bytes());
         in_next_thread(use_everything, NULL);
         must(load_relaxed(&thread_parked) == 1, "%u caches are parked", load_relaxed(&thread_parked));
         thread_close_parked();
@@ -1119,8 +1134,8 @@ static void use_every_class(void *unused)
          cache()->ring[class_of(64)].array.capacity);
 }
 
-/* Where there are so many threads that a share is little, rings open within it: one after the other smaller ones, of 1 KiB
- * at last. */
+/* Where there are so many threads that a share is little, rings open within it: one after the other smaller ones, of 1
+ * KiB at last. */
 static void test_rings_open_within_the_share(void **state)
 {
     (void)state;
@@ -1152,8 +1167,8 @@ static void test_a_child_has_the_reach_of_vanished_threads(void **state)
     atomic_store(&g_growers_end, true);
     for (size_t i = 0; i < GROWERS; i++)
         pthread_join(threads[i], NULL);
-    must(among_others >= alone / 10 * 9, "the rings of a child reach %zu bytes; of one whose parent has %d threads, %zu",
-         alone, GROWERS, among_others);
+    must(among_others >= alone / 10 * 9,
+         "the rings of a child reach %zu bytes; of one whose parent has %d threads, %zu", alone, GROWERS, among_others);
 }
 
 /* ---- Fences ------------------------------------------------------------------------------------------------------ */
@@ -1268,11 +1283,13 @@ static void notice_what_others_leave(void *unused)
          remote_count(c), filled);
     for (; pauses < PAUSES && (remote_count(c) > 0 || level(idle) > filled / 8); pauses++)
         call_now_and_then();
-    must(pauses < PAUSES, "the depot still has %zu blocks, and the idle ring %zu of %u", remote_count(c), level(idle), filled);
+    must(pauses < PAUSES, "the depot still has %zu blocks, and the idle ring %zu of %u", remote_count(c), level(idle),
+         filled);
     must_be_valid();
 }
 
-/* A thread whose rings serve it notices in the end what another has left in the depot, and what lies idle in its rings. */
+/* A thread whose rings serve it notices in the end what another has left in the depot, and what lies idle in its
+ * rings. */
 static void test_what_others_leave_goes_without_slow_paths(void **state)
 {
     (void)state;

@@ -55,7 +55,7 @@ static void test_caches_are_used_again(void **state)
     assert_int_equal(count_caches(true), attached);
 }
 
-/* ---- A handler that forks while a cache is in hand ----------------------------------------------------------------- */
+/* ---- A handler that forks while a cache is in hand --------------------------------------------------------------- */
 
 enum { CHILD_THREADS = 6, ROUNDS_MOST = 5000, CHILDREN_ENOUGH = 200 };
 

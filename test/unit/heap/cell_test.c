@@ -29,7 +29,8 @@ static void ended(char *block)
 static void test_pages_end_where_blocks_do(void **state)
 {
     (void)state;
-    for (size_t size = BLOCK_ALIGN; size <= cell_largest(); size += size < 512 ? BLOCK_ALIGN : size / 4 & -BLOCK_ALIGN) {
+    for (size_t size = BLOCK_ALIGN; size <= cell_largest();
+         size += size < 512 ? BLOCK_ALIGN : size / 4 & -BLOCK_ALIGN) {
         char *block = made(size, false);
         assert_int_equal((uintptr_t)block % (size & -size), 0);
         pattern_fill(block, size, size);

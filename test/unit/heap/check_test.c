@@ -14,7 +14,8 @@
 #include "system/options.h"
 #include "cache/ring.h"
 
-static const size_t g_sizes[] = {0, 1, 8, 15, 24, 56, 100, 120, 121, 1000, 4080, 5000, 32760, 32761, 60000, 1000000, 1048568};
+static const size_t g_sizes[] = {0,    1,    8,    15,    24,    56,    100,     120,    121,
+                                 1000, 4080, 5000, 32760, 32761, 60000, 1000000, 1048568};
 
 static size_t class_for(size_t size) { return class_size(class_of(size + CHECK_MARK)); }
 
@@ -57,7 +58,8 @@ static void good_steps(size_t steps, uint64_t random)
         size_t size;
     } slots[SLOTS] = {{NULL, 0}};
     while (steps-- > 0) {
-        size_t i = random_next(&random) % SLOTS, size = random_size(&random, random_next(&random) % 50 ? 3000 : 3 * MIB);
+        size_t i = random_next(&random) % SLOTS,
+               size = random_size(&random, random_next(&random) % 50 ? 3000 : 3 * MIB);
         uint64_t way = random_next(&random) % 8;
         char *block = slots[i].block;
         must(pattern_check(block, slots[i].size, i) == slots[i].size, "a live block was changed");
@@ -67,7 +69,9 @@ static void good_steps(size_t steps, uint64_t random)
             must(pattern_check(block, kept, i) == kept, "realloc lost contents");
         } else {
             hak_free(block);
-            block = way == 3 ? hak_calloc(1, size) : way == 4 ? hak_aligned_alloc((size_t)16 << size % 12, size) : hak_malloc(size);
+            block = way == 3   ? hak_calloc(1, size)
+                    : way == 4 ? hak_aligned_alloc((size_t)16 << size % 12, size)
+                               : hak_malloc(size);
             must(way != 3 || bytes_check(block, size, 0) == size, "calloc(%zu) is not zero", size);
         }
         slots[i].block = block;

@@ -55,12 +55,13 @@ static void test_every_size(void **state)
     for (size_t size = 0; size <= CLASS_MAX_SIZE; size++) {
         unsigned id = class_of(size);
         size_t have = class_size(id);
-        must(id >= last && id <= last + 1 && id <= CLASS_FIXED_LAST, "size %zu: class %u after class %u", size, id, last);
+        must(id >= last && id <= last + 1 && id <= CLASS_FIXED_LAST, "size %zu: class %u after class %u", size, id,
+             last);
         must(have >= size, "size %zu: a block of %zu bytes", size, have);
         must(id == 1 || class_size(id - 1) < size, "size %zu: class %u would do, saw %u", size, id - 1, id);
         size_t part = have <= 262144 ? 5 : 3; /* steps in a doubling, and 1 */
-        must(have <= 128 ? have - size < 16 || size == 0 : (have - size) * part <= have, "size %zu wastes %zu bytes", size,
-             have - size);
+        must(have <= 128 ? have - size < 16 || size == 0 : (have - size) * part <= have, "size %zu wastes %zu bytes",
+             size, have - size);
         /* A medium block is one of the class, or a run of its own. */
         size_t good = size > CLASS_TABLE_MAX ? min_size(have, align_up(size, UNIT_SIZE)) : have;
         must(hak_good_size(size) == good, "good size of %zu: expected %zu, saw %zu", size, good, hak_good_size(size));

@@ -1,5 +1,5 @@
-/* fill_test.c - of which sizes the program uses whole blocks: what is seen, what is expected then, and what is done about
- * it with runs and with pages of blocks.
+/* fill_test.c - of which sizes the program uses whole blocks: what is seen, what is expected then, and what is done
+ * about it with runs and with pages of blocks.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -254,7 +254,8 @@ static void test_live_runs_show(void **state)
     verdict_set(PREFAULT_PAYS);
     for (unsigned i = 0; i < BLOCKS; i++) {
         blocks[i] = large(SIZE, 0);
-        must(i > 3 || os_resident(blocks[i], SIZE) == 0, "a block is resident before it is known that it will be filled");
+        must(i > 3 || os_resident(blocks[i], SIZE) == 0,
+             "a block is resident before it is known that it will be filled");
         if (i > 1)
             memset(blocks[i], 1, SIZE);
     }

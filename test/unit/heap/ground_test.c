@@ -1,5 +1,5 @@
-/* ground_test.c - where the heap lies, and its tables: apart from each other and from everything else, so that no block's
- * overflow reaches a table; at other places in each process; and the heap goes on behind what lies in its way.
+/* ground_test.c - where the heap lies, and its tables: apart from each other and from everything else, so that no
+ * block's overflow reaches a table; at other places in each process; and the heap goes on behind what lies in its way.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -73,8 +73,8 @@ static void must_reach_no_table(const void *block)
     static char variable;
     struct mapping reach = reach_of(block);
     for (enum ground_table table = 0; table < GROUND_TABLES; table++)
-        must(!reaches(reach, ground_table(table), ground_extent(table)), "from a block at %p table %d can be reached", block,
-             (int)table);
+        must(!reaches(reach, ground_table(table), ground_extent(table)), "from a block at %p table %d can be reached",
+             block, (int)table);
     must(!reaches(reach, &variable, 1) && !reaches(reach, &slab_heap, sizeof slab_heap),
          "from a block at %p variables can be reached", block);
 }
@@ -138,8 +138,8 @@ static void test_the_heap_goes_on_behind_others(void **state)
     char *highest = NULL;
     for (size_t i = 0; i < STEPS; i++) {
         blocks[i] = hak_malloc(STEP * MIB);
-        must(blocks[i] && (blocks[i] + STEP * MIB <= way || blocks[i] > way), "a block at %p, in which others' memory is",
-             (void *)blocks[i]);
+        must(blocks[i] && (blocks[i] + STEP * MIB <= way || blocks[i] > way),
+             "a block at %p, in which others' memory is", (void *)blocks[i]);
         blocks[i][0] = blocks[i][STEP * MIB - 1] = 1;
         highest = blocks[i] > highest ? blocks[i] : highest;
     }

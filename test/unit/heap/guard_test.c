@@ -1,5 +1,5 @@
-/* guard_test.c - HAKMEM_HARDEN=1: memory that nobody may touch, around large blocks of every kind, behind pages, and where
- * large blocks were. The program starts itself with the option, if it was started without.
+/* guard_test.c - HAKMEM_HARDEN=1: memory that nobody may touch, around large blocks of every kind, behind pages, and
+ * where large blocks were. The program starts itself with the option, if it was started without.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -37,9 +37,9 @@ static void must_be_guarded(char *block, size_t size, const char *what)
     must(!has_before || !byte_is_open(block - 1), "what lies before %s of %zu can be read", what, size);
 }
 
-static const size_t g_sizes[] = {LEAST,           UNIT_SIZE - 4096,      UNIT_SIZE,    UNIT_SIZE + 1, 300000,
-                                 MIB - 1,         MIB + 1,               2 * MIB,      5 * MIB + 77,  RUN_MAX_SIZE - 2 * UNIT_SIZE,
-                                 RUN_MAX_SIZE - 1, RUN_MAX_SIZE,         RUN_MAX_SIZE + 1, 40 * MIB};
+static const size_t g_sizes[] = {LEAST, UNIT_SIZE - 4096, UNIT_SIZE, UNIT_SIZE + 1, 300000, MIB - 1, MIB + 1, 2 * MIB,
+                                 5 * MIB + 77, RUN_MAX_SIZE - 2 * UNIT_SIZE, RUN_MAX_SIZE - 1, RUN_MAX_SIZE,
+                                 RUN_MAX_SIZE + 1, 40 * MIB};
 
 static void test_blocks_have_guards(void **state)
 {
@@ -83,7 +83,8 @@ static void test_resized_blocks_have_guards(void **state)
     for (size_t step = 1; step <= STEPS; step++) {
         bool is_near = random_next(&random) % 2;
         size_t before = size;
-        size = is_near ? size + random_next(&random) % 100000 : LEAST + random_size(&random, step % 20 ? 3 * MIB : 40 * MIB);
+        size = is_near ? size + random_next(&random) % 100000
+                       : LEAST + random_size(&random, step % 20 ? 3 * MIB : 40 * MIB);
         block = hak_realloc(block, size);
         must(block != NULL, "realloc to %zu: out of memory", size);
         size_t kept = size < before ? size : before;
@@ -170,7 +171,8 @@ static void test_held_back(void **state)
         starts[i] = run_start(run);
         bool is_filled = i % 2;
         guard_hold(run, UNITS, starts[i] + UNIT_SIZE, UNIT_SIZE, is_filled);
-        assert_false(byte_is_open(starts[i]) || byte_is_open(starts[i] + UNIT_SIZE) || byte_is_open(starts[i] + UNITS * UNIT_SIZE - 1));
+        assert_false(byte_is_open(starts[i]) || byte_is_open(starts[i] + UNIT_SIZE) ||
+                     byte_is_open(starts[i] + UNITS * UNIT_SIZE - 1));
     }
     assert_false(guard_take(UNITS + 1, UNIT_SIZE, UNIT_SIZE, &run, &is_clean)); /* no other size */
     size_t got = 0;

@@ -1,5 +1,5 @@
-/* huge_test.c - HAKMEM_HUGE: what the system is told about each kind of memory, and what it makes of it. The program starts
- * itself again with the option.
+/* huge_test.c - HAKMEM_HUGE: what the system is told about each kind of memory, and what it makes of it. The program
+ * starts itself again with the option.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -78,8 +78,10 @@ static void when_never(void)
 {
     struct mapping blocks = mapping_of(g_blocks[0]), run = mapping_of(g_run), mapping = mapping_of(g_mapping);
     must(blocks.is_shut_out && run.is_shut_out && mapping.is_shut_out, "memory may lie in huge pages");
-    must(mapping_of(ground_table(GROUND_META) + ground_extent(GROUND_META) - 1).is_shut_out, "a table may lie in huge pages");
-    must(blocks.huge + run.huge + mapping.huge == 0, "%zu bytes lie in huge pages", blocks.huge + run.huge + mapping.huge);
+    must(mapping_of(ground_table(GROUND_META) + ground_extent(GROUND_META) - 1).is_shut_out,
+         "a table may lie in huge pages");
+    must(blocks.huge + run.huge + mapping.huge == 0, "%zu bytes lie in huge pages",
+         blocks.huge + run.huge + mapping.huge);
     must(stats_now().huge == 0, "statistics: %zu bytes in huge pages", stats_now().huge);
     memory_free();
 }
@@ -116,8 +118,8 @@ static void when_always(void)
     memory_use();
     stats = stats_now();
     must(stats.huge == stats.mapped, "the second time %zu of %zu bytes are in huge pages", stats.huge, stats.mapped);
-    must(!system_has_some() || mapping_of(g_blocks[0]).huge >= BLOCKS * BLOCK * 3 / 4, "the second time %zu bytes lie in huge pages",
-         mapping_of(g_blocks[0]).huge);
+    must(!system_has_some() || mapping_of(g_blocks[0]).huge >= BLOCKS * BLOCK * 3 / 4,
+         "the second time %zu bytes lie in huge pages", mapping_of(g_blocks[0]).huge);
 }
 
 /* Nothing is said of memory of which nothing was learned. */

@@ -42,8 +42,8 @@ static void fill(const struct live *live, size_t from)
 static void check(const struct live *live, size_t size)
 {
     for (size_t offset = 0; offset + 8 <= size; offset += PAGE)
-        must(*word_at(live, offset) == live->seed + offset, "a large block of %zu bytes: page %zu was changed", live->size,
-             offset / PAGE);
+        must(*word_at(live, offset) == live->seed + offset, "a large block of %zu bytes: page %zu was changed",
+             live->size, offset / PAGE);
 }
 
 static void stats_must_agree(void)
@@ -70,8 +70,8 @@ static struct live *do_malloc(size_t size, size_t align)
 {
     bool zeroed = false;
     char *block = large_malloc(size, align, 0, &zeroed);
-    must(block && (uintptr_t)block % align == 0 && (uintptr_t)block % UNIT_SIZE == 0, "large_malloc(%zu, %zu): saw %p", size,
-         align, (void *)block);
+    must(block && (uintptr_t)block % align == 0 && (uintptr_t)block % UNIT_SIZE == 0, "large_malloc(%zu, %zu): saw %p",
+         size, align, (void *)block);
     struct live *live = &g_live[g_count++];
     *live = (struct live){block, large_size(block), (uintptr_t)block ^ size};
     must(live->size >= size && live->size <= rounded(size) + (align > RUN_MAX_SIZE ? UNIT_SIZE : 0),
@@ -102,8 +102,8 @@ static void do_resize(struct live *live, size_t size)
     size_t old = live->size;
     bool done = large_resize(live->block, size);
     must(!done || was_mapping || size <= RUN_MAX_SIZE, "a run was resized to %zu", size);
-    must(done || size > old || (!was_mapping && size > RUN_MAX_SIZE), "a block of %zu was not made smaller, to %zu", old,
-         size);
+    must(done || size > old || (!was_mapping && size > RUN_MAX_SIZE), "a block of %zu was not made smaller, to %zu",
+         old, size);
     if (done) {
         live->size = large_size(live->block);
         must(live->size >= size && live->size < size + UNIT_SIZE, "resized to %zu: %zu usable bytes", size, live->size);

@@ -145,10 +145,11 @@ static void test_own_limit_is_said_once(void **state)
     limit_note_refused();
     stderr_release(text, sizeof text);
     char *end = strchr(text, '\n');
-    must(strncmp(text, "hakmem: warning: HAKMEM_LIMIT: nearly reached", 45) == 0 && end && end[1] == 0, "it says '%s'", text);
+    must(strncmp(text, "hakmem: warning: HAKMEM_LIMIT: nearly reached", 45) == 0 && end && end[1] == 0, "it says '%s'",
+         text);
     limit_tell(&report, NULL, 0);
-    must(report.own == 128 * MIB && report.most == 128 * MIB && report.refusals == 1 && report.is_near, "own %zu, most %zu, %u",
-         report.own, report.most, report.refusals);
+    must(report.own == 128 * MIB && report.most == 128 * MIB && report.refusals == 1 && report.is_near,
+         "own %zu, most %zu, %u", report.own, report.most, report.refusals);
 }
 
 static void test_memory_is_the_lesser(void **state)

@@ -37,8 +37,16 @@ static void test_foreign_addresses(void **state)
 {
     (void)state;
     int local;
-    static const uintptr_t odd[] = {0, 1, 4095, 0xffff, 0x10000, (uintptr_t)1 << 47, (uintptr_t)1 << 48, (uintptr_t)1 << 63,
-                                    UINTPTR_MAX, UINTPTR_MAX - UNIT_SIZE};
+    static const uintptr_t odd[] = {0,
+                                    1,
+                                    4095,
+                                    0xffff,
+                                    0x10000,
+                                    (uintptr_t)1 << 47,
+                                    (uintptr_t)1 << 48,
+                                    (uintptr_t)1 << 63,
+                                    UINTPTR_MAX,
+                                    UINTPTR_MAX - UNIT_SIZE};
     for (size_t i = 0; i < COUNT_OF(odd); i++)
         must_be_foreign((void *)odd[i]);
     void *block = malloc(100);
@@ -91,7 +99,8 @@ static void test_steps(void **state)
     map_set(start, 1, 12, &g_page);
     for (size_t offset = 0; offset < UNIT_SIZE; offset++) {
         bool sees = map_sees(VIEW_OWN, map_step(start + offset));
-        must(sees == (offset % BLOCK_ALIGN == 0), "an address that is %zu behind a unit's start: seen is %d", offset, sees);
+        must(sees == (offset % BLOCK_ALIGN == 0), "an address that is %zu behind a unit's start: seen is %d", offset,
+             sees);
         if (sees)
             assert_int_equal(map_class_seen(VIEW_OWN, map_step(start + offset)), 12);
     }
@@ -121,8 +130,8 @@ static void test_large_blocks(void **state)
 {
     (void)state;
     must_be_large(ground_heap() + 40 * UNIT_SIZE);
-    static const uintptr_t elsewhere[] = {(uintptr_t)3 << SUPERSLAB_SHIFT, (uintptr_t)1 << 40, (uintptr_t)0x7f0123 << 24,
-                                          ((uintptr_t)1 << 47) - SUPERSLAB_SIZE};
+    static const uintptr_t elsewhere[] = {(uintptr_t)3 << SUPERSLAB_SHIFT, (uintptr_t)1 << 40,
+                                          (uintptr_t)0x7f0123 << 24, ((uintptr_t)1 << 47) - SUPERSLAB_SIZE};
     for (size_t i = 0; i < COUNT_OF(elsewhere); i++) {
         char *start = (char *)elsewhere[i];
         lock_release();

@@ -131,7 +131,8 @@ static void test_many_threads_grow(void **state)
         pthread_join(threads[t], NULL);
     for (size_t t = 0; t < GROWERS; t++)
         for (size_t i = 0; i < GROWN; i++)
-            must(bytes_check(blocks[t][i], GROWN_SIZE, (uint8_t)(i % 200 + 1)) == GROWN_SIZE, "block %zu of thread %zu is another's, too", i, t);
+            must(bytes_check(blocks[t][i], GROWN_SIZE, (uint8_t)(i % 200 + 1)) == GROWN_SIZE,
+                 "block %zu of thread %zu is another's, too", i, t);
     must(lock_acquire(), "the lock is held");
     for (size_t t = 0; t < GROWERS; t++)
         for (size_t i = 0; i < GROWN; i++)

@@ -147,8 +147,8 @@ static void do_take(struct model_page *model, unsigned count, uint64_t seed)
     static void *out[PAGE_MAX_BLOCKS + 64];
     unsigned expected = count < model->free_count ? count : model->free_count;
     unsigned taken = page_take(model->page, out, count);
-    must(taken == expected, "class %u: asked for %u of %u free blocks, got %u", model->class_id, count, model->free_count,
-         taken);
+    must(taken == expected, "class %u: asked for %u of %u free blocks, got %u", model->class_id, count,
+         model->free_count, taken);
     size_t lowest = 0;
     for (unsigned i = taken; i-- > 0;) {
         while (!model->is_free[lowest])
@@ -265,7 +265,8 @@ static void *g_blocks[PAGE_MAX_BLOCKS];
 static struct page *page_taken(unsigned c)
 {
     struct page *page = page_acquire_group(c, 0, HOLDER);
-    must(page && page_take(page, g_blocks, PAGE_MAX_BLOCKS) == class_info[c].blocks, "a page of class %u is not fresh", c);
+    must(page && page_take(page, g_blocks, PAGE_MAX_BLOCKS) == class_info[c].blocks, "a page of class %u is not fresh",
+         c);
     for (unsigned i = 0, k = class_info[c].blocks - 1u; i < k; i++, k--) {
         void *swap = g_blocks[i];
         g_blocks[i] = g_blocks[k];
@@ -431,8 +432,8 @@ static void purge_once(struct page *page, unsigned pattern)
             continue;
         size_t from = align_up(begin * size, os_page_size()), to = end * size & ~(os_page_size() - 1);
         if (from < to) {
-            must(bytes_check(page->start + from, to - from, 0) == to - from, "class %u, pattern %u: a hole is not zero", c,
-                 pattern);
+            must(bytes_check(page->start + from, to - from, 0) == to - from, "class %u, pattern %u: a hole is not zero",
+                 c, pattern);
             expected += to - from;
         }
     }
@@ -492,7 +493,9 @@ static void after_fork(void)
     page_release(full);
     heap_lock();
     /* A thread was about to unmake a page, and has come no further than its run; another to make one. */
-    span_free((struct run){.slab = gone->slab, .unit = (uint32_t)((uintptr_t)gone->start >> UNIT_SHIFT) % SUPERSLAB_UNITS}, 1, 1);
+    span_free(
+        (struct run){.slab = gone->slab, .unit = (uint32_t)((uintptr_t)gone->start >> UNIT_SHIFT) % SUPERSLAB_UNITS}, 1,
+        1);
     char *half_gone = gone->start;
     span_after_fork();
     static const uint32_t vanished[] = {2, 3, 4};
@@ -520,8 +523,8 @@ static void test_after_fork(void **state)
     must_end_well(&result, "page_after_fork");
 }
 
-/* Of a page whose memory had been purged, what the program is handed counts as missed, when it is handed out, by malloc or by
- * calloc: not the whole page, which it may never use. The first test, for there is no budget yet. */
+/* Of a page whose memory had been purged, what the program is handed counts as missed, when it is handed out, by malloc
+ * or by calloc: not the whole page, which it may never use. The first test, for there is no budget yet. */
 static void test_what_is_missed(void **state)
 {
     enum { CLASS = 8, TAKEN = 16, MORE = 100 };

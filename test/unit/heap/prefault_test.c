@@ -85,7 +85,8 @@ static void test_finds_out(void **state)
         must(load_relaxed(&prefault_verdict) != PREFAULT_UNKNOWN, "no verdict after %d pages of memory", PAGES);
         size_t resident = os_resident(start, PAGES * memory_page()) / memory_page();
         size_t expected = load_relaxed(&prefault_verdict) == PREFAULT_PAYS ? PAGES : TIMED;
-        must(resident == expected || prefault_bytes() == 0, "%zu pages of memory are resident, not %zu", resident, expected);
+        must(resident == expected || prefault_bytes() == 0, "%zu pages of memory are resident, not %zu", resident,
+             expected);
         must(reads_as_zero(start, PAGES * memory_page()), "memory does not read as zero");
         _exit(0);
     }

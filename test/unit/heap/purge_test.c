@@ -57,7 +57,8 @@ static void end(void)
     heap_must_be_valid("in the end");
 }
 
-/* True in a child of its own, which has not learned anything yet, and ends itself by _exit; false when it has ended well. */
+/* True in a child of its own, which has not learned anything yet, and ends itself by _exit; false when it has ended
+ * well. */
 static bool in_child(const char *what)
 {
     if (UNDER_SHADOW)
@@ -102,8 +103,8 @@ static void test_holes_go_back_in_any_order(void **state)
     goes_back(20, false, 65);
 }
 
-/* Nothing can go back while one block in eight stays, since 16 lie in a page of memory. When these are freed they take what
- * lies between them along, though one block in each page of blocks stays for ever. */
+/* Nothing can go back while one block in eight stays, since 16 lie in a page of memory. When these are freed they take
+ * what lies between them along, though one block in each page of blocks stays for ever. */
 static void test_survivors_take_their_neighbours_along(void **state)
 {
     enum { SIZE = 256, NEIGHBOURS = 8, FOR_EVER = 256 };
@@ -122,8 +123,8 @@ static void test_survivors_take_their_neighbours_along(void **state)
         if (i % FOR_EVER != 0)
             hak_free(g_blocks[i]);
     size_t low = process_rss();
-    must((high - low) * 100 >= (high - start) * 70, "%zu MiB became %zu MiB, %zu before; expected 70 %% less", high / MIB,
-         low / MIB, start / MIB);
+    must((high - low) * 100 >= (high - start) * 70, "%zu MiB became %zu MiB, %zu before; expected 70 %% less",
+         high / MIB, low / MIB, start / MIB);
     _exit(0);
 }
 
@@ -276,8 +277,8 @@ static void test_rests_of_pages_go_back(void **state)
     }
     hak_trim(0);
     size_t now = process_rss();
-    must(now <= start + live + 512 * KIB, "%zu KiB are live, all else was trimmed: RSS rose from %zu to %zu KiB", live / KIB,
-         start / KIB, now / KIB);
+    must(now <= start + live + 512 * KIB, "%zu KiB are live, all else was trimmed: RSS rose from %zu to %zu KiB",
+         live / KIB, start / KIB, now / KIB);
     for (size_t i = 0; i < SIZES; i++)
         hak_free(blocks[i]);
     end();

@@ -145,7 +145,8 @@ static void test_fast_cycles_keep_what_is_free(void **state)
     retain_regret(BORNE, purged_at);
     must(retain_excess() == excess - MUCH, "needed again later: %zu, then %zu are to go", excess, retain_excess());
     retain_regret(MUCH, retain_now());
-    must(retain_excess() == excess - 2 * MUCH, "needed again at once: %zu, then %zu are to go", excess, retain_excess());
+    must(retain_excess() == excess - 2 * MUCH, "needed again at once: %zu, then %zu are to go", excess,
+         retain_excess());
     for (unsigned i = 0; i < 1000; i++) /* 62 GiB in half a second */
         retain_regret(MUCH, purged_at);
     assert_false(is_due(0, 190 * MIB));

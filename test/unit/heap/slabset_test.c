@@ -156,8 +156,8 @@ static void test_stretches(void **state)
         uint32_t expected = model_stretch_find(count), seen = slab_stretch_find(count, 1);
         must(seen == expected, "a stretch of %u: expected %u, saw %u", count, expected, seen);
         seen = slab_stretch_find(count, align);
-        must(seen == SLAB_NONE || (seen % align == 0 && stretch_from(seen) >= count), "a stretch of %u at a multiple of %u: saw %u",
-             count, align, seen);
+        must(seen == SLAB_NONE || (seen % align == 0 && stretch_from(seen) >= count),
+             "a stretch of %u at a multiple of %u: saw %u", count, align, seen);
     }
     for (uint32_t n = 0; n < STRETCH_NUMBERS; n++)
         free_set(n, false);

@@ -107,7 +107,8 @@ static uint32_t stretch_from(uint32_t n)
     return length;
 }
 
-/* In the group whose longest stretch of free superslabs is the shortest that will do, of the lowest number, the lowest. */
+/* In the group whose longest stretch of free superslabs is the shortest that will do, of the lowest number, the
+ * lowest. */
 static struct run model_find_slabs(size_t units)
 {
     uint32_t count = (uint32_t)(units + SUPERSLAB_UNITS - 1) / SUPERSLAB_UNITS, best_length = STRETCH_MAX + 1, best = 0;
@@ -127,7 +128,8 @@ static struct run model_find_slabs(size_t units)
 
 static struct run model_find(size_t units, size_t align)
 {
-    return units <= SUPERSLAB_UNITS && align <= SUPERSLAB_UNITS ? model_find_in_slab(units, align) : model_find_slabs(units);
+    return units <= SUPERSLAB_UNITS && align <= SUPERSLAB_UNITS ? model_find_in_slab(units, align)
+                                                                : model_find_slabs(units);
 }
 
 /* Every superslab is valid and its units are those of the model; the sums are right. Under the lock. */
@@ -140,7 +142,8 @@ static void must_be_valid(const char *when)
     for (uint32_t n = 0; n < g_slabs; n++) {
         const struct superslab *slab = slab_at(n);
         must(span_slab_is_valid(slab), "%s: superslab %u is not valid", when, n);
-        must(slab->used == g_used[n], "%s: superslab %u: expected units %08x, saw %08x", when, n, g_used[n], slab->used);
+        must(slab->used == g_used[n], "%s: superslab %u: expected units %08x, saw %08x", when, n, g_used[n],
+             slab->used);
         used += count_bits(slab->used);
         dirty += count_bits(slab->dirty);
         mapped += is_mapped(n);
@@ -305,8 +308,8 @@ static void purge_to(size_t keep)
     span_stats(&after);
     lock_release();
     must(after.dirty <= keep || after.dirty == 0, "span_purge(%zu) left %zu bytes dirty", keep, after.dirty);
-    must(purged == before.dirty - after.dirty, "span_purge(%zu): dirty from %zu to %zu, and says %zu", keep, before.dirty,
-         after.dirty, purged);
+    must(purged == before.dirty - after.dirty, "span_purge(%zu): dirty from %zu to %zu, and says %zu", keep,
+         before.dirty, after.dirty, purged);
 }
 
 static void unmap_free(void)
@@ -460,7 +463,8 @@ static void test_untouched_units_stay_clean(void **state)
     span_free(run, 40, 33);
     span_stats(&after);
     must(after.dirty == before.dirty + 33 * UNIT_SIZE && after.clean == before.clean + 7 * UNIT_SIZE,
-         "of 40 units 33 were touched: %zu bytes became dirty, %zu clean", after.dirty - before.dirty, after.clean - before.clean);
+         "of 40 units 33 were touched: %zu bytes became dirty, %zu clean", after.dirty - before.dirty,
+         after.clean - before.clean);
     must_be_valid("after a free of untouched units");
     lock_release();
 }
@@ -519,7 +523,8 @@ static void test_dense_memory_beside_what_is_dirty(void **state)
     unmap_free();
 }
 
-/* Of a superslab of its own, a run of 17 units leaves 15 over: as long as these are less than a quarter of what is in use. */
+/* Of a superslab of its own, a run of 17 units leaves 15 over: as long as these are less than a quarter of what is in
+ * use. */
 static void test_dense_memory_leaves_little_over(void **state)
 {
     enum { DENSE_RUNS = 40 };
@@ -660,7 +665,8 @@ static void purge_with_one_locked(size_t stays)
         lock_and_check("after a purge of locked memory");
         span_stats(&stats);
         lock_release();
-        must(stats.dirty >> UNIT_SHIFT == stays, "%zu units are dirty, of %zu that should be", stats.dirty >> UNIT_SHIFT, stays);
+        must(stats.dirty >> UNIT_SHIFT == stays, "%zu units are dirty, of %zu that should be",
+             stats.dirty >> UNIT_SHIFT, stays);
     }
     syscall(SYS_munlock, locked, 4096);
     purge_to(0);

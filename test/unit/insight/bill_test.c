@@ -75,8 +75,8 @@ static void must_add_up(void)
 static void must_be_near(const char *words, double expected)
 {
     double seen = row_bytes(words);
-    must(seen > expected - (double)(4 * MIB) && seen < expected + (double)(4 * MIB), "%s: expected %.0f bytes in\n%s", words,
-         expected, g_text);
+    must(seen > expected - (double)(4 * MIB) && seen < expected + (double)(4 * MIB), "%s: expected %.0f bytes in\n%s",
+         words, expected, g_text);
 }
 
 static void skip_without_proc(void)
@@ -151,7 +151,8 @@ static void test_words_fit(void **state)
     enum { BEFORE = 21 };
     static const char peak[] = "; peak 1023.9 MiB";
     for (size_t i = 0; i < COUNT_OF(g_rows); i++)
-        must(BEFORE + strlen(g_rows[i].words) + (i == 0 ? strlen(peak) : 0) <= COLUMNS_MOST, "%s: too long", g_rows[i].id);
+        must(BEFORE + strlen(g_rows[i].words) + (i == 0 ? strlen(peak) : 0) <= COLUMNS_MOST, "%s: too long",
+             g_rows[i].id);
     assert_true(1 + COUNT_OF(g_rows) + 1 + 1 <= ROWS_MOST); /* with title, sum, and what else there is */
 }
 

@@ -157,7 +157,8 @@ static void test_rules(void **state)
     must_be_rule(row_of(0, PROGRAM(0x80 | 3, 7, 0xC0 | 3)), 3, CFI_AT, -8);  /* restore: as in the common program */
     must_be_rule(row_of(0, PROGRAM(0x80 | 3, 7, 0x06, 3)), 3, CFI_AT, -8);
     must_be_rule(row_of(0, PROGRAM(0x2E, 16, 0x80 | 5, 2)), 5, CFI_AT, -16); /* GNU_args_size has no effect */
-    must_be_rule(row_of(0, PROGRAM(0x05, 77, 1, 0x80 | 5, 2)), 5, CFI_AT, -16); /* nor has a register we do not follow */
+    /* Nor has a register we do not follow. */
+    must_be_rule(row_of(0, PROGRAM(0x05, 77, 1, 0x80 | 5, 2)), 5, CFI_AT, -16);
     must_be_rule(row_of(0, PROGRAM(0x10, 5, 1, 0x30, 0x80 | 4, 2)), 4, CFI_AT, -16); /* expressions are skipped */
     assert_int_equal(row_of(0, PROGRAM(0x10, 5, 1, 0x30)).rule[5], CFI_AT_EXPRESSION);
     assert_int_equal(row_of(0, PROGRAM(0x16, 5, 1, 0x30)).rule[5], CFI_IS_EXPRESSION);

@@ -160,7 +160,8 @@ static void test_children(void **state)
     pattern_fill(block, 400, 1);
     pid_t child = child_fork(20);
     if (child == 0) {
-        must(pattern_check(block, 400, 1) == 400 && hak_usable_size(block) == hak_good_size(400), "a child has another block");
+        must(pattern_check(block, 400, 1) == 400 && hak_usable_size(block) == hak_good_size(400),
+             "a child has another block");
         char *other = guarded_get(hak_malloc, 400);
         must(cell_count() == 2, "%u blocks in a child", cell_count());
         hak_free(block);
@@ -214,8 +215,8 @@ static void must_tell(void (*body)(void *), const char *line, const char *below)
 {
     struct child_result result;
     child_run(body, NULL, 20, &result);
-    must(strstr(result.err, line) != NULL && strstr(result.err, below) != NULL, "expected '%s' and '%s', saw %s and '%s'", line,
-         below, child_ending(&result), result.err);
+    must(strstr(result.err, line) != NULL && strstr(result.err, below) != NULL,
+         "expected '%s' and '%s', saw %s and '%s'", line, below, child_ending(&result), result.err);
 }
 
 static void free_twice(void *unused)

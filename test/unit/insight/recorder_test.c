@@ -1,4 +1,5 @@
-/* recorder_test.c - what is asked from outside, in the process's record: found, answered once, and not by a child of fork.
+/* recorder_test.c - what is asked from outside, in the process's record: found, answered once, and not by a child of
+ * fork.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 

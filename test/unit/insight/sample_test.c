@@ -1,6 +1,6 @@
-/* sample_test.c - samples against exact counts: what they say of each place that allocates is right on average, whatever the
- * program does; and what happens to a sample: it is freed, resized, freed by another thread, forked, has too many others
- * beside it.
+/* sample_test.c - samples against exact counts: what they say of each place that allocates is right on average,
+ * whatever the program does; and what happens to a sample: it is freed, resized, freed by another thread, forked, has
+ * too many others beside it.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -21,7 +21,7 @@
 #include "insight/sample.h"
 #include "system/os_thread.h"
 
-/* ---- Places, and what each holds ------------------------------------------------------------------------------------- */
+/* ---- Places, and what each holds --------------------------------------------------------------------------------- */
 
 enum { PLACES = 4, RUNS = UNDER_TSAN ? 20 : 200, BLOCKS = 4000, PLACE_FIRST = 0x9001 };
 
@@ -49,7 +49,7 @@ static void add_sample(const struct record_sample *sample)
         g_estimated[place] += (double)atomic_load(&sample->bytes);
 }
 
-/* ---- Programs: each leaves some blocks live --------------------------------------------------------------------------- */
+/* ---- Programs: each leaves some blocks live ---------------------------------------------------------------------- */
 
 struct live {
     void *block;
@@ -61,7 +61,8 @@ static size_t g_live_count;
 static size_t size_of(unsigned place, uint64_t *random)
 {
     static const size_t sizes[PLACES - 1] = {32, 200, 3000};
-    return place == PLACES - 1 ? UNIT_SIZE << random_next(random) % 2 : sizes[place] + random_next(random) % sizes[place];
+    return place == PLACES - 1 ? UNIT_SIZE << random_next(random) % 2
+                               : sizes[place] + random_next(random) % sizes[place];
 }
 
 static void keep(unsigned place, void *block) { g_live[g_live_count++] = (struct live){block, place}; }
@@ -179,7 +180,7 @@ static void many_threads(uint64_t *random)
                 keep(live[i][k].place, live[i][k].block);
 }
 
-/* ---- Trials --------------------------------------------------------------------------------------------------------- */
+/* ---- Trials ------------------------------------------------------------------------------------------------------ */
 
 /* Sum and sum of squares of how far a place's estimate was off. */
 struct error {
@@ -203,8 +204,8 @@ static void trial(void (*program)(uint64_t *), uint64_t *random, struct error er
     hak_collect(); /* trials are independent: marks do not stay in rings */
 }
 
-/* Whether the estimate of each place is right on average, within three standard errors (and what rounding does); the first
- * that is not is said in `what`. */
+/* Whether the estimate of each place is right on average, within three standard errors (and what rounding does); the
+ * first that is not is said in `what`. */
 static bool is_unbiased(void (*program)(uint64_t *), uint64_t *random, char what[static 160])
 {
     struct error errors[PLACES] = {{0, 0, 0}};
@@ -212,9 +213,10 @@ static bool is_unbiased(void (*program)(uint64_t *), uint64_t *random, char what
         trial(program, random, errors);
     for (unsigned place = 0; place < PLACES; place++) {
         double mean = errors[place].sum / RUNS, exact = errors[place].exact / RUNS;
-        double variance = (errors[place].squares / RUNS - mean * mean) / RUNS, beyond = (mean < 0 ? -mean : mean) - exact / 5000;
-        snprintf(what, 160, "place %u: of %.0f bytes %+.0f on average; the square of the standard error is %.0f", place, exact,
-                 mean, variance);
+        double variance = (errors[place].squares / RUNS - mean * mean) / RUNS,
+               beyond = (mean < 0 ? -mean : mean) - exact / 5000;
+        snprintf(what, 160, "place %u: of %.0f bytes %+.0f on average; the square of the standard error is %.0f", place,
+                 exact, mean, variance);
         if (beyond > 0 && beyond * beyond > 9 * variance)
             return false;
     }
@@ -251,7 +253,7 @@ static void test_trials_notice_a_bias(void **state)
     assert_false(is_unbiased(churn_long, &random, what));
 }
 
-/* ---- Single samples -------------------------------------------------------------------------------------------------- */
+/* ---- Single samples ---------------------------------------------------------------------------------------------- */
 
 /* A block of the size that is a sample, of place 0; its entry. */
 static void *sample_make(size_t size, struct record_sample **entry)
@@ -328,7 +330,8 @@ static void test_lives_and_stacks_are_counted(void **state)
     kept_free(); /* the block itself is lost: it is no sample any more */
 }
 
-/* Most samples live shortly, and one comes when the one before is gone: they share a page, which is not made each time. */
+/* Most samples live shortly, and one comes when the one before is gone: they share a page, which is not made each
+ * time. */
 static void test_samples_in_turn_share_a_page(void **state)
 {
     (void)state;
@@ -342,7 +345,8 @@ static void test_samples_in_turn_share_a_page(void **state)
     kept_free();
 }
 
-/* Runs of 128 KiB that come of growing never were in the ring that serves blocks of that size, and leave no marks in it. */
+/* Runs of 128 KiB that come of growing never were in the ring that serves blocks of that size, and leave no marks in
+ * it. */
 static void test_runs_leave_no_marks(void **state)
 {
     (void)state;
@@ -376,7 +380,8 @@ static void test_a_child_inherits(void **state)
     if (child == 0) {
         g_all = 0;
         ledger_each(add_all);
-        must(g_all >= before * 0.99 && g_all <= before * 1.01, "samples for %.0f bytes became %.0f in a child", before, g_all);
+        must(g_all >= before * 0.99 && g_all <= before * 1.01, "samples for %.0f bytes became %.0f in a child", before,
+             g_all);
         while (g_live_count > 0)
             drop(g_live_count - 1);
         g_all = 0;

@@ -101,8 +101,8 @@ static void test_two_sites_are_kept_apart(void **state)
     heap_must_be_valid("after two sites");
 }
 
-/* Places that have too little for pages of their own, in a divided class, are sampled at refills: as many bytes as there are,
- * also where more than one sample falls into a refill. */
+/* Places that have too little for pages of their own, in a divided class, are sampled at refills: as many bytes as
+ * there are, also where more than one sample falls into a refill. */
 static void test_small_places_of_a_divided_class(void **state)
 {
     (void)state;

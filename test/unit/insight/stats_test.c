@@ -250,7 +250,7 @@ static void test_printed_table(void **state)
     hak_free(block);
 }
 
-/* ---- Counted calls, in a process that was started with HAKMEM_STATS=all -------------------------------------------- */
+/* ---- Counted calls, in a process that was started with HAKMEM_STATS=all ------------------------------------------ */
 
 enum { CALLS = 12345 };
 
@@ -266,8 +266,8 @@ static void count_calls(void)
     uint64_t mallocs = after.malloc_ring + after.malloc_depot + after.malloc_page + after.malloc_zeroed -
                        (before.malloc_ring + before.malloc_depot + before.malloc_page + before.malloc_zeroed);
     must(mallocs == CALLS, "%" PRIu64 " allocations counted of %d", mallocs, CALLS);
-    must(after.free_ring - before.free_ring == CALLS, "%" PRIu64 " frees counted of %d", after.free_ring - before.free_ring,
-         CALLS);
+    must(after.free_ring - before.free_ring == CALLS, "%" PRIu64 " frees counted of %d",
+         after.free_ring - before.free_ring, CALLS);
     must_add_up("while calls are counted");
 }
 

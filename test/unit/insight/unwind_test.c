@@ -165,7 +165,8 @@ typedef void anchored(void (*call)(leaf_call *), leaf_call *argument);
             "addi sp, sp, 16\n\t.cfi_def_cfa_offset 0\n\tret\n\t.cfi_endproc");      \
     extern anchored anchored_##name;
 #elif defined(__powerpc64__)
-#define ANCHORED(X) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
+#define ANCHORED(X) \
+    X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(29) X(30) X(31)
 #define ANCHOR(name)                                                                       \
     __asm__(".text\nanchored_" #name ":\n\t.cfi_startproc\n\t"                             \
             "mflr 0\n\tstd 0, 16(1)\n\tstd " #name ", -16(1)\n\tstdu 1, -64(1)\n\t"         \
@@ -217,7 +218,8 @@ static void handler(int number)
     errno = saved;
 }
 
-/* On ppc64le stacks end at a signal's handler (docs/architectures.md), libgcc's too where an emulator has made the frame. */
+/* On ppc64le stacks end at a signal's handler (docs/architectures.md), libgcc's too where an emulator has made the
+ * frame. */
 #if defined(__powerpc64__)
 enum { ENDS_AT_SIGNALS = true };
 #else
@@ -236,7 +238,8 @@ static void raise_signal(void) { raise(SIGUSR1); }
 
 static void handler_set(int number, int flags)
 {
-    struct sigaction action = {.sa_handler = handler, .sa_flags = flags | SA_SIGINFO}; /* s390x has another frame without */
+    /* s390x has another frame without. */
+    struct sigaction action = {.sa_handler = handler, .sa_flags = flags | SA_SIGINFO};
     assert_int_equal(sigaction(number, &action, NULL), 0);
 }
 
@@ -418,7 +421,8 @@ static const unsigned char g_code[][8] = {
 };
 #elif defined(__riscv)
 static const unsigned g_code[][9] = {
-    /* addi sp, sp, -16; sd ra, 8(sp); sd s0, 0(sp); addi s0, sp, 16; jalr a0; ld ra, 8(sp); ld s0, 0(sp); addi sp, sp, 16; ret */
+    /* addi sp, sp, -16; sd ra, 8(sp); sd s0, 0(sp); addi s0, sp, 16; jalr a0; ld ra, 8(sp); ld s0, 0(sp); addi sp, sp,
+     * 16; ret */
     {0xFF010113, 0x00113423, 0x00813023, 0x01010413, 0x000500E7, 0x00813083, 0x00013403, 0x01010113, 0x00008067},
     {0xFF010113, 0x00113423, 0x00813023, 0x00058413, 0x000500E7, 0x00813083, 0x00013403, 0x01010113, 0x00008067}, /* ... mv s0, a1 ... */
 };
@@ -494,8 +498,9 @@ static void test_code_that_lies(void **state)
     assert_int_not_equal(end, 0);
     char *unreadable = memory_map(4096);
     mprotect(unreadable, 4096, PROT_NONE);
-    uintptr_t pointers[] = {0, 1, 8, (uintptr_t)here, (uintptr_t)here + 4, (uintptr_t)here - 65536, (uintptr_t)unreadable,
-                            end - 8, end - 16, end, end + 8, ~(uintptr_t)0, ~(uintptr_t)7, (uintptr_t)1 << 63};
+    uintptr_t pointers[] = {
+        0,       1,        8,   (uintptr_t)here, (uintptr_t)here + 4, (uintptr_t)here - 65536, (uintptr_t)unreadable,
+        end - 8, end - 16, end, end + 8,         ~(uintptr_t)0,       ~(uintptr_t)7,           (uintptr_t)1 << 63};
     for (unsigned i = 0; i < COUNT_OF(pointers); i++) {
         here[0] = (uintptr_t)here;               /* leads to itself, */
         here[1] = i % 2 ? (uintptr_t)here : 0x10000; /* and to what is no code */

@@ -515,7 +515,8 @@ static void fit_leading_class(void)
         learn_note_size(other, 60);
     for (uint64_t now = 1; now <= 20; now++)
         learn_tick(&tally, now, 0);
-    must(learn_copy(&copy) && copy.window > 10 && copy.decisions == 0, "a class with less than half of all pages was fitted");
+    must(learn_copy(&copy) && copy.window > 10 && copy.decisions == 0,
+         "a class with less than half of all pages was fitted");
     learn_note_size(fitted, 4100);
     for (uint64_t now = 21; now <= 25; now++)
         learn_tick(&tally, now, 0);

@@ -54,8 +54,8 @@ static void test_damage(void **state)
     struct policy policy = learned(), read;
     size_t length = profile_compose(g_text, &g_program, &policy_static, &policy);
     for (size_t cut = 0; cut < length; cut++)
-        must(profile_parse(g_text, cut, &g_program, &policy_static, &read) != NULL, "%zu of %zu letters were taken", cut,
-             length);
+        must(profile_parse(g_text, cut, &g_program, &policy_static, &read) != NULL, "%zu of %zu letters were taken",
+             cut, length);
     for (size_t at = 0; at < length; at++)
         for (unsigned bit = 0; bit < 8; bit++) {
             g_text[at] = (char)(g_text[at] ^ 1 << bit);

@@ -42,8 +42,8 @@ static void must_name(const char *name, unsigned version)
 {
     char full[256];
     snprintf(full, sizeof full, "%s/%s", g_root, name);
-    must(g_found.file && strcmp(g_found.file, full) == 0 && g_found.version == version, "version %u, file %s; expected %u, %s",
-         g_found.version, g_found.file ? g_found.file : "none", version, full);
+    must(g_found.file && strcmp(g_found.file, full) == 0 && g_found.version == version,
+         "version %u, file %s; expected %u, %s", g_found.version, g_found.file ? g_found.file : "none", version, full);
 }
 
 static void must_find(size_t limit, size_t room, const char *what)
@@ -53,8 +53,8 @@ static void must_find(size_t limit, size_t room, const char *what)
     snprintf(root, sizeof root, "%s/sys", g_root);
     struct cgroup_memory found = cgroup_memory_at(list, root);
     g_found = found;
-    must(found.limit == limit && found.room == room, "%s: limit %zu and room %zu, expected %zu and %zu", what, found.limit,
-         found.room, limit, room);
+    must(found.limit == limit && found.room == room, "%s: limit %zu and room %zu, expected %zu and %zu", what,
+         found.limit, found.room, limit, room);
 }
 
 static void test_nothing_is_known(void **state)
@@ -73,7 +73,9 @@ static void test_nothing_is_known(void **state)
     write_below("sys/a/memory.current", "4096\n");
     must_find(SIZE_MAX, SIZE_MAX, "no limit");
     must(g_found.file == NULL && g_found.version == 2, "a file is named where there is no limit");
-    for (const char *const *text = (const char *const[]){"::::", "0:", "0::", ":", "\n\n", "4:memory", "4:memory:", NULL}; *text; text++) {
+    for (const char *const *text =
+             (const char *const[]){"::::", "0:", "0::", ":", "\n\n", "4:memory", "4:memory:", NULL};
+         *text; text++) {
         begin(*text);
         must_find(SIZE_MAX, SIZE_MAX, *text);
     }
@@ -86,7 +88,8 @@ static void test_version_2(void **state)
     write_below("sys/a/b/memory.max", "max\n");
     write_below("sys/a/b/memory.high", "9000000\n");
     write_below("sys/a/b/memory.current", "4000000\n");
-    write_below("sys/a/b/memory.stat", "anon 1000000\nfile 3000000\ninactive_file 2000000\nactive_file 500000\nworkingset 7\n");
+    write_below("sys/a/b/memory.stat",
+                "anon 1000000\nfile 3000000\ninactive_file 2000000\nactive_file 500000\nworkingset 7\n");
     must_find(9000000, 7500000, "memory.high");
     must_name("sys/a/b/memory.high", 2);
     write_below("sys/a/memory.max", "8000000\n");
@@ -106,7 +109,8 @@ static void test_version_1(void **state)
     write_below("sys/memory/docker/17/memory.limit_in_bytes", "9223372036854771712\n");
     write_below("sys/memory/docker/memory.limit_in_bytes", "6000000\n");
     write_below("sys/memory/docker/memory.usage_in_bytes", "5000000\n");
-    write_below("sys/memory/docker/memory.stat", "cache 3\ninactive_file 9\ntotal_inactive_file 1000000\ntotal_active_file 7\n");
+    write_below("sys/memory/docker/memory.stat",
+                "cache 3\ninactive_file 9\ntotal_inactive_file 1000000\ntotal_active_file 7\n");
     must_find(6000000, 2000007, "version 1");
     must_name("sys/memory/docker/memory.limit_in_bytes", 1);
 }

@@ -72,8 +72,8 @@ static void test_no_image(void **state)
     assert_false(image_open(&image, text));
 }
 
-/* A copy of the kernel's image between pages that cannot be read, with each word behind its headers changed in turn: nothing
- * is read outside. */
+/* A copy of the kernel's image between pages that cannot be read, with each word behind its headers changed in turn:
+ * nothing is read outside. */
 static void test_hostile_images(void **state)
 {
     (void)state;
@@ -129,7 +129,8 @@ static void test_other_names_are_not_read(void **state)
     munmap(names, size);
 }
 
-/* A chain that has no end ends where the image does, whatever the other hash table says of how many symbols there are. */
+/* A chain that has no end ends where the image does, whatever the other hash table says of how many symbols there
+ * are. */
 static void test_chain_without_end(void **state)
 {
     (void)state;

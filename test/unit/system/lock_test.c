@@ -191,7 +191,8 @@ static void test_after_fork_forgets_others(void **state)
     pid_t child = child_fork(10);
     if (child == 0) {
         double start = clock_seconds();
-        must(lock_after_fork().heap == LOCK_WAS_HELD, "a vanished thread had the lock, and lock_after_fork does not tell");
+        must(lock_after_fork().heap == LOCK_WAS_HELD,
+             "a vanished thread had the lock, and lock_after_fork does not tell");
         must(!lock_acquire(), "the lock is free in the middle of the repair");
         lock_release();
         lock_growth_release();
@@ -222,7 +223,8 @@ static void test_after_fork_keeps_its_own(void **state)
         /* Under ThreadSanitizer the fork handler has run, which has told the lock. */
         must(UNDER_TSAN || lock_thread_has_forked(), "the thread does not know that it has forked");
         struct locks_left left = lock_after_fork();
-        must(left.heap == LOCK_WAS_OWN && left.growth == LOCK_WAS_OWN, "the forking thread's own locks are taken for another's");
+        must(left.heap == LOCK_WAS_OWN && left.growth == LOCK_WAS_OWN,
+             "the forking thread's own locks are taken for another's");
         must(!lock_thread_has_forked(), "lock_after_fork did not give the thread its new id");
         must(lock_is_held(), "the lock that the forking thread held is lost");
         must(!lock_acquire(), "the lock that the forking thread held was given to it again");

@@ -32,7 +32,8 @@ static void test_clock_is_the_systems(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 1000; i++) {
-        uint64_t before = system_clock(CLOCK_MONOTONIC), exact = os_nanoseconds(), after = system_clock(CLOCK_MONOTONIC);
+        uint64_t before = system_clock(CLOCK_MONOTONIC), exact = os_nanoseconds(),
+                 after = system_clock(CLOCK_MONOTONIC);
         assert_in_range(exact, before, after);
         before = system_clock(CLOCK_MONOTONIC_COARSE) / 1000000;
         uint64_t coarse = os_milliseconds();

@@ -36,7 +36,8 @@ static void *told_mremap(void *address, size_t old_size, size_t new_size, int fl
 static void divert(void *function, void *to)
 {
     uintptr_t page = (uintptr_t)function & ~(uintptr_t)(os_page_size() - 1);
-    must(mprotect((void *)page, 2 * os_page_size(), PROT_READ | PROT_WRITE | PROT_EXEC) == 0, "mprotect: errno %d", errno);
+    must(mprotect((void *)page, 2 * os_page_size(), PROT_READ | PROT_WRITE | PROT_EXEC) == 0, "mprotect: errno %d",
+         errno);
     unsigned char code[DIVERT_MAX];
     size_t size = divert_code(code, to);
     memcpy(function, code, size);
@@ -45,8 +46,8 @@ static void divert(void *function, void *to)
 
 static void must_have_told(const char *call, unsigned count)
 {
-    must(g_told_count == count && g_told && strcmp(g_told, call) == 0, "%s: told of %u calls, the last %s, not %u", call,
-         g_told_count, g_told ? g_told : "none", count);
+    must(g_told_count == count && g_told && strcmp(g_told, call) == 0, "%s: told of %u calls, the last %s, not %u",
+         call, g_told_count, g_told ? g_told : "none", count);
 }
 
 static void watchers_are_told(void)

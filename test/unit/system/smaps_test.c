@@ -119,8 +119,8 @@ static void test_the_sum_is_what_is_resident(void **state)
     if (UNDER_SHADOW || !smaps_each(area_see, &search))
         skip();
     size_t said = os_process_resident(), peak = smaps_peak();
-    must(search.resident + SLACK > said && search.resident < said + SLACK, "%zu bytes in areas, %zu in all", search.resident,
-         said);
+    must(search.resident + SLACK > said && search.resident < said + SLACK, "%zu bytes in areas, %zu in all",
+         search.resident, said);
     must(peak + SLACK > said, "%zu bytes resident, %zu at the peak", said, peak);
 }
 

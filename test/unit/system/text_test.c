@@ -125,8 +125,10 @@ static void test_lines_are_folded(void **state)
     assert_string_equal(folded(4, EIGHTY " last\nnew"), EIGHTY "\n    last\nnew");
     assert_string_equal(folded(4, EIGHTY "e"), TEN TEN TEN TEN TEN TEN TEN "and ten\n    ate");
     assert_string_equal(folded(0, EIGHTY " last"), EIGHTY " last");
-    assert_string_equal(folded(2, TEN TEN TEN TEN TEN TEN TEN "and    12345.6 KiB"), TEN TEN TEN TEN TEN TEN TEN "and\n  12345.6 KiB");
-    assert_string_equal(folded(2, TEN TEN TEN TEN TEN TEN TEN "\xc3\xa4nd ten at"), TEN TEN TEN TEN TEN TEN TEN "\xc3\xa4nd ten at");
+    assert_string_equal(folded(2, TEN TEN TEN TEN TEN TEN TEN "and    12345.6 KiB"),
+                        TEN TEN TEN TEN TEN TEN TEN "and\n  12345.6 KiB");
+    assert_string_equal(folded(2, TEN TEN TEN TEN TEN TEN TEN "\xc3\xa4nd ten at"),
+                        TEN TEN TEN TEN TEN TEN TEN "\xc3\xa4nd ten at");
 }
 
 /* A word that is longer than a line, or than the buffer, stays whole, and is not lost. */
@@ -154,7 +156,8 @@ static void test_folded_text_longer_than_the_buffer(void **state)
     static char given[10000], seen[20000];
     size_t length = 0;
     for (unsigned i = 0; length < sizeof given - 20; i++)
-        length += (size_t)snprintf(given + length, sizeof given - length, "%0*uword%s", (int)(i % 7) + 1, i, i % 50 == 49 ? "\n" : " ");
+        length += (size_t)snprintf(given + length, sizeof given - length, "%0*uword%s", (int)(i % 7) + 1, i,
+                                   i % 50 == 49 ? "\n" : " ");
     snprintf(seen, sizeof seen, "%s", folded(30, given));
     char *rest_given, *rest_seen, *seen_word = strtok_r(seen, " \n", &rest_seen);
     for (const char *line = g_seen; *line; line += strcspn(line, "\n") + (strchr(line, '\n') != NULL))
