@@ -283,12 +283,23 @@ static size_t large_block_count(void)
     return stats.blocks;
 }
 
+/* In single steps so much time passes between two calls that each ring would be hidden in case anything comes to wait, and
+ * each call be a look at the clock (tend.c). */
+static void keep_no_watch(void)
+{
+    if (cache_self != &cache_none) {
+        cache_self->fence_at = UINT64_MAX;
+        cache_self->fence_calls = 0;
+    }
+}
+
 static void on_step(int number, siginfo_t *info, void *data)
 {
     ucontext_t *context = data;
     uintptr_t address = (uintptr_t)info->si_addr;
     int saved = errno;
     (void)number;
+    keep_no_watch();
     if (++g_step.steps < g_step.next)
         return;
     g_step.next += g_step.distance;
@@ -415,16 +426,6 @@ static void unmap(void) { span_unmap_free(); }
 
 static void nothing(void) {}
 
-/* In single steps so much time passes between two calls that each ring would be hidden in case anything comes to wait, and
- * each call be a look at the clock (tend.c). */
-static void keep_no_watch(void)
-{
-    if (cache_self != &cache_none) {
-        cache_self->fence_at = UINT64_MAX;
-        cache_self->fence_calls = 0;
-    }
-}
-
 /* The ring is open, and neither full nor empty. Nothing waits to be given back, for which it would be hidden. */
 static void open_ring_make(void)
 {
@@ -472,7 +473,6 @@ static void *stepped(void *argument)
 {
     const struct operation *operation = argument;
     operation->prepare();
-    keep_no_watch();
     step_begin();
     operation->run();
     if (operation->until_exit)

@@ -98,7 +98,7 @@ DEFECTS = [
      "if (level == ROWS && load_seq(word_at(level - 1, set, index)) != 0) {",
      "what is in the set is found"),
     ("summary_before_word", "slabset", "add_against_remove", "slabset.c",
-     "fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS); /* pairs with bit_clear */ "
+     "fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS); "
      "bit_set(ROWS, set, number / GROUP_SLABS);",
      "bit_set(ROWS, set, number / GROUP_SLABS); "
      "fetch_or_seq(word_at(MEMBERS, set, number / GROUP_SLABS), (uint64_t)1 << number % GROUP_SLABS);",
