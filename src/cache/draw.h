@@ -2,13 +2,13 @@
  * all (record.h says what they are for).
  *
  * Whether a block is one is settled before anybody asks for it. The distances between samples, in bytes of blocks that
- * come to a thread, are distributed exponentially: a block of s bytes is a sample with the chance 1 - exp(-s /
- * interval), whatever its neighbours are. Among the blocks that a refill brings into a ring, each sample is a *mark*, a
- * NULL in the ring's array, at which malloc leaves the fast path as it does at the ring's end; then a block apart,
- * whose end is seen, is made the sample (sample.h), and when that is freed a mark takes its place on top of the ring.
- * So a mark goes the way of a free block: calls that take a block from the ring and give it back before another one
- * stays with it do not change the chance that the one that stays is a sample. What leaves the ring loses its mark, and
- * whoever refills from it draws anew.
+ * come to a thread, are distributed exponentially: a block of s bytes is a sample with the chance
+ * 1 - exp(-s / interval), whatever its neighbours are. Among the blocks that a refill brings into a ring, each sample
+ * is a *mark*, a NULL in the ring's array, at which malloc leaves the fast path as it does at the ring's end; then a
+ * block apart, whose end is seen, is made the sample (sample.h), and when that is freed a mark takes its place on top
+ * of the ring. So a mark goes the way of a free block: calls that take a block from the ring and give it back before
+ * another one stays with it do not change the chance that the one that stays is a sample. What leaves the ring loses
+ * its mark, and whoever refills from it draws anew.
  *
  * Four times a second all marks of a thread's rings are drawn anew, and if there were too many samples the interval is
  * a longer one then. A mark that stays on top of a ring, because the program takes a block and gives it back again and

@@ -15,20 +15,17 @@
 #include "system/lock.h"
 #include "system/os_clock.h"
 
-enum {
-    IDLE_MILLISECONDS = 250,   /* a ring not used for so long loses half of its blocks; */
-    SENTRY_MILLISECONDS = 750, /* where slow paths are few and somebody comes by all the same, one not used for so much
-                                  longer */
-    FENCE_RATE = 40,           /* calls that fences may make slow in a millisecond while memory waits, 0.2 % of it;
-                                  what */
-    FENCE_CALLS = 16384,       /* was not used adds up to so many */
-    SENTRY_RATE = 4,           /* the same while none does, */
-    SENTRY_CALLS = 256,
-    SENTRY_FIRST = 64,         /* and so many have to have added up before the rings are hidden. Then somebody comes by
-                                  in */
-    SENTRY_REACH = 1 << 20     /* case any will: others may hand memory over, or this thread's rings hold some, up to so
-                                  much */
-};
+/* A ring that was not used for so long loses half of its blocks; where slow paths are few, and the look at the clock is
+ * a sentry's (below), so much later. Milliseconds. */
+enum { IDLE_MILLISECONDS = 250, SENTRY_MILLISECONDS = 750 };
+
+/* Calls that fences may make slow in a millisecond while memory waits, 0.2 % of it; what was not used adds up to so
+ * many. */
+enum { FENCE_RATE = 40, FENCE_CALLS = 16384 };
+
+/* The same while nothing waits, for a thread that keeps a watch in case any will (is_sentry). Its rings are hidden when
+ * SENTRY_FIRST have added up. SENTRY_REACH: bytes of blocks that a thread's rings may hold without being worth it. */
+enum { SENTRY_RATE = 4, SENTRY_CALLS = 256, SENTRY_FIRST = 64, SENTRY_REACH = 1 << 20 };
 
 /* ---- Now and then ------------------------------------------------------------------------------------------------ */
 
@@ -127,7 +124,7 @@ struct cache *cache_enter(void)
     return cache;
 }
 
-/* Whether memory may come to wait without a slow path of this thread. */
+/* Whether memory may come to wait without a slow path of this thread: others hand it over, or it lies in its rings. */
 static bool is_sentry(const struct cache *cache) { return thread_count() > 1 || cache->reach > SENTRY_REACH; }
 
 /* A millisecond or more has passed; a thread that has just begun has earned nothing. */
@@ -142,13 +139,8 @@ static void fence_earn(struct cache *cache, uint64_t now, bool waits)
         cache->ticks = CACHE_TICKS; /* few slow paths are no reason to leave idle rings and the depot alone */
 }
 
-static COLD void cache_fence(struct cache *cache)
+static COLD void cache_fence(struct cache *cache, bool waits)
 {
-    bool waits = load_relaxed(&retain_waits); /* relaxed: a hint */
-    if (!waits && !is_sentry(cache)) {
-        cache->fenced = false; /* each ring shows when its next slow path ends */
-        return;
-    }
     uint64_t now = os_milliseconds();
     if (now > cache->fence_at)
         fence_earn(cache, now, waits);
@@ -164,8 +156,11 @@ static COLD void cache_fence(struct cache *cache)
 
 void cache_leave(struct cache *cache)
 {
-    if (UNLIKELY(load_relaxed(&retain_waits) || cache->fenced || is_sentry(cache))) /* relaxed: a hint */
-        cache_fence(cache);
+    bool waits = load_relaxed(&retain_waits); /* relaxed: a hint */
+    if (waits || is_sentry(cache))
+        cache_fence(cache, waits);
+    else
+        cache->fenced = false; /* each ring shows when its next slow path ends */
     purge_if_due(0);
     if (UNLIKELY(load_relaxed(&retain_moved))) /* relaxed: a hint */
         thread_note_moved();

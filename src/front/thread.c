@@ -58,10 +58,8 @@ enum { PARKED_MOST = 4 }; /* few threads end just before others begin; what more
 struct fork_note {
     _Atomic(uint32_t) word;        /* 0: in a child that is to be repaired */
     _Atomic(uint32_t) claimed;     /* a thread of the child does that, or has done it */
-    _Atomic(bool) has_forker;      /* the handler has run to its end; if the child is not repaired yet, the next is
-                                      set */
-    struct cache *_Atomic forker;  /* the cache of the thread that forked, NULL if it had none; it was in no slow
-                                      path */
+    _Atomic(bool) has_forker;      /* the handler has run to its end; until the repair the next is set */
+    struct cache *_Atomic forker;  /* the cache of the thread that forked, if it had one; in no slow path */
 };
 static struct fork_note first_note = {.word = 1};
 static struct fork_note *note = &first_note;

@@ -14,8 +14,7 @@ enum {
     GUARD_HELD_UNITS = 4096, /* without memory; and */
     GUARD_FILLED_UNITS = 128,
     GUARD_CLEAR = 1 << 20,   /* bytes of a block that is cleared by hand */
-    GUARD_AGE = 16           /* runs behind which one may be a large block again without having been given to the
-                                spans */
+    GUARD_AGE = 16           /* runs behind which one may be a large block again, past the spans */
 };
 
 struct held_run {

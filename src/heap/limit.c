@@ -22,8 +22,7 @@ static _Atomic(size_t) allowed = SIZE_MAX;      /* relaxed, as the others: a mat
 static _Atomic(size_t) mapped_bytes;         /* [lock to write] */
 static _Atomic(uint32_t) looking;            /* elects one thread: 1 while it reads files */
 static struct {
-    _Atomic(size_t) limit, used; /* bytes, of the control group with the least room as of the last look; SIZE_MAX:
-                                    none */
+    _Atomic(size_t) limit, used; /* bytes, of the control group with the least room when last seen; SIZE_MAX: none */
     _Atomic(uint32_t) nears;     /* how often there was little room when there had been enough */
     _Atomic(uint32_t) refusals;
     _Atomic(size_t) purged;      /* bytes that went for a limit's sake */

@@ -12,8 +12,7 @@ enum {
 
 /* [lock] */
 static struct {
-    size_t next, end;              /* offsets in the table: what was never given out. end: [growth lock to write,
-                                      too] */
+    size_t next, end;              /* in the table: what was never given out. end: [growth lock to write, too] */
     void *free[META_KINDS][LISTS]; /* by rounded size; linked through the first word */
 } store;
 

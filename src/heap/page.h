@@ -59,8 +59,7 @@ struct page {
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0:
                                   they are not. Of a large block: enum large_sampled */
-    bool missed;               /* [holder] its memory had been purged: what is touched of it for the first time is
-                                  regretted */
+    bool missed;               /* [holder] its memory had been purged: what of it is touched first is regretted */
     bool guarded;              /* [const ..] a unit that nobody may touch lies behind it (guard.h). Of a large block:
                                   around it */
     _Atomic(uint16_t) arena;   /* [const while live blocks exist] the heap by name that it belongs to; 0: none. Large
@@ -74,11 +73,9 @@ struct page {
     union {
         struct {
             _Atomic(size_t) bytes; /* [lock to write, relaxed] of a large block: usable size */
-            struct page *_Atomic late; /* [lock] of a large block that a signal handler has freed: the next such, or
-                                          itself */
+            struct page *_Atomic late; /* [lock] of a large block freed by a signal handler: the next such, or itself */
         };
-        _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; as many words as its class
-                                      says */
+        _Atomic(uint64_t) free[1]; /* [atomic] of a page: bit set = the block is free; its class says how many words */
     };
     /* Behind the words, for each unit of the page: page_purged. */
 };

@@ -8,16 +8,13 @@
 enum {
     FLOOR = 1 << 20,            /* bytes that may always be dirty */
     LITTLE = 16 << 20,          /* bytes of the budget that count even if the program has less in hand */
-    STEP = 256 << 10,           /* a purge is due when so many bytes, or such a part of what is in use if that is
-                                   more, */
+    STEP = 256 << 10,           /* a purge is due when so many bytes, or more: such a part of what is in use, */
     STEP_PART = 128,            /* are beyond the budget and have come since the last purge */
     LUMP = 256 << 10,           /* bytes that a thread counts before it shares the count */
     WINDOW_SHORTEST = 500,      /* milliseconds */
     WINDOW_LONGEST = 8000,
-    MEMORY_PART = 8,            /* of the machine's or its control group's memory, at most, may be dirty by a profile's
-                                   word */
-    LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. Such blocks differ in size, and
-                                   what */
+    MEMORY_PART = 8,            /* of the machine's or its control group's memory: the most by a profile's word */
+    LARGE = 1 << 20,            /* regret of so much in one piece is for a large block. They differ in size, and what */
     LARGE_TIMES = 7,            /* is free between them varies by several: so many more may stay, */
     LARGE_PART = 2,             /* up to that part of what is in use */
     PEAK_PART = 16,             /* of what was in hand lately may be resident beyond that; more only where it costs */
@@ -29,8 +26,7 @@ enum {
     BEARABLE_PERMILLE = 2,      /* only if it takes more than that. Of all, time that was not used adds up for */
     BEARABLE_MILLISECONDS = 10000, /* so long */
     TOUCH_NANOSECONDS = 10000,  /* the first touch of a page of memory, where it is not known */
-    MOVE_FIRST = 4 << 20,       /* bytes that the account has to reach to be worth telling: half of it for blocks that
-                                   come, */
+    MOVE_FIRST = 4 << 20,       /* bytes of the account from which on it is worth telling: half for blocks that come, */
     MOVE = 512 << 10,           /* for they count twice. Then it is when it changed by so many, and that part of all */
     MOVE_PART = 16
 };
@@ -39,8 +35,7 @@ _Atomic(bool) retain_due, retain_waits, retain_moved;
 
 static struct {
     _Atomic(size_t) used, dirty_runs; /* [lock to write] */
-    _Atomic(ptrdiff_t) loose, vacant; /* negative for a moment when threads share what they took before what came
-                                         back */
+    _Atomic(ptrdiff_t) loose, vacant; /* negative for a moment: threads share what they took before what came back */
     _Atomic(size_t) keep;             /* the budget, beyond FLOOR, up to what is in hand, or LITTLE, */
     _Atomic(size_t) unbound;          /* and so much more, */
     _Atomic(size_t) extra;            /* and for large blocks, while others are in use */

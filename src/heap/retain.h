@@ -87,14 +87,11 @@ enum retain_bound {
 };
 struct retain_report {
     size_t in_hand, peak;         /* of the program, now and the most lately */
-    size_t counted;               /* towards a limit of the process's own: runs and mappings in use, and what is
-                                     dirty */
+    size_t counted;               /* towards a limit of the process's own: what is in use or dirty, with mappings */
     size_t dirty, may;            /* free memory that is resident; that may be */
-    size_t always, missed, large; /* why: in any case; went and was needed again; the same of large blocks, several
-                                     times */
+    size_t always, missed, large; /* why: in any case; went and was missed; the same of large blocks, several times */
     enum retain_bound bound;      /* what makes it less */
-    size_t spare;                 /* of what is dirty, not needed since the window began: goes if that is so at its
-                                     end, */
+    size_t spare;                 /* of what is dirty, not needed since the window began: goes at its end, if so, */
     uint64_t milliseconds;        /* which comes so much later */
     size_t purged;                /* since the start */
 };

@@ -24,8 +24,7 @@
 #define STRETCH_MAX 16u
 
 enum {
-    SET_OF_CLASS = 0,       /* + class id: superslabs with a listed page of the class (page.c; a hint, may be out of
-                               date) */
+    SET_OF_CLASS = 0,       /* + class id: superslabs with a listed page of the class (page.c; a hint, perhaps old) */
     SET_UNTOUCHED = 62,     /* entirely free, and none of it dirty (span.c, exact, as all up to SET_GONE) */
     SET_LONGEST_RUN = 62,   /* + 1..32: superslabs by the length of their longest free run; 32: entirely free */
     SET_DIRTY = 95,         /* with dirty memory, and not entirely free */
@@ -47,8 +46,7 @@ enum backing {
 
 struct superslab {
     uint32_t number;             /* [const] */
-    uint32_t used;               /* [lock] bit for each unit that is part of a run: the truth that all else is derived
-                                    from */
+    uint32_t used;               /* [lock] bit for each unit that is part of a run: all else is derived from it */
     uint32_t dirty;              /* [lock] free units that may hold old contents; used & dirty == 0 */
     uint32_t purged;             /* [lock] free units that were given back to the system, and not asked for since; used
                                     & purged == 0 */

@@ -39,8 +39,7 @@ static struct {
     _Atomic(bool) one_was_fast;   /* [atomic] a huge page did not take long */
     size_t dense_spared;          /* [lock] units of dense memory for which no huge page is to be asked, for now */
     struct superslab *open;       /* [lock] the one that dense memory is taken from; NULL: none */
-    uint32_t lengths;             /* [lock] bit for each length of a free run, from 1: a superslab may have it as its
-                                     longest */
+    uint32_t lengths;             /* [lock] bit for each length of a free run, from 1, that may be the longest of one */
     _Atomic(size_t) refused;      /* [growth lock] superslabs that the system refused, at this time: */
     uint64_t refused_at;          /* [growth lock] milliseconds */
     uint32_t coming_first, coming; /* [lock] superslabs that are being entered */
@@ -193,8 +192,7 @@ static void heap_publish(void)
 /* Notes what is to stand behind a superslab, which span_advise asks for; false when that is not to be. */
 static COLD bool slab_back(struct superslab *slab, enum backing backing)
 {
-    enum backing before = load_relaxed(&slab->backing); /* relaxed here and below: who looks without the lock is told
-                                                           late */
+    enum backing before = load_relaxed(&slab->backing); /* relaxed here and below: without the lock one is told late */
     bool is_new = before == heap.usual;
     if (load_relaxed(&huge_is_refused) || (is_new && heap.said_slabs == SAID_MAX))
         return false;

@@ -18,8 +18,7 @@
 #include "cache/thread.h"
 
 enum {
-    LEARNED_PLACES = 4,        /* places of a class with groups where the policy divides: the first of which samples
-                                  come */
+    LEARNED_PLACES = 4,        /* of a class, with groups where the policy divides: the first that samples show */
     PLACES = 1024,             /* a power of two */
     PLACE_PROBES = 32,
     DIVIDE_BYTES = 4 << 20,    /* what a class has to hold to be divided: less is near in any case */

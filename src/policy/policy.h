@@ -32,8 +32,7 @@ struct policy {
     size_t thread_bytes_max; /* and no more than this */
     size_t depot_bytes;      /* in all depots */
     uint32_t depot_slots;    /* batches in one depot, up to POLICY_DEPOT_SLOTS_MAX */
-    size_t retained;         /* free memory that may stay resident at the start, before there is any experience
-                                (retain.h) */
+    size_t retained;         /* free memory that may stay resident before there is any experience (retain.h) */
     struct class_policy class[CLASS_SLOTS];
 };
 

@@ -283,8 +283,8 @@ static size_t large_block_count(void)
     return stats.blocks;
 }
 
-/* In single steps so much time passes between two calls that each ring would be hidden in case anything comes to wait, and
- * each call be a look at the clock (tend.c). */
+/* In single steps so much time passes between two calls that each ring would be hidden in case anything comes to wait,
+ * and each call be a look at the clock (tend.c). */
 static void keep_no_watch(void)
 {
     if (cache_self != &cache_none) {

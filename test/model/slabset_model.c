@@ -7,15 +7,8 @@
 
 /* Numbers 1, 2 and 3 of a group that is not the first, so that only the summaries lead there from 0; one in the next
  * group, and one in the next row. */
-enum {
-    SET = 5,
-    GROUPS = 65,
-    ONE = GROUP_SLABS + 1,
-    TWO,
-    THREE,
-    OTHER_GROUP = 2 * GROUP_SLABS,
-    FAR_GROUP = 64 * GROUP_SLABS
-};
+enum { SET = 5, GROUPS = 65 };
+enum { ONE = GROUP_SLABS + 1, TWO, THREE, OTHER_GROUP = 2 * GROUP_SLABS, FAR_GROUP = 64 * GROUP_SLABS };
 
 /* ---- What lies below --------------------------------------------------------------------------------------------- */
 

@@ -28,7 +28,7 @@ static const size_t g_sizes[] = {1, 20, 100, 512, 1024, 1280, 3000, 8192, 20000,
 static struct cache *cache(void) { return cache_self; }
 static size_t level(unsigned c) { return ring_count(cache_self, c); }
 /* The newest block in the ring, whether that is hidden or not. */
-static void *newest(unsigned c) { return cache()->fenced ? *cache()->ring[c].array.top : *cache()->top[c]; }
+static void *newest(unsigned c) { return *ring_top(cache_self, c); }
 static void must_be_valid(void) { must(cache_is_valid(cache_self), "the cache is not valid"); }
 
 static void run_steadily(void *body)
