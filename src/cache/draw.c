@@ -95,9 +95,13 @@ COLD uint64_t draw_bytes(size_t size, uint64_t interval)
 bool draw_keeps(struct draw *draw, const void *block, size_t size, uint64_t bytes)
 {
     uint64_t wanted = draw_bytes(size, draw->interval);
-    bool again = block == draw->last;
-    if (draw->interval == 0 || (again && draw->returns == 0))
+    if (draw->interval == 0)
         return false;
+    bool again = block == draw->last;
+    if (again && draw->returns == 0) {
+        draw->last = NULL; /* the next mark's sample may be the same block */
+        return false;
+    }
     draw->returns -= again;
     return wanted <= bytes || (double)random_draw(&draw->random) * (double)wanted < (double)bytes * 0x1p64;
 }

@@ -42,7 +42,7 @@ struct draw {
     uint64_t interval; /* that its marks were drawn with */
     uint64_t due;      /* a bit for each class of which the next block is a sample */
     uint32_t times;    /* that the next sample counts; 1 but for a moment */
-    const void *last;  /* the block of the sample that was made last, */
+    const void *last;  /* the block of the sample that was made last, if its mark was not dropped, */
     uint32_t returns;  /* and times that a mark may be put back for it yet */
 };
 

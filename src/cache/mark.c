@@ -51,6 +51,7 @@ COLD void cache_draw_anew(struct cache *cache)
 {
     struct draw *draw = &cache->draw;
     uint64_t interval = load_relaxed(&draw_interval); /* relaxed: soon is early enough */
+    draw->last = NULL; /* what comes has marks of its own */
     if (draw->interval != interval) {
         draw->interval = interval;
         draw_next(draw);

@@ -79,7 +79,7 @@ static void test_kept_marks(void **state)
     assert_true(draw_keeps(&draw, &state, 1000, draw_bytes(1000, 2 * INTERVAL)));
 }
 
-/* The same sample again and again: its mark is dropped at last, and that of another is not. */
+/* The same sample again and again: its mark is dropped at last, and that of the next is not, whatever block it is. */
 static void test_marks_that_stay_on_top(void **state)
 {
     (void)state;
@@ -90,6 +90,8 @@ static void test_marks_that_stay_on_top(void **state)
         draw_note_block(&draw, &kept);
     while (draw_keeps(&draw, &kept, 1000, bytes) && ++kept <= DRAW_RETURNS);
     assert_int_equal(kept, DRAW_RETURNS);
+    draw_note_block(&draw, &kept);
+    assert_true(draw_keeps(&draw, &kept, 1000, bytes));
     draw_note_block(&draw, &bytes);
     assert_true(draw_keeps(&draw, &bytes, 1000, bytes));
 }

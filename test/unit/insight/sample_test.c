@@ -253,6 +253,16 @@ static void test_trials_notice_a_bias(void **state)
     assert_false(is_unbiased(churn_long, &random, what));
 }
 
+/* A place that churns too long loses its marks, but not those that come after, of which the first is the same block. */
+static void test_a_dropped_mark_is_forgotten(void **state)
+{
+    (void)state;
+    uint64_t random = 1;
+    struct error errors[PLACES] = {{0, 0, 0}};
+    trial(churn_long, &random, errors);
+    must_be_unbiased("churning after too long churning", churn);
+}
+
 /* ---- Single samples ---------------------------------------------------------------------------------------------- */
 
 /* A block of the size that is a sample, of place 0; its entry. */
@@ -415,6 +425,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_estimates_are_unbiased),
         cmocka_unit_test(test_trials_notice_a_bias),
+        cmocka_unit_test(test_a_dropped_mark_is_forgotten),
         cmocka_unit_test(test_a_sample_is_a_block_as_any),
         cmocka_unit_test(test_a_second_free_is_noticed),
         cmocka_unit_test(test_lives_and_stacks_are_counted),
