@@ -83,6 +83,14 @@ static COLD void tally_drop(struct cache *cache)
     cache->tally = NULL;
 }
 
+/* Its thread has earned none yet (tend.c). */
+static void fences_forget(struct cache *cache)
+{
+    cache->fenced = false;
+    cache->fence_at = 0;
+    cache->fence_calls = 0;
+}
+
 COLD void cache_open(struct cache *cache, uint32_t id)
 {
     for (unsigned c = 0; c < CLASS_SLOTS; c++)
@@ -95,9 +103,7 @@ COLD void cache_open(struct cache *cache, uint32_t id)
         group_open(load_relaxed(&cache->groups), id);
     cache->id = id;
     cache->busy = false;
-    cache->fenced = false;
-    cache->fence_at = 0;
-    cache->fence_calls = 0;
+    fences_forget(cache);
     cache->reach = 0;
     cache->sweep_at = 0;
     cache->collected = load_relaxed(&collect_epoch);
@@ -161,6 +167,7 @@ static void ring_unpark(struct cache *cache, unsigned c)
 void cache_unpark(struct cache *cache)
 {
     HAK_ASSERT(cache->busy);
+    fences_forget(cache);
     if (check_is_hardened()) {
         cache_harden(cache);
         cache_stir(cache); /* it may be one that a parent's thread has left */

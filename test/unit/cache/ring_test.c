@@ -853,6 +853,7 @@ static void test_a_thread_takes_over_and_is_watched(void **state)
     void *freed;
     thread_close_parked();
     in_next_thread(open_and_free, &freed);
+    sleep_milliseconds(100); /* of which the next thread does not earn fences */
     in_next_thread(watched_again, freed);
     thread_close_parked();
 }
