@@ -24,16 +24,15 @@ all:
 	@$(call configure,$(RELEASE),Release)
 	@$(call compile,$(RELEASE))
 
-# In debug without the tests that take minutes and do not depend on the build: real programs, models, the lab,
-# packages, bindings, the documentation, and what is labelled as long.
+# In debug without the longest of them, and without those of what is the same in each build.
 test:
 	@tools/setup build run test package bindings site
 	@$(call configure,$(RELEASE),Release,-DHAK_TESTS=ON)
 	@$(call compile,$(RELEASE))
-	@$(call configure,$(DEBUG),Debug,-DHAK_TESTS=ON)
+	@$(call configure,$(DEBUG),Debug,-DHAK_TESTS=LIBRARY -DHAK_BENCH=OFF)
 	@$(call compile,$(DEBUG))
 	@$(call ctest,$(RELEASE))
-	@$(call ctest,$(DEBUG)) -LE 'real|model|lab|world|package|bindings|site|long'
+	@$(call ctest,$(DEBUG)) -LE long
 
 run: all
 	@tools/setup run

@@ -30,6 +30,9 @@ enum { CHURNERS = 3, CHILD_SECONDS = 10, CASE_SECONDS = 60 };
 
 /* ---- Threads that keep the allocator busy ------------------------------------------------------------------------ */
 
+/* How often to do what is done `count` times with nothing turned on; a hardened allocator is slower, and forks alike. */
+static size_t times(size_t count) { return getenv("HAKMEM_HARDEN") ? count / 4 : count; }
+
 static atomic_bool g_stop;
 static size_t g_churners_limit = 300000;
 
@@ -117,7 +120,7 @@ static void forks_body(void *argument)
     struct churn churn;
     churners_start(threads);
     churn_begin(&churn, 77, 300000);
-    for (size_t i = 0; i < forks->count; i++) {
+    for (size_t i = 0; i < times(forks->count); i++) {
         churn_steps(&churn, 100);
         pid_t child = forks->fork();
         must(child >= 0, "fork number %zu failed: %s", i, strerror(errno));
@@ -138,21 +141,21 @@ static void test_fork_with_busy_threads(void **state)
 {
     (void)state;
     struct forks forks = {call_fork, 200, "a child of fork, 3 threads allocating"};
-    case_run(forks_body, &forks, "200 forks with 3 threads allocating");
+    case_run(forks_body, &forks, "forks with 3 threads allocating");
 }
 
 static void test_fork_without_handlers(void **state)
 {
     (void)state;
     struct forks forks = {call_fork_without_handlers, 60, "a child of _Fork, 3 threads allocating"};
-    case_run(forks_body, &forks, "60 times _Fork with 3 threads allocating");
+    case_run(forks_body, &forks, "_Fork with 3 threads allocating");
 }
 
 static void test_clone_without_libc(void **state)
 {
     (void)state;
     struct forks forks = {call_clone, 60, "a child of the system call clone, 3 threads allocating"};
-    case_run(forks_body, &forks, "60 times clone with 3 threads allocating");
+    case_run(forks_body, &forks, "clone with 3 threads allocating");
 }
 
 enum { LARGE_SLOTS = 40 };
@@ -243,7 +246,7 @@ static void large_body(void *argument)
 static void test_fork_with_large_blocks(void **state)
 {
     (void)state;
-    case_run(large_body, (void *)100, "100 forks with 3 threads allocating large blocks");
+    case_run(large_body, (void *)times(100), "forks with 3 threads allocating large blocks");
 }
 
 /* ---- fork in a signal handler ------------------------------------------------------------------------------------ */
@@ -295,7 +298,7 @@ static void fork_in_handler_body(void *argument)
     uint64_t random = 1;
     unsigned seen = UINT32_MAX;
     churn_begin(&churn, 5, 300000);
-    while (atomic_load(&g_handler_forks) < forks->count && !g_is_child) {
+    while (atomic_load(&g_handler_forks) < times(forks->count) && !g_is_child) {
         if (seen != atomic_load(&g_handler_forks)) {
             seen = atomic_load(&g_handler_forks);
             signal_soon(timer, &random);
@@ -316,14 +319,14 @@ static void test_fork_in_signal_handler(void **state)
 {
     (void)state;
     struct forks forks = {call_fork, 100, ""};
-    case_run(fork_in_handler_body, &forks, "100 forks in a signal handler that interrupts allocations");
+    case_run(fork_in_handler_body, &forks, "forks in a signal handler that interrupts allocations");
 }
 
 static void test_fork_without_handlers_in_signal_handler(void **state)
 {
     (void)state;
     struct forks forks = {call_fork_without_handlers, 60, ""};
-    case_run(fork_in_handler_body, &forks, "60 times _Fork in a signal handler that interrupts allocations");
+    case_run(fork_in_handler_body, &forks, "_Fork in a signal handler that interrupts allocations");
 }
 
 /* ---- fork against stdio ------------------------------------------------------------------------------------------ */
@@ -383,7 +386,7 @@ static void stdio_body(void *argument)
     for (size_t i = 0; i < COUNT_OF(bodies); i++) {
         must(pthread_create(&threads[i], NULL, bodies[i], NULL) == 0, "pthread_create failed");
     }
-    for (size_t i = 0; i < 300; i++) {
+    for (size_t i = 0; i < times(300); i++) {
         pid_t child = fork();
         must(child >= 0, "fork number %zu failed: %s", i, strerror(errno));
         if (child == 0) {
@@ -406,7 +409,7 @@ static void stdio_body(void *argument)
 static void test_fork_against_stdio(void **state)
 {
     (void)state;
-    case_run(stdio_body, NULL, "300 forks while threads open, flush and run through stdio");
+    case_run(stdio_body, NULL, "forks while threads open, flush and run through stdio");
 }
 
 /* ---- vfork, spawn, popen, system --------------------------------------------------------------------------------- */
@@ -417,7 +420,7 @@ static void exec_body(void *argument)
     pthread_t threads[CHURNERS];
     churners_start(threads);
     char *const arguments[] = {(char *)"true", NULL};
-    for (size_t i = 0; i < 60; i++) {
+    for (size_t i = 0; i < times(60); i++) {
         pid_t child = vfork();
         if (child == 0) {
             execv("/bin/true", arguments);
@@ -449,7 +452,7 @@ static void vfork_body(void *argument)
     (void)argument;
     struct churn churn;
     churn_begin(&churn, 9, 300000);
-    for (size_t i = 0; i < 100; i++) {
+    for (size_t i = 0; i < times(100); i++) {
         churn_steps(&churn, 100);
         pid_t child = vfork();
         if (child == 0) {
@@ -465,7 +468,7 @@ static void vfork_body(void *argument)
 static void test_vfork_child_that_allocates(void **state)
 {
     (void)state;
-    case_run(vfork_body, NULL, "100 children of vfork that allocate");
+    case_run(vfork_body, NULL, "children of vfork that allocate");
 }
 
 /* ---- Handlers ---------------------------------------------------------------------------------------------------- */
@@ -502,7 +505,7 @@ static void handlers_body(void *argument)
 static void test_handlers_that_allocate(void **state)
 {
     (void)state;
-    case_run(handlers_body, NULL, "100 forks with handlers of pthread_atfork that allocate");
+    case_run(handlers_body, NULL, "forks with handlers of pthread_atfork that allocate");
 }
 
 /* ---- Children that do more --------------------------------------------------------------------------------------- */
@@ -535,7 +538,7 @@ static void child_threads_body(void *argument)
     (void)argument;
     pthread_t threads[CHURNERS];
     churners_start(threads);
-    for (size_t i = 0; i < 60; i++)
+    for (size_t i = 0; i < times(60); i++)
         child_does(call_fork, child_threads_work, (void *)i, "a child that starts threads");
     churners_end(threads);
 }
@@ -543,7 +546,7 @@ static void child_threads_body(void *argument)
 static void test_children_that_start_threads(void **state)
 {
     (void)state;
-    case_run(child_threads_body, NULL, "60 children that start threads");
+    case_run(child_threads_body, NULL, "children that start threads");
 }
 
 static pthread_barrier_t g_together;
@@ -579,7 +582,7 @@ static void child_threads_together_body(void *argument)
     const struct forks *forks = argument;
     pthread_t threads[CHURNERS];
     churners_start(threads);
-    for (size_t i = 0; i < forks->count; i++)
+    for (size_t i = 0; i < times(forks->count); i++)
         child_does(forks->fork, child_threads_together_work, (void *)i, forks->what);
     churners_end(threads);
 }
@@ -588,14 +591,14 @@ static void test_children_whose_threads_come_first(void **state)
 {
     (void)state;
     struct forks forks = {call_fork, 100, "a child of fork whose threads allocate at once"};
-    case_run(child_threads_together_body, &forks, "100 children whose threads allocate at once");
+    case_run(child_threads_together_body, &forks, "children whose threads allocate at once");
 }
 
 static void test_children_without_handlers_whose_threads_come_first(void **state)
 {
     (void)state;
     struct forks forks = {call_fork_without_handlers, 60, "a child of _Fork whose threads allocate at once"};
-    case_run(child_threads_together_body, &forks, "60 children of _Fork whose threads allocate at once");
+    case_run(child_threads_together_body, &forks, "children of _Fork whose threads allocate at once");
 }
 
 /* Each generation has busy threads when it forks the next. */
