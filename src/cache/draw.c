@@ -1,11 +1,14 @@
 #include "cache/draw.h"
 
 #include "system/options.h"
+#include "system/os_clock.h"
 #include "system/os_process.h"
 
 enum {
     WINDOW_MILLISECONDS = 250,
-    WINDOW_SAMPLES = 512,      /* with more in a window the interval doubles; with an eighth of it, it halves; */
+    WINDOW_SAMPLES = 512,      /* with more in a window, in which one processor works, the interval doubles; with an
+                                  eighth of it, it halves; */
+    WINDOW_FEW = 16,           /* so many are no burden in any window; */
     MANY_INTERVAL = 128 << 10, /* who wants more samples than by this mean distance */
     SITES_SAMPLES = 16384,     /* may have so many in a window, */
     SITES_INTERVAL = 16 << 10, /* down to this one, which HAKMEM_SITES needs, and any number below */
@@ -108,11 +111,26 @@ bool draw_keeps(struct draw *draw, const void *block, size_t size, uint64_t byte
 
 /* ---- How many ---------------------------------------------------------------------------------------------------- */
 
-COLD void draw_widen(void)
+static COLD void interval_double(uint32_t times)
 {
-    uint32_t times = load_relaxed(&widened);
-    if (times < WIDEN_MOST && load_relaxed(&draw_interval) != 0)
-        interval_set(times + 1);
+    if (load_relaxed(&draw_interval) != 0)
+        interval_set((uint32_t)min_size(load_relaxed(&widened) + times, WIDEN_MOST));
+}
+
+COLD void draw_widen(void) { interval_double(1); }
+
+/* How many samples the window that ends now may have had: what they cost is a share of the time that the program works,
+ * and it may work little. Where the system does not say how much, as if it had worked throughout; and who wants many
+ * gets any number. */
+static COLD uint64_t window_most(void)
+{
+    static _Atomic(uint64_t) worked; /* milliseconds, when the window began; relaxed, as those */
+    if (window_samples == UINT32_MAX)
+        return UINT32_MAX;
+    uint64_t now = os_cpu_milliseconds(), before = load_relaxed(&worked);
+    store_relaxed(&worked, now);
+    uint64_t most = now > before ? (now - before) * window_samples / WINDOW_MILLISECONDS : 0;
+    return now == 0 ? window_samples : min_size(max_size(most, WINDOW_FEW), window_samples);
 }
 
 void draw_note(uint64_t now, bool has_room)
@@ -124,9 +142,10 @@ void draw_note(uint64_t now, bool has_room)
         return;
     store_relaxed(&window_taken, 0);
     store_relaxed(&began, now);
+    uint64_t most = window_most();
     uint32_t times = load_relaxed(&widened);
-    if (count >= window_samples)
-        draw_widen();
-    else if (times > 0 && count < window_samples / 8 && has_room)
+    if (count >= most)
+        interval_double(1 + highest_bit(count / most));
+    else if (times > 0 && count < most / 8 && has_room)
         interval_set(times - 1);
 }

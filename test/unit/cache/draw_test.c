@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include "cache/draw.h"
+#include "system/os_clock.h"
 
 enum { INTERVAL = 64 << 10, DRAWS = 200000 };
 
@@ -96,6 +97,40 @@ static void test_marks_that_stay_on_top(void **state)
     assert_true(draw_keeps(&draw, &bytes, 1000, bytes));
 }
 
+/* ---- How many ---------------------------------------------------------------------------------------------------- */
+
+static void work(unsigned milliseconds)
+{
+    for (uint64_t end = os_cpu_milliseconds() + milliseconds; os_cpu_milliseconds() < end;)
+        continue;
+}
+
+/* How many times as long the interval is after a window in which the process worked so long, with so many samples. */
+static double grown(unsigned milliseconds, unsigned samples)
+{
+    static uint64_t now = 1000;
+    draw_note(now += 1000, true); /* the window before ends */
+    uint64_t before = atomic_load(&draw_interval);
+    work(milliseconds);
+    for (unsigned i = 1; i < samples; i++)
+        draw_note(now, true);
+    draw_note(now += 1000, true);
+    return (double)atomic_load(&draw_interval) / (double)before;
+}
+
+/* Samples are a share of the time that the process works: a hundred in 300 ms are not too many, nor too few; in hardly
+ * any time they are six times as many as are no burden. */
+static void test_the_interval_follows_the_work(void **state)
+{
+    (void)state;
+    draw_start();
+    must(grown(300, 100) == 1, "100 samples in 300 ms of work change the interval");
+    must(grown(0, 100) == 8, "100 samples in no time do not widen the interval at once");
+    must(grown(0, 10) == 1, "10 samples in no time change the interval");
+    must(grown(300, 520) == 2, "520 samples in 300 ms of work do not widen the interval");
+    must(grown(300, 10) == 0.5, "10 samples in 300 ms of work do not narrow the interval");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +139,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_without_interval),
         cmocka_unit_test(test_kept_marks),
         cmocka_unit_test(test_marks_that_stay_on_top),
+        cmocka_unit_test(test_the_interval_follows_the_work),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
