@@ -8,7 +8,7 @@ enum {
     WINDOW_MILLISECONDS = 250,
     WINDOW_SAMPLES = 512,      /* with more in a window, in which one processor works, the interval doubles; with an
                                   eighth of it, it halves; */
-    WINDOW_FEW = 16,           /* so many are no burden in any window; */
+    WINDOW_FEW = 64,           /* so many are no burden in any window; */
     MANY_INTERVAL = 128 << 10, /* who wants more samples than by this mean distance */
     SITES_SAMPLES = 16384,     /* may have so many in a window, */
     SITES_INTERVAL = 16 << 10, /* down to this one, which HAKMEM_SITES needs, and any number below */

@@ -2,7 +2,7 @@
 
 enum {
     CFI_STEPS = 16384,      /* of a function's program up to an address */
-    CFI_REMEMBERED = 4,     /* rows that a program may put aside at once; compilers need one */
+    CFI_REMEMBERED = 1,     /* rows that a program may put aside at once; compilers need no more (stacks may be small) */
     EXPRESSION_STEPS = 128,
     EXPRESSION_DEPTH = 16
 };
@@ -590,32 +590,32 @@ static void expression_step(struct expression *e)
     }
 }
 
-/* The value of the expression at a place of the tables; `cfa` lies on its stack at the beginning if it is not NULL. */
-static bool expression_run(const struct cfi_tables *tables, int32_t at, struct expression *e, const uintptr_t *cfa,
-                           uintptr_t *value)
+/* The value of the expression at a place of the tables; `cfa` lies on its stack at the beginning if it is not NULL. Not
+ * inlined, or rows without an expression would take its room on the thread's stack. */
+static NOINLINE bool expression_run(const struct cfi_tables *tables, int32_t at, const struct cfi_registers *registers,
+                                    const struct cfi_stack *stack, const uintptr_t *cfa, uintptr_t *value)
 {
-    e->code = (struct cfi_bytes){tables->start + at, tables->end, false};
-    uint64_t length = bytes_unsigned(&e->code);
-    if (e->code.is_bad || length > (size_t)(e->code.end - e->code.at))
+    struct expression e = {.registers = registers, .stack = stack};
+    e.code = (struct cfi_bytes){tables->start + at, tables->end, false};
+    uint64_t length = bytes_unsigned(&e.code);
+    if (e.code.is_bad || length > (size_t)(e.code.end - e.code.at))
         return false;
-    e->start = e->code.at;
-    e->code.end = e->code.at + length;
-    e->depth = 0;
+    e.start = e.code.at;
+    e.code.end = e.code.at + length;
     if (cfa)
-        value_push(e, *cfa);
+        value_push(&e, *cfa);
     unsigned steps = 0;
-    while (e->code.at < e->code.end && !e->code.is_bad && steps++ < EXPRESSION_STEPS)
-        expression_step(e);
-    *value = value_pop(e);
-    return !e->code.is_bad && e->code.at == e->code.end;
+    while (e.code.at < e.code.end && !e.code.is_bad && steps++ < EXPRESSION_STEPS)
+        expression_step(&e);
+    *value = value_pop(&e);
+    return !e.code.is_bad && e.code.at == e.code.end;
 }
 
 bool cfi_frame_address(const struct cfi_tables *tables, const struct cfi_row *row,
                        const struct cfi_registers *registers, const struct cfi_stack *stack, uintptr_t *cfa)
 {
-    struct expression e = {.registers = registers, .stack = stack};
     if (row->cfa_is_expression)
-        return expression_run(tables, row->cfa_value, &e, NULL, cfa);
+        return expression_run(tables, row->cfa_value, registers, stack, NULL, cfa);
     *cfa = registers->value[row->cfa_register] + (uintptr_t)(intptr_t)row->cfa_value;
     return true;
 }
@@ -623,7 +623,6 @@ bool cfi_frame_address(const struct cfi_tables *tables, const struct cfi_row *ro
 bool cfi_restore(const struct cfi_tables *tables, const struct cfi_row *row, uintptr_t cfa,
                  const struct cfi_stack *stack, const struct cfi_registers *before, struct cfi_registers *after)
 {
-    struct expression e = {.registers = before, .stack = stack};
     bool is_good = true;
     *after = *before;
     after->value[CFI_SP] = cfa - FRAME_ABOVE_STACK;
@@ -637,9 +636,9 @@ bool cfi_restore(const struct cfi_tables *tables, const struct cfi_row *row, uin
         case CFI_IS: *out = address; break;
         case CFI_IN: is_good = (uint32_t)value < CFI_REGISTERS; *out = before->value[is_good ? value : 0]; break;
         case CFI_AT_EXPRESSION:
-            is_good = expression_run(tables, value, &e, &cfa, &address) && cfi_load(stack, address, out);
+            is_good = expression_run(tables, value, before, stack, &cfa, &address) && cfi_load(stack, address, out);
             break;
-        case CFI_IS_EXPRESSION: is_good = expression_run(tables, value, &e, &cfa, out); break;
+        case CFI_IS_EXPRESSION: is_good = expression_run(tables, value, before, stack, &cfa, out); break;
         }
     }
     return is_good;

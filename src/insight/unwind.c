@@ -21,7 +21,7 @@ struct object {
     uint64_t print;        /* of what the piece begins with */
 };
 
-enum { WALK_OBJECTS = 4 };
+enum { WALK_OBJECTS = 3 };
 
 struct walk {
     uintptr_t pc;
@@ -227,9 +227,9 @@ static enum leave kept_leave(struct walk *walk, const struct kept *kept)
 
 /* By any row, a signal's trampoline's included: that leads to another stack, perhaps, and to code that made no call.
  * Code that has made a call has saved where it returns to itself; some trampolines' rules say otherwise, and would lead
- * to themselves. */
-static enum leave row_leave(struct walk *walk, const struct cfi_tables *tables, const struct cfi_row *row,
-                            bool is_signal)
+ * to themselves. Not inlined: stacks may be small, and finding the row needs more of them. */
+static NOINLINE enum leave row_leave(struct walk *walk, const struct cfi_tables *tables, const struct cfi_row *row,
+                                     bool is_signal)
 {
     struct cfi_registers before = walk->registers;
     uintptr_t cfa;

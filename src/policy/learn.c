@@ -616,7 +616,10 @@ COLD bool learner_step(struct learner *learner, const struct seen *seen)
 
 void learner_begin(struct learner *learner, const struct policy *base, const struct policy *policy, bool shadow)
 {
-    *learner = (struct learner){.shadow = shadow, .base = *base, .policy = *policy};
+    __builtin_memset(learner, 0, sizeof *learner); /* no compound literal: stacks may be small */
+    learner->shadow = shadow;
+    learner->base = *base;
+    learner->policy = *policy;
 }
 
 /* ---- In the process ---------------------------------------------------------------------------------------------- */
@@ -746,7 +749,7 @@ static void publish(void)
 /* Not at the program's start: memory that a short program never touches it need not have. */
 static void begin(uint64_t now)
 {
-    struct policy base;
+    static SPARSE struct policy base; /* stacks may be small */
     policy_base(&base);
     learner_begin(&learner, &base, policy_now(), option(OPTION_LEARN) == LEARN_SHADOW);
     window_begin = now;

@@ -15,15 +15,17 @@
 static COLD enum os_sandbox sandbox_ask(void)
 {
     static const char line[] = "\nSeccomp:\t0\n";
-    char text[2048]; /* the line is within the first 1500 bytes */
+    enum { WHOLE = sizeof line - 1 };
+    char text[256]; /* it may be a coroutine's stack */
     int fd, error = os_file_open("/proc/self/status", O_RDONLY, &fd);
-    size_t length = error ? 0 : os_file_next(fd, text, sizeof text, &error);
-    if (!error)
-        os_close(fd);
-    for (size_t at = 0; at + sizeof line - 1 <= length; at++)
-        if (__builtin_memcmp(text + at, line, sizeof line - 1) == 0)
-            return OS_SANDBOX_NONE;
-    return OS_SANDBOX_OLD;
+    if (error)
+        return OS_SANDBOX_OLD;
+    size_t matched = 0;
+    for (size_t length; matched < WHOLE && (length = os_file_next(fd, text, sizeof text, &error)) > 0;)
+        for (size_t at = 0; at < length && matched < WHOLE; at++)
+            matched = text[at] == line[matched] ? matched + 1 : text[at] == line[0];
+    os_close(fd);
+    return matched == WHOLE ? OS_SANDBOX_NONE : OS_SANDBOX_OLD;
 }
 
 enum os_sandbox os_sandbox_now(void)
@@ -41,7 +43,7 @@ enum os_sandbox os_sandbox_now(void)
 bool os_may_look(void) { return os_sandbox_now() >= OS_SANDBOX_OLD; }
 
 /* Of up to LOOK_PAGES pages; 0 where the system does not say. */
-enum { LOOK_PAGES = 512 };
+enum { LOOK_PAGES = 128 };
 
 static size_t resident_by_call(const char *start, size_t pages)
 {

@@ -118,17 +118,17 @@ static double grown(unsigned milliseconds, unsigned samples)
     return (double)atomic_load(&draw_interval) / (double)before;
 }
 
-/* Samples are a share of the time that the process works: a hundred in 300 ms are not too many, nor too few; in hardly
- * any time they are six times as many as are no burden. */
+/* Samples are a share of the time that the process works: two hundred in 300 ms are not too many, nor too few; in hardly
+ * any time they are three times as many as are no burden. */
 static void test_the_interval_follows_the_work(void **state)
 {
     (void)state;
     draw_start();
-    must(grown(300, 100) == 1, "100 samples in 300 ms of work change the interval");
-    must(grown(0, 100) == 8, "100 samples in no time do not widen the interval at once");
-    must(grown(0, 10) == 1, "10 samples in no time change the interval");
-    must(grown(300, 520) == 2, "520 samples in 300 ms of work do not widen the interval");
+    must(grown(300, 200) == 1, "200 samples in 300 ms of work change the interval");
+    must(grown(0, 200) == 4, "200 samples in no time do not widen the interval at once");
     must(grown(300, 10) == 0.5, "10 samples in 300 ms of work do not narrow the interval");
+    must(grown(0, 60) == 1, "60 samples in no time change the interval");
+    must(grown(300, 520) == 2, "520 samples in 300 ms of work do not widen the interval");
 }
 
 int main(int argc, char **argv)
