@@ -2,7 +2,7 @@
 
 enum {
     CFI_STEPS = 16384,      /* of a function's program up to an address */
-    CFI_REMEMBERED = 1,     /* rows that a program may put aside at once; compilers need no more (stacks may be small) */
+    CFI_REMEMBERED = 1,     /* rows that a program may put aside at once; compilers need one, and stacks may be small */
     EXPRESSION_STEPS = 128,
     EXPRESSION_DEPTH = 16
 };
