@@ -42,7 +42,7 @@ enum os_sandbox os_sandbox_now(void)
 
 bool os_may_look(void) { return os_sandbox_now() >= OS_SANDBOX_OLD; }
 
-/* Of up to LOOK_PAGES pages; 0 where the system does not say. */
+/* Of up to LOOK_PAGES pages, of which the answers lie on the stack; 0 where the system does not say. */
 enum { LOOK_PAGES = 128 };
 
 static size_t resident_by_call(const char *start, size_t pages)

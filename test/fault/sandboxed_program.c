@@ -230,11 +230,11 @@ static void *threads_work(void *argument)
 }
 
 /* While other threads come and go, so that one of them is likely to hold the allocator's lock when a child is made: two
- * hundred, or as many as 3 seconds are enough for. */
+ * hundred, or as many as 8 seconds are enough for. */
 static void many_children(void)
 {
     pthread_t threads[2];
-    time_t end = time(NULL) + 3;
+    time_t end = time(NULL) + 8;
     for (size_t i = 0; i < COUNT_OF(threads); i++) {
         must(pthread_create(&threads[i], NULL, threads_work, (void *)(i + 1)) == 0, "pthread_create failed");
     }

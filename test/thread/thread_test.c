@@ -638,10 +638,9 @@ static void test_threads_with_the_smallest_stack(void **state)
     pthread_attr_destroy(&attributes);
 }
 
-enum { TINY_STACK = 8192, TINY_MOST = IS_DEBUG ? 3072 : 2048, TINY_MARK = 0xA7 };
+enum { TINY_STACK = 8192, TINY_MARK = 0xA7 };
 
-/* Coroutines run on stacks of 8 KiB: the deepest path of the allocator may take a quarter of that, or somewhat more
- * without optimization. */
+/* Coroutines run on stacks of 8 KiB: the deepest path of the allocator may take a quarter of that. */
 static void test_stack_use_is_small(void **state)
 {
     (void)state;
@@ -658,7 +657,7 @@ static void test_stack_use_is_small(void **state)
     makecontext(&there, exercise_slow_paths, 0);
     swapcontext(&here, &there);
     size_t used = TINY_STACK - bytes_check(stack, TINY_STACK, TINY_MARK);
-    must(used <= TINY_MOST, "the deepest path used %zu bytes of stack, expected at most %d", used, TINY_MOST);
+    must(used <= TINY_STACK / 4, "the deepest path used %zu bytes of stack, expected at most %d", used, TINY_STACK / 4);
     munmap(region, TINY_STACK + 4096);
 }
 
