@@ -21,7 +21,7 @@ struct object {
     uint64_t print;        /* of what the piece begins with */
 };
 
-enum { WALK_OBJECTS = 3 };
+enum { WALK_OBJECTS = 2 }; /* more would take more of the stack, which may be small */
 
 struct walk {
     uintptr_t pc;
