@@ -9,6 +9,8 @@
 #include "heap/ground.h"
 #include "heap/map.h"
 
+#include "hakmem.h"
+
 #include <dlfcn.h>
 #include <link.h>
 
@@ -130,7 +132,7 @@ bool replace_realloc(void *block, size_t size, void **out)
     return true;
 }
 
-/* ---- A sanitizer's runtime --------------------------------------------------------------------------------------- */
+/* ---- Who has to serve every call --------------------------------------------------------------------------------- */
 
 /* NULL where libc has none, and where no such runtime is loaded. */
 __attribute__((weak)) void *dlsym(void *handle, const char *name);
@@ -150,9 +152,26 @@ static COLD void replace_find(void)
         replace_runtime = runtime;
 }
 
+/* No other libc has it; NULL in those. */
+extern const char libc_is_glibc __asm__("gnu_get_libc_version") __attribute__((weak, visibility("default")));
+
+/* Whether what libc's functions return is from a malloc of libc's own, whoever defines another: musl's calls were bound
+ * to it until 1.1.19. Asked of one of them. */
+static COLD bool libc_is_bound(void)
+{
+    char *(*duplicate)(const char *) = (char *(*)(const char *))dlsym(RTLD_NEXT, "strdup");
+    char *block = duplicate ? duplicate("") : NULL;
+    bool is_bound = block && !replace_owns(block);
+    if (!is_bound)
+        hak_free(block);
+    return is_bound;
+}
+
 void replace_start(void)
 {
-    if (UNLIKELY(has_sanitizer()) && dlsym && !replace_c())
+    if (!dlsym || replace_c())
+        return;
+    if (UNLIKELY(has_sanitizer()) || (!&libc_is_glibc && libc_is_bound()))
         replace_find();
 }
 

@@ -63,7 +63,7 @@ def python(t):
 
 
 # After so many seconds in a file of tests, python says where each thread is, and ends: before it is ended from here.
-STUCK = ["--timeout", "190"]
+STUCK = ["--timeout", "380"]
 
 
 def python_suite(name):
@@ -86,7 +86,7 @@ def python_suite(name):
 
 def python_cases(t, allocator, argv):
     """Runs a suite; case name -> ok, or what the report says of it instead: skipped, failure, error and so on."""
-    result = t.run(allocator, [*argv, "--junit-xml", "cases.xml"], seconds=200, **PYTHON)
+    result = t.run(allocator, [*argv, "--junit-xml", "cases.xml"], seconds=400, **PYTHON)
     report = os.path.join(t.folders[allocator], "cases.xml")
     if not os.path.exists(report):
         raise Failure(f"{trial.show(argv)} on {allocator} wrote no report: {trial.ending(result)}")
