@@ -13,7 +13,8 @@
 
 enum {
     LOOKS = 1 << 16, /* samples of which it is looked at how much is resident: each takes a system call */
-    NAMED = 256, /* ways that get names: those that hold most; for each, debug information may have to be searched */
+    NAMED = 256, /* ways that get names, of those that hold most and of those that held it: debug information may have to
+                    be searched for each */
     CALLERS = 3, /* that are named */
     NAME_MOST = 512,
     CALLER_MOST = 40, /* characters of a caller's name */
@@ -71,6 +72,31 @@ static struct way *ways_make(const struct record *record, struct areas *areas, s
     }
     if (ways)
         qsort(ways, kept, sizeof *ways, way_compare);
+    *count = kept;
+    return ways;
+}
+
+static int ended_compare(const void *a, const void *b)
+{
+    const struct way *left = a, *right = b;
+    return left->ended > right->ended ? -1 : left->ended < right->ended;
+}
+
+/* One for each stack all of whose blocks were freed, those that had most first. */
+static struct way *ended_ways_make(const struct record *record, size_t *count)
+{
+    const struct record_sample *samples;
+    size_t sample_count = record_samples(record, &samples), stacks = record_stacks(record), kept = 0;
+    struct way *ways = calloc(stacks + 1, sizeof *ways);
+    for (size_t i = 0; ways && i < sample_count; i++)
+        ways[samples[i].stack].live = 1;
+    for (size_t i = 0; ways && i < stacks; i++) {
+        const struct record_stack *stack = record_stack(record, (uint32_t)i);
+        if (ways[i].live == 0 && stack && stack->ended > 0)
+            ways[kept++] = (struct way){.stack = (uint32_t)i, .ended = stack->ended};
+    }
+    if (ways)
+        qsort(ways, kept, sizeof *ways, ended_compare);
     *count = kept;
     return ways;
 }
@@ -156,21 +182,30 @@ static void owner_add(struct owner *owner, const struct way *way)
     owner->ended += way->ended;
 }
 
+static struct owner *owner_find(struct owners *owners, const struct owner *named)
+{
+    for (size_t i = 0; i < owners->count; i++) {
+        struct owner *owner = &owners->owner[i];
+        if (strcmp(owner->name, named->name) == 0 && strcmp(owner->module, named->module) == 0)
+            return owner;
+    }
+    return NULL;
+}
+
 /* Adds the way to its owner, who may be there already. Ways come by what they hold, so an owner's first is its
- * largest. */
+ * largest; one of which nothing is live makes no owner. */
 static bool way_add(struct owners *owners, struct owner *named, const struct way *way)
 {
     if (!named->name || !named->module || !named->callers) {
         owner_clear(named);
         return false;
     }
-    for (size_t i = 0; i < owners->count; i++) {
-        struct owner *owner = &owners->owner[i];
-        if (strcmp(owner->name, named->name) == 0 && strcmp(owner->module, named->module) == 0) {
-            owner_add(owner, way);
-            owner_clear(named);
-            return true;
-        }
+    struct owner *owner = owner_find(owners, named);
+    if (owner)
+        owner_add(owner, way);
+    if (owner || way->live == 0) {
+        owner_clear(named);
+        return true;
     }
     owner_add(named, way);
     owners->owner[owners->count++] = *named;
@@ -213,16 +248,17 @@ static bool heaps_add(struct owners *owners, const struct record *record)
 
 bool owners_read(struct owners *owners, const struct record *record, struct areas *areas)
 {
-    size_t count;
-    struct way *ways = ways_make(record, areas, &count);
+    size_t count, ended_count;
+    struct way *ways = ways_make(record, areas, &count), *ended = ended_ways_make(record, &ended_count);
     struct symbols *symbols = owners_symbols(record);
     const struct record_heap *heaps;
     *owners = (struct owners){.owner = calloc(NAMED + record_heaps(record, &heaps), sizeof *owners->owner)};
-    bool is_read = ways && symbols && owners->owner && ways_add(owners, record, symbols, ways, count) &&
-                   heaps_add(owners, record);
+    bool is_read = ways && ended && symbols && owners->owner && ways_add(owners, record, symbols, ways, count) &&
+                   ways_add(owners, record, symbols, ended, ended_count) && heaps_add(owners, record);
     if (is_read)
         qsort(owners->owner, owners->count, sizeof *owners->owner, owner_compare);
     free(ways);
+    free(ended);
     if (symbols)
         symbols_free(symbols);
     return is_read;

@@ -19,7 +19,7 @@ struct owner {
     uint64_t resident; /* of these; as many as live where the system does not tell */
     uint64_t free;  /* bytes that are free, but resident because its blocks lie between them */
     uint64_t young; /* of `live`, what came in the later half of the record's time */
-    uint64_t ended; /* bytes that came by the same ways, and were freed */
+    uint64_t ended; /* bytes that it wanted, too, and that were freed */
 };
 
 struct owners {

@@ -110,9 +110,9 @@ INLINE bool replace_operators(void) { return false; }
 void replace_open_views(void);
 
 /* A sanitizer's runtime that is a library of its own has to see every block, or takes the reuse of memory for a
- * race; a libc whose own functions allocate and free by its own malloc alone (musl before 1.1.20) gives and gets blocks
- * that no other malloc knows. Where one is loaded behind hakmem, its functions serve every call from the constructor on;
- * NULL elsewhere. */
+ * race; a libc whose own functions allocate and free by its own malloc alone (musl before 1.1.20) gives and gets
+ * blocks that no other malloc knows. Where one is loaded behind hakmem, its functions serve every call from the
+ * constructor on; NULL elsewhere. */
 extern struct replace_runtime {
     void *(*malloc)(size_t size);
     void *(*calloc)(size_t count, size_t size);

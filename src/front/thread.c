@@ -198,8 +198,9 @@ static COLD void advice_print(int fd, bool all)
     struct text text;
     bool children = option(OPTION_STATS_CHILDREN);
     text_begin(&text, fd);
-    text_string(&text, replace_stands_aside() ? "The memory is that of another malloc, which has to have all blocks: a sanitizer's,\n"
-                                                "or that of a libc whose functions know no other (musl before 1.1.20)\n" : "");
+    if (replace_stands_aside())
+        text_string(&text, "The memory is another malloc's, which has to have every block: a sanitizer's, or\n"
+                           "that of a libc whose functions know no other (musl before 1.1.20)\n");
     text_string(&text, all ? "" : "HAKMEM_STATS=all: every statistic");
     text_string(&text, all || children ? "" : "; ");
     text_string(&text, children ? "" : "HAKMEM_STATS_CHILDREN=1: its children, too");

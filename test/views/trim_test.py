@@ -52,22 +52,27 @@ class Running(Case):
         self.assertEqual(process.stdout.readline(), b"pauses\n")
 
     def given(self, text):
-        """MiB that went back."""
+        """KiB that went back."""
         lines = text.splitlines()
         self.assertLessEqual(max(map(len, lines)), 80)
-        match = re.search(r"^views_trimmed, process \d+: ([\d.]+) MiB of free memory went back; [\d.]+ MiB resident before, "
-                          r"[\d.]+ MiB after\.", " ".join(lines))
+        match = re.search(r"^views_trimmed, process \d+: ([\d.]+) ([KM])iB of free memory went back; [\d.]+ MiB resident "
+                          r"before, [\d.]+ MiB after\.", " ".join(lines))
         self.assertTrue(match, text)
-        return float(match[1])
+        return float(match[1]) * (1024 if match[2] == "M" else 1)
 
     def test_a_busy_program(self):
+        """Twice something goes back; between, the program may have had no time to make anything of it free."""
         process = self.trimmed()
         before = self.purged(process)
-        for _ in range(2):
+        times = 0
+        for _ in range(20):
             result = run("trim", process.pid)
             self.assertEqual((result.returncode, result.stderr), (0, ""), result)
-            self.assertGreater(self.given(result.stdout), 0)
             self.assertNotIn("threads", result.stdout)
+            times += self.given(result.stdout) >= 100
+            if times == 2:
+                break
+        self.assertEqual(times, 2)
         self.assertGreater(self.purged(process), before + MIB)
 
     def test_where_blocks_are_checked(self):
