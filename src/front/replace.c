@@ -152,8 +152,8 @@ static COLD void replace_find(void)
         replace_runtime = runtime;
 }
 
-/* No other libc has it; NULL in those. */
-extern const char libc_is_glibc __asm__("gnu_get_libc_version") __attribute__((weak, visibility("default")));
+/* No other libc has this function; NULL in those. */
+extern const char libc_is_glibc __asm__("__register_atfork") __attribute__((weak, visibility("default")));
 
 /* Whether what libc's functions return is from a malloc of libc's own, whoever defines another: musl's calls were bound
  * to it until 1.1.19. Asked of one of them. */
