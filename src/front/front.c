@@ -10,6 +10,8 @@
  *
  * mlockall, munlockall: what is mapped for later would all become resident (os_lock_memory).
  *
+ * mprotect: a program may protect a large block and free it so, since glibc unmaps it (large_note_protected).
+ *
  * The loader looks at the address that it is going to return to, to learn who calls: whose RPATH, $ORIGIN and namespace
  * count. So all that may be asked end in a jump, in debug builds, too. */
 #ifndef _GNU_SOURCE
@@ -18,6 +20,7 @@
 
 #include "hakmem.h"
 #include "cache/thread.h"
+#include "heap/large.h"
 #include "system/options.h"
 #include "system/os_call.h"
 #include "system/os_clock.h"
@@ -100,9 +103,15 @@ static int plain_prctl(int option, long a, long b, long c, long d)
     return (int)plain_syscall(SYS_prctl, option, a, b, c, d, 0);
 }
 
+static int plain_mprotect(void *address, size_t size, int rights)
+{
+    return (int)plain_syscall(SYS_mprotect, (long)address, (long)size, rights, 0, 0, 0);
+}
+
 /* Found at the start: at other times the caller may be a signal handler, or share its memory with its parent. */
 __attribute__((used)) static long (*next_syscall)(long number, SIX_MORE) __asm__("front_next_syscall") = plain_syscall;
 static int (*next_prctl)(int option, long a, long b, long c, long d) = plain_prctl;
+static int (*next_mprotect)(void *address, size_t size, int rights) = plain_mprotect;
 
 /* The program's prctl and syscall may be others: its own, or libc's where this library was opened by dlopen. */
 #define OWN(name)                                                                  \
@@ -127,6 +136,9 @@ __attribute__((constructor)) static void front_constructor(void)
     next = next_function("prctl");
     if (next)
         next_prctl = (int (*)(int, long, long, long, long))next;
+    next = next_function("mprotect");
+    if (next)
+        next_mprotect = (int (*)(void *, size_t, int))next;
     if (is_own(front_any_prctl, front_own_prctl) && is_own(front_any_syscall, front_own_syscall))
         os_sandbox_watch();
 }
@@ -211,6 +223,21 @@ HAK_PUBLIC int munlockall(void)
     if (result == 0)
         os_lock_memory(false);
     return result;
+}
+
+/* ---- Protected memory -------------------------------------------------------------------------------------------- */
+
+static COLD NOINLINE void rights_note(const void *address)
+{
+    thread_check_fork(); /* who had the lock may have vanished */
+    large_note_protected(address);
+}
+
+HAK_PUBLIC int mprotect(void *address, size_t size, int rights)
+{
+    if (UNLIKELY(rights != (PROT_READ | PROT_WRITE)) && large_may_have(address))
+        rights_note(address);
+    return next_mprotect(address, size, rights);
 }
 
 #if defined(__aarch64__)

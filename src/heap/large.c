@@ -151,6 +151,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->slab = slab;
     large->class_id = 0;
     large->guarded = false;
+    large->missed = false;
     store_relaxed(&large->group, 0);
     store_relaxed(&large->arena, 0);
     large->zeroed = fresh.clean && !fresh.expected;
@@ -352,6 +353,14 @@ static void last_look(const struct page *large)
         fill_note(kind, fill_look(large->start, bytes));
 }
 
+/* Of a block, or its end, which is about to be the heap's again. Not under the lock: it is the caller's. */
+static void rights_restore(const struct page *large, const char *from)
+{
+    const char *end = large->start + bytes_of(large);
+    if (UNLIKELY(large->missed) && from < end)
+        os_protect((char *)from, (size_t)(end - from), true);
+}
+
 /* What is left of a block that is in no map any more, for the caller to do without the lock: a mapping to unmap, or a
  * run with guards to hold back; nothing of other runs. */
 struct remains {
@@ -423,8 +432,10 @@ static COLD void *put_off_take(void)
 static bool free_or_put_off(void *block, size_t *bytes)
 {
     struct page *large = large_at(block);
-    if (large)
+    if (large) {
         last_look(large);
+        rights_restore(large, large->start);
+    }
     if (!lock_acquire())
         return put_off_add(block);
     struct remains remains = {.mapped = 0};
@@ -630,6 +641,7 @@ bool large_resize(void *block, size_t size)
         return false;
     size_t before = bytes_of(large);
     bool done;
+    rights_restore(large, (char *)block + mapping_size(size));
     if (!large->slab)
         done = mapping_resize_in_place(block, size);
     else if (UNLIKELY(large->guarded))
@@ -705,21 +717,36 @@ COLD void large_after_fork(void)
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
 /* The nearest large block that begins at or below an address; of runs, only as far as one may be long. */
-static COLD const struct page *large_below(const char *address)
+static COLD struct page *large_below(const char *address)
 {
     uintptr_t unit = (uintptr_t)address >> UNIT_SHIFT;
     for (uintptr_t back = 0; back <= units_for(RUN_MAX_SIZE) && back <= unit; back++) {
-        const struct page *page = map_page((const char *)((unit - back) << UNIT_SHIFT));
+        struct page *page = map_page((const char *)((unit - back) << UNIT_SHIFT));
         if (page)
             return page->class_id == 0 ? page : NULL;
     }
     return map_mapping_below(address);
 }
 
+bool large_may_have(const void *address)
+{
+    return (const char *)address >= slab_heap.start &&
+           (size_t)((const char *)address - slab_heap.start) >> SUPERSLAB_SHIFT < span_slab_count();
+}
+
 static bool is_in_superslab(const char *address)
 {
-    size_t number = (size_t)(address - slab_heap.start) >> SUPERSLAB_SHIFT;
-    return address >= slab_heap.start && number < span_slab_count() && slab_at((uint32_t)number)->is_mapped;
+    return large_may_have(address) && slab_at((uint32_t)((size_t)(address - slab_heap.start) >> SUPERSLAB_SHIFT))->is_mapped;
+}
+
+COLD void large_note_protected(const void *address)
+{
+    if (!lock_acquire())
+        return;
+    struct page *large = is_in_superslab(address) ? large_below(address) : NULL;
+    if (large && large->slab && (const char *)address < large->start + bytes_of(large))
+        large->missed = true;
+    lock_release();
 }
 
 COLD enum error_id large_explain(const void *address)

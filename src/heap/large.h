@@ -41,6 +41,14 @@ void *large_move(void *block, size_t size);
  * the end comes nearer, though its run stays as long as it is. False when there is no such block. */
 bool large_shorten(void *block, size_t size);
 
+/* Whether the heap has, or may come to have, a block of units at the address. */
+bool large_may_have(const void *address);
+
+/* The program takes rights away from the memory there (mprotect), or gives it others than to be read and written. glibc
+ * unmaps a large block that is freed, rights and all; here its run has them back by then. In a signal handler that
+ * interrupted the lock's holder nothing is noted. */
+void large_note_protected(const void *address);
+
 /* Why an address that is no live block's is not one. */
 enum error_id large_explain(const void *address);
 
