@@ -728,15 +728,16 @@ static COLD struct page *large_below(const char *address)
     return map_mapping_below(address);
 }
 
+static size_t superslab_number(const char *address) { return (size_t)(address - slab_heap.start) >> SUPERSLAB_SHIFT; }
+
 bool large_may_have(const void *address)
 {
-    return (const char *)address >= slab_heap.start &&
-           (size_t)((const char *)address - slab_heap.start) >> SUPERSLAB_SHIFT < span_slab_count();
+    return (const char *)address >= slab_heap.start && superslab_number(address) < span_slab_count();
 }
 
 static bool is_in_superslab(const char *address)
 {
-    return large_may_have(address) && slab_at((uint32_t)((size_t)(address - slab_heap.start) >> SUPERSLAB_SHIFT))->is_mapped;
+    return large_may_have(address) && slab_at((uint32_t)superslab_number(address))->is_mapped;
 }
 
 COLD void large_note_protected(const void *address)
