@@ -85,7 +85,7 @@ static bool comes_from_page(unsigned class_id)
 {
     if (class_id == 0 || !policy_is_large(class_id))
         return class_id != 0;
-    return checking() ? !check_is_hardened() : ring_in_demand(class_id);
+    return checking() ? !check_is_hardened() : !large_are_protected() && ring_in_demand(class_id);
 }
 
 /* A block of at least `size` bytes at a multiple of `align`; *zeroed tells whether it is known to read as zero. */

@@ -19,6 +19,7 @@
 #include <errno.h>
 
 static struct large_stats tally; /* [lock] */
+static _Atomic(bool) are_protected; /* relaxed: who frees the block has it from who protected it */
 
 static struct page *large_at(const void *block)
 {
@@ -151,7 +152,7 @@ static void large_enter(struct page *large, char *start, struct superslab *slab,
     large->slab = slab;
     large->class_id = 0;
     large->guarded = false;
-    large->missed = false;
+    store_relaxed(&large->protected, false);
     store_relaxed(&large->group, 0);
     store_relaxed(&large->arena, 0);
     large->zeroed = fresh.clean && !fresh.expected;
@@ -357,7 +358,7 @@ static void last_look(const struct page *large)
 static void rights_restore(const struct page *large, const char *from)
 {
     const char *end = large->start + bytes_of(large);
-    if (UNLIKELY(large->missed) && from < end)
+    if (UNLIKELY(load_relaxed(&large->protected)) && from < end)
         os_protect((char *)from, (size_t)(end - from), true);
 }
 
@@ -744,11 +745,16 @@ COLD void large_note_protected(const void *address)
 {
     if (!lock_acquire())
         return;
-    struct page *large = is_in_superslab(address) ? large_below(address) : NULL;
-    if (large && large->slab && (const char *)address < large->start + bytes_of(large))
-        large->missed = true;
+    struct page *large = is_in_superslab(address) ? large_below(address) : NULL, *page = map_page(address);
+    if (large && (const char *)address < large->start + bytes_of(large))
+        store_relaxed(&large->protected, true);
+    else if (page)
+        store_relaxed(&page->protected, true);
+    store_relaxed(&are_protected, true);
     lock_release();
 }
+
+bool large_are_protected(void) { return load_relaxed(&are_protected); }
 
 COLD enum error_id large_explain(const void *address)
 {

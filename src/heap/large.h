@@ -45,9 +45,12 @@ bool large_shorten(void *block, size_t size);
 bool large_may_have(const void *address);
 
 /* The program takes rights away from the memory there (mprotect), or gives it others than to be read and written. glibc
- * unmaps a large block that is freed, rights and all; here its run has them back by then. In a signal handler that
- * interrupted the lock's holder nothing is noted. */
+ * unmaps a large block that is freed, rights and all; here its run has them back by then, or that of the page where it
+ * lies, when that goes. In a signal handler that interrupted the lock's holder nothing is noted. */
 void large_note_protected(const void *address);
+
+/* Whether any program's memory has been so. From then on blocks above CLASS_TABLE_MAX are runs of their own. */
+bool large_are_protected(void);
 
 /* Why an address that is no live block's is not one. */
 enum error_id large_explain(const void *address);

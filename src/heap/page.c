@@ -303,6 +303,7 @@ static void page_init(struct page *page, unsigned class_id, unsigned group, size
     page->missed = run.missed > 0;
     page->checked = check_is_on() && group == 0;
     page->guarded = false;
+    store_relaxed(&page->protected, false);
     page->ahead = (uint16_t)((ahead + os_page_size() - 1) / os_page_size());
     page->ready = (uint16_t)(run.clean > 0 ? 0 : info->units * (UNIT_SIZE / os_page_size()));
     store_relaxed(&page->holder, PAGE_HELD_BRIEFLY);
@@ -405,6 +406,8 @@ static enum destroyed page_destroy(struct page *page)
     if ((page->checked && !check_is_hardened()) || is_last_of_samples(page))
         return KEPT;
     bool guarded = page->guarded, is_open = UNLIKELY(guarded) && page_unguard(page), destroyed = false;
+    if (UNLIKELY(load_relaxed(&page->protected)))
+        os_protect(page->start, (size_t)(page_end(page) - page->start), true);
     bool tried = lock_acquire();
     if (tried) {
         destroyed = page_try_destroy(page, is_open);

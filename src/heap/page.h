@@ -59,10 +59,11 @@ struct page {
     _Atomic(uint16_t) freed;   /* [atomic, a hint] blocks that came back since holes were last looked for */
     _Atomic(uint8_t) group;    /* [const .., else a hint] its blocks are apart from others of the class (group.h); 0:
                                   they are not. Of a large block: enum large_sampled */
-    bool missed;               /* [holder] its memory had been purged: what of it is touched first is regretted. Of a
-                                  large block: [lock] the program has taken rights away from its memory */
+    bool missed;               /* [holder] its memory had been purged: what of it is touched first is regretted */
     bool guarded;              /* [const ..] a unit that nobody may touch lies behind it (guard.h). Of a large block:
                                   around it */
+    _Atomic(bool) protected;   /* [atomic] the program has taken rights away from its memory. Relaxed: who frees the
+                                  memory has it from who did that */
     _Atomic(uint16_t) arena;   /* [const while live blocks exist] the heap by name that it belongs to; 0: none. Large
                                   blocks, too */
     _Atomic(uint32_t) weight;  /* [atomic, a hint] bytes that each of these makes loose (page_settle). Of a guarded

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { TIMES = 5 };
+enum { WRITTEN = 50 * MIB, TIMES_LEAST = 5, TIMES_MOST = 60 }; /* often enough that blocks of the size are kept at hand */
 static const size_t sizes[] = {160 * KIB, MIB, 5 * MIB};
 static const int rights[] = {PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC};
 
@@ -29,6 +29,12 @@ static void must_do(void (*function)(size_t size, int right), size_t size, int r
         _exit(0);
     }
     must(waitpid(child, &status, 0) == child && status == 0, "%zu KiB, rights %d: status %#x", size / KIB, right, (unsigned)status);
+}
+
+static size_t times(size_t size)
+{
+    size_t wanted = WRITTEN / size;
+    return wanted < TIMES_LEAST ? TIMES_LEAST : wanted > TIMES_MOST ? TIMES_MOST : wanted;
 }
 
 static char *protected_block(size_t size, int right)
@@ -57,7 +63,7 @@ static void all_written(size_t size)
 
 static void free_it(size_t size, int right)
 {
-    for (size_t i = 0; i < TIMES; i++) {
+    for (size_t i = 0; i < times(size); i++) {
         free(protected_block(size, right));
         all_written(size);
     }
@@ -66,7 +72,7 @@ static void free_it(size_t size, int right)
 /* A page in the middle: a guard of a stack that is a block. */
 static void free_with_a_guard(size_t size, int right)
 {
-    for (size_t i = 0; i < TIMES; i++) {
+    for (size_t i = 0; i < times(size); i++) {
         char *block = memalign(4096, size);
         must(block != NULL && mprotect(block + size / 2 / 4096 * 4096, 4096, right) == 0, "no guard");
         free(block);
@@ -76,7 +82,7 @@ static void free_with_a_guard(size_t size, int right)
 
 static void shorten_it(size_t size, int right)
 {
-    for (size_t i = 0; i < TIMES; i++) {
+    for (size_t i = 0; i < times(size); i++) {
         char *block = protected_block(size, right);
         char *shorter = realloc(block, size / 2);
         must(shorter != NULL, "realloc failed");
@@ -89,7 +95,7 @@ static void shorten_it(size_t size, int right)
 /* It is freed by another than the one that protected it, and what was given its rights back is no trouble either. */
 static void free_unprotected(size_t size, int right)
 {
-    for (size_t i = 0; i < TIMES; i++) {
+    for (size_t i = 0; i < times(size); i++) {
         char *block = protected_block(size, right);
         must(mprotect(block, size, PROT_READ | PROT_WRITE) == 0, "mprotect failed");
         memset(block, 3, size);
