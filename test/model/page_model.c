@@ -186,6 +186,7 @@ bool guard_reserve_page_now(void) { return false; }
 void guard_release_page(bool reserved) { (void)reserved; }
 bool guard_shut(char *start, size_t size) { return (void)start, (void)size, false; }
 bool guard_open(char *start, size_t size) { return (void)start, (void)size, false; }
+int os_protect(void *address, size_t size, bool usable) { return (void)address, (void)size, (void)usable, 0; }
 
 /* Retention decides nothing that is checked here, and its figures are relaxed throughout. */
 _Atomic(bool) retain_due;
