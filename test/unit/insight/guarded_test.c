@@ -193,7 +193,8 @@ static void test_they_stay_few(void **state)
     assert_int_equal(cell_count(), 0);
 }
 
-/* A call that takes a sample and gives it back again and again is not slow for ever. */
+/* A call that takes a sample and gives it back again and again is not slow for ever; where samples have become rarer
+ * meanwhile it is fast after a few. */
 static void test_a_loop_gets_fast(void **state)
 {
     unsigned guarded = 0;
@@ -204,7 +205,7 @@ static void test_a_loop_gets_fast(void **state)
         if (!cell_has(block))
             hak_free(block);
     }
-    must(guarded > 10 && guarded < 2 * DRAW_RETURNS, "%u blocks in a row were guarded", guarded);
+    must(guarded > 1 && guarded < 2 * DRAW_RETURNS, "%u blocks in a row were guarded", guarded);
     kept_free();
 }
 
