@@ -642,7 +642,8 @@ bool large_resize(void *block, size_t size)
         return false;
     size_t before = bytes_of(large);
     bool done;
-    rights_restore(large, (char *)block + mapping_size(size));
+    if (size < before)
+        rights_restore(large, (char *)block + mapping_size(size));
     if (!large->slab)
         done = mapping_resize_in_place(block, size);
     else if (UNLIKELY(large->guarded))
