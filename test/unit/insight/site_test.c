@@ -206,7 +206,7 @@ static void test_table(void **state)
     site_report(fd);
     file_read(fd, text, sizeof text);
     must(strncmp(text, "hakmem sites of process ", 24) == 0, "saw %s", text);
-    char *line = strstr(text, "6.0 MiB");
+    char *line = strstr(text, " 6."); /* MiB; more than 6.0 where a busy machine has made samples rarer */
     must(line && strstr(line, "unit_site+0x"), "the site of a block of 6 MiB is not shown with its file: saw %s", text);
     hak_free(block);
 }
