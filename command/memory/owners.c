@@ -27,16 +27,21 @@ struct way {
     uint64_t live, resident, free, young, ended;
 };
 
+static int descending(uint64_t left, uint64_t right) { return left > right ? -1 : left < right; }
+
+/* Those of which nothing is live come last. */
 static int way_compare(const void *a, const void *b)
 {
     const struct way *left = a, *right = b;
-    return left->resident > right->resident ? -1 : left->resident < right->resident;
+    int order = descending(left->resident, right->resident);
+    order = order ? order : descending(left->live, right->live);
+    return order ? order : descending(left->ended, right->ended);
 }
 
 static int owner_compare(const void *a, const void *b)
 {
     const struct owner *left = a, *right = b;
-    return left->resident > right->resident ? -1 : left->resident < right->resident;
+    return descending(left->resident, right->resident);
 }
 
 /* How much of what the sample stands for is resident: as much as of itself. */
@@ -48,7 +53,8 @@ static uint64_t sample_resident(const struct record_sample *sample, struct areas
     return (uint64_t)((double)sample->bytes * share);
 }
 
-/* One for each stack that has live blocks, those that hold most first; *count of them. NULL when there is no memory. */
+/* One for each stack that has blocks, or had some, those that hold most first; *count of them. NULL when there is no
+ * memory. */
 static struct way *ways_make(const struct record *record, struct areas *areas, size_t *count)
 {
     const struct record_sample *samples;
@@ -64,39 +70,13 @@ static struct way *ways_make(const struct record *record, struct areas *areas, s
     }
     for (size_t i = 0; ways && i < stacks; i++) {
         const struct record_stack *stack = record_stack(record, (uint32_t)i);
-        if (ways[i].live == 0)
-            continue;
         ways[i].stack = (uint32_t)i;
         ways[i].ended = stack ? stack->ended : 0;
-        ways[kept++] = ways[i];
+        if (ways[i].live > 0 || ways[i].ended > 0)
+            ways[kept++] = ways[i];
     }
     if (ways)
         qsort(ways, kept, sizeof *ways, way_compare);
-    *count = kept;
-    return ways;
-}
-
-static int ended_compare(const void *a, const void *b)
-{
-    const struct way *left = a, *right = b;
-    return left->ended > right->ended ? -1 : left->ended < right->ended;
-}
-
-/* One for each stack all of whose blocks were freed, those that had most first. */
-static struct way *ended_ways_make(const struct record *record, size_t *count)
-{
-    const struct record_sample *samples;
-    size_t sample_count = record_samples(record, &samples), stacks = record_stacks(record), kept = 0;
-    struct way *ways = calloc(stacks + 1, sizeof *ways);
-    for (size_t i = 0; ways && i < sample_count; i++)
-        ways[samples[i].stack].live = 1;
-    for (size_t i = 0; ways && i < stacks; i++) {
-        const struct record_stack *stack = record_stack(record, (uint32_t)i);
-        if (ways[i].live == 0 && stack && stack->ended > 0)
-            ways[kept++] = (struct way){.stack = (uint32_t)i, .ended = stack->ended};
-    }
-    if (ways)
-        qsort(ways, kept, sizeof *ways, ended_compare);
     *count = kept;
     return ways;
 }
@@ -215,14 +195,17 @@ static bool way_add(struct owners *owners, struct owner *named, const struct way
 static bool ways_add(struct owners *owners, const struct record *record, struct symbols *symbols,
                      const struct way *ways, size_t count)
 {
+    size_t left[] = {NAMED, NAMED}; /* names, for ways that hold memory and for those that held some */
     bool is_added = true;
     for (size_t i = 0; i < count && is_added; i++) {
         struct owner named = {0};
+        size_t *names = &left[ways[i].live == 0];
         owners->live += ways[i].live;
         owners->resident += ways[i].resident;
         owners->free += ways[i].free;
-        if (i >= NAMED)
+        if (*names == 0)
             continue;
+        --*names;
         way_name(&named, record, symbols, ways[i].stack);
         is_added = way_add(owners, &named, &ways[i]);
     }
@@ -248,17 +231,16 @@ static bool heaps_add(struct owners *owners, const struct record *record)
 
 bool owners_read(struct owners *owners, const struct record *record, struct areas *areas)
 {
-    size_t count, ended_count;
-    struct way *ways = ways_make(record, areas, &count), *ended = ended_ways_make(record, &ended_count);
+    size_t count;
+    struct way *ways = ways_make(record, areas, &count);
     struct symbols *symbols = owners_symbols(record);
     const struct record_heap *heaps;
     *owners = (struct owners){.owner = calloc(NAMED + record_heaps(record, &heaps), sizeof *owners->owner)};
-    bool is_read = ways && ended && symbols && owners->owner && ways_add(owners, record, symbols, ways, count) &&
-                   ways_add(owners, record, symbols, ended, ended_count) && heaps_add(owners, record);
+    bool is_read = ways && symbols && owners->owner && ways_add(owners, record, symbols, ways, count) &&
+                   heaps_add(owners, record);
     if (is_read)
         qsort(owners->owner, owners->count, sizeof *owners->owner, owner_compare);
     free(ways);
-    free(ended);
     if (symbols)
         symbols_free(symbols);
     return is_read;

@@ -751,7 +751,8 @@ COLD void large_note_protected(const void *address)
         store_relaxed(&large->protected, true);
     else if (page)
         store_relaxed(&page->protected, true);
-    store_relaxed(&are_protected, true);
+    if (large || page)
+        store_relaxed(&are_protected, true);
     lock_release();
 }
 

@@ -49,7 +49,7 @@ bool large_may_have(const void *address);
  * lies, when that goes. In a signal handler that interrupted the lock's holder nothing is noted. */
 void large_note_protected(const void *address);
 
-/* Whether any program's memory has been so. From then on blocks above CLASS_TABLE_MAX are runs of their own. */
+/* Whether the program ever did so with a block. From then on blocks above CLASS_TABLE_MAX are runs of their own. */
 bool large_are_protected(void);
 
 /* Why an address that is no live block's is not one. */

@@ -92,7 +92,7 @@ static void shorten_it(size_t size, int right)
     }
 }
 
-/* It is freed by another than the one that protected it, and what was given its rights back is no trouble either. */
+/* What the program has given its rights back. */
 static void free_unprotected(size_t size, int right)
 {
     for (size_t i = 0; i < times(size); i++) {

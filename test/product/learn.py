@@ -2,7 +2,6 @@
 """Tests of the learner from outside: learn.py HAKMEM WORKLOADS CYCLES SURVIVORS, the paths of the built command, of the
 bench lab's program, of cycles.c's and of survivors.c's.
 What is learned depends on the machine; what is tested holds whatever it was."""
-import functools
 import json
 import os
 import pathlib
@@ -29,19 +28,6 @@ def run(workload, *options, **environment):
 def explained(workload, *options, **environment):
     result, errors = run(workload, "--json", *options, **environment)
     return result, json.loads(errors.splitlines()[-1])
-
-
-def undisturbed(test):
-    """The learner goes by the clock, which runs on while the machine does something else: one of three tries has to do."""
-    @functools.wraps(test)
-    def tried(self):
-        for _ in range(2):
-            try:
-                return test(self)
-            except AssertionError as error:
-                print(f"{test.__name__} once more: {error}", file=sys.stderr)
-        return test(self)
-    return tried
 
 
 def differing(policy):
@@ -83,7 +69,6 @@ class Modes(unittest.TestCase):
         self.assertEqual({d["outcome"] for d in told["decisions"]}, {"not done"})
         self.assertEqual((told["policy"]["version"], differing(told["policy"])), (0, []))
 
-    @undisturbed
     def test_decisions_have_reasons_and_effects(self):
         _, told = explained(POOL)
         for decision in told["decisions"]:
@@ -120,7 +105,6 @@ class Apart(unittest.TestCase):
         told = json.loads(done.stderr.splitlines()[-1])
         return float(done.stdout), [d for d in told["decisions"] if d["rule"] == "apart"]
 
-    @undisturbed
     def test_blocks_that_stay_do_not_keep_those_that_go(self):
         resident, decisions = self.survivors("apart")
         static, nothing = self.survivors("apart", "--set", "learn=off")
@@ -129,11 +113,13 @@ class Apart(unittest.TestCase):
         self.assertGreater(static, 4)
         self.assertEqual(nothing, [])
 
-    @undisturbed
     def test_what_does_not_help_is_not_kept(self):
-        _, decisions = self.survivors("together")
+        for _ in range(3):  # a busy machine may leave the learner no time for one
+            _, decisions = self.survivors("together")
+            self.assertNotIn("kept", {d["outcome"] for d in decisions})
+            if decisions:
+                break
         self.assertTrue(decisions)
-        self.assertNotIn("kept", {d["outcome"] for d in decisions})
 
 
 class Pauses(unittest.TestCase):
@@ -143,7 +129,6 @@ class Pauses(unittest.TestCase):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         return int(done.stdout.split()[2]) / 1024
 
-    @undisturbed
     def test_in_short_ones_memory_stays_and_in_long_ones_it_goes(self):
         self.assertGreater(self.kept(20, 20), 20)
         self.assertLess(self.kept(6, 500), 10)

@@ -193,20 +193,31 @@ static void test_they_stay_few(void **state)
     assert_int_equal(cell_count(), 0);
 }
 
-/* A call that takes a sample and gives it back again and again is not slow for ever; where samples have become rarer
- * meanwhile it is fast after a few. */
-static void test_a_loop_gets_fast(void **state)
+/* How often in a row a call that takes a sample and gives it back gets a guarded one. */
+static unsigned guarded_in_a_row(void)
 {
     unsigned guarded = 0;
-    (void)state;
     for (void *block = guarded_get(hak_malloc, 500); guarded < 3 * DRAW_RETURNS && cell_has(block); guarded++) {
         hak_free(block);
         block = hak_malloc(500);
         if (!cell_has(block))
             hak_free(block);
     }
-    must(guarded > 1 && guarded < 2 * DRAW_RETURNS, "%u blocks in a row were guarded", guarded);
     kept_free();
+    return guarded;
+}
+
+/* Such a loop is not slow for ever. Where samples become rarer meanwhile it is fast after a few, but not the next time. */
+static void test_a_loop_gets_fast(void **state)
+{
+    unsigned most = 0;
+    (void)state;
+    for (unsigned tries = 0; tries < 5 && most <= 10; tries++) {
+        unsigned guarded = guarded_in_a_row();
+        must(guarded < 2 * DRAW_RETURNS, "%u blocks in a row were guarded", guarded);
+        most = guarded > most ? guarded : most;
+    }
+    must(most > 10, "at most %u blocks in a row were guarded", most);
 }
 
 /* ---- Misuse ------------------------------------------------------------------------------------------------------ */
