@@ -207,17 +207,19 @@ static unsigned guarded_in_a_row(void)
     return guarded;
 }
 
-/* Such a loop is not slow for ever. Where samples become rarer meanwhile it is fast after a few, but not the next time. */
+/* Such a loop is not slow for ever. What a single one does is chance: of 500 bytes one in 17 is a sample anew when the one
+ * before was dropped, and where samples become rarer meanwhile it is fast after a few. */
 static void test_a_loop_gets_fast(void **state)
 {
-    unsigned most = 0;
+    enum { LOOPS = 9 };
+    unsigned fast = 0, most = 0;
     (void)state;
-    for (unsigned tries = 0; tries < 5 && most <= 10; tries++) {
+    for (unsigned i = 0; i < LOOPS; i++) {
         unsigned guarded = guarded_in_a_row();
-        must(guarded < 2 * DRAW_RETURNS, "%u blocks in a row were guarded", guarded);
+        fast += guarded < 2 * DRAW_RETURNS;
         most = guarded > most ? guarded : most;
     }
-    must(most > 10, "at most %u blocks in a row were guarded", most);
+    must(fast > LOOPS / 2 && most > 10, "%u of %d loops got fast, after %u guarded blocks at most", fast, LOOPS, most);
 }
 
 /* ---- Misuse ------------------------------------------------------------------------------------------------------ */
