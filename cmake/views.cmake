@@ -7,7 +7,7 @@ add_library(hakmem_views STATIC
     command/names/elffile.c command/names/names.c command/names/rust.c command/names/symbols.c
     command/memory/bill.c command/memory/fault.c command/memory/owners.c command/memory/stats.c command/memory/top.c command/memory/trim.c
     command/memory/verdict.c command/memory/why.c
-    command/profile/heap.c command/profile/json.c command/profile/leaks.c command/profile/profile.c
+    command/profile/count.c command/profile/heap.c command/profile/json.c command/profile/leaks.c command/profile/profile.c
     command/profile/profile_json.c command/profile/profile_page.c command/profile/profile_pprof.c
     command/profile/profile_text.c command/profile/serve.c)
 set_target_properties(hakmem_views PROPERTIES POSITION_INDEPENDENT_CODE ON)

@@ -14,6 +14,7 @@
 
 #include "names/debuginfo.h"
 #include "present.h"
+#include "profile/count.h"
 #include "profile/profile.h"
 #include "read/source.h"
 #include "tool.h"
@@ -36,10 +37,11 @@ size_t output_width(void)
 /* ---- What is asked for ------------------------------------------------------------------------------------------- */
 
 struct request {
-    struct profile_wish wish;
+    struct profile_wish wish;            /* PROFILE_VALUES: no value was said yet */
     const struct profile_format *format; /* NULL: not said */
     const char *output;                  /* NULL: standard output */
     const char *earlier;                 /* NULL: no comparison */
+    double seconds;                      /* for which allocations are to be counted; 0: not now */
     const char *what;
 };
 
@@ -59,8 +61,11 @@ static int heap_help(void)
          "                     (.json: all that is known)\n"
          "  --value VALUE      what is counted; otherwise 'live':");
     for (size_t i = 0; i < PROFILE_VALUES; i++)
-        text_wrap_behind(stdout, profile_value_rows[i].doc, "%23s%-7s ", "", profile_value_rows[i].name);
-    puts("  --by-thread        each thread by itself; what has ended or was at the peak is\n"
+        text_wrap_behind(stdout, profile_value_rows[i].doc, "%21s%-11s  ", "", profile_value_rows[i].name);
+    puts("  --for SECONDS      have a process that runs count for so long what it\n"
+         "                     allocates, freed or not; the value is 'allocated' then, if\n"
+         "                     none is given; Ctrl-C ends it sooner\n"
+         "  --by-thread        each thread by itself; what has ended or was at the peak is\n"
          "                     not known by thread\n"
          "  --top NUMBER       lines of the table, 0 for all; otherwise 20\n"
          "  --diff BEFORE      what grew since: BEFORE is a record or a profile in JSON\n"
@@ -70,6 +75,7 @@ static int heap_help(void)
          "  hakmem heap 4711\n"
          "  hakmem heap 4711 -o heap.html\n"
          "  hakmem heap --value peak /var/tmp/server.record\n"
+         "  hakmem heap 4711 --for 10\n"
          "  hakmem heap 4711 -o monday.json\n"
          "  hakmem heap --diff monday.json 4711\n"
          "  hakmem heap 4711 -o heap.pb.gz && go tool pprof -http : heap.pb.gz");
@@ -99,11 +105,21 @@ static int most_choose(struct request *request, const char *text)
     return 0;
 }
 
-enum { OPTION_FORMAT = 256, OPTION_VALUE, OPTION_BY_THREAD, OPTION_TOP, OPTION_DIFF };
+static int seconds_choose(struct request *request, const char *text)
+{
+    char *end;
+    request->seconds = strtod(text, &end);
+    if (*text < '0' || *text > '9' || *end != '\0' || !(request->seconds > 0 && request->seconds <= 1e6))
+        return complain(STATUS_USAGE, hint, "heap: --for takes seconds, not '%s'", text);
+    return 0;
+}
+
+enum { OPTION_FORMAT = 256, OPTION_VALUE, OPTION_FOR, OPTION_BY_THREAD, OPTION_TOP, OPTION_DIFF };
 
 static const struct option options[] = {{"output", required_argument, NULL, 'o'},
                                         {"format", required_argument, NULL, OPTION_FORMAT},
                                         {"value", required_argument, NULL, OPTION_VALUE},
+                                        {"for", required_argument, NULL, OPTION_FOR},
                                         {"by-thread", no_argument, NULL, OPTION_BY_THREAD},
                                         {"top", required_argument, NULL, OPTION_TOP},
                                         {"diff", required_argument, NULL, OPTION_DIFF},
@@ -129,6 +145,8 @@ static int option_take(struct request *request, int option, const char *word)
         return format_choose(request, optarg);
     case OPTION_VALUE:
         return value_choose(request, optarg);
+    case OPTION_FOR:
+        return seconds_choose(request, optarg);
     case OPTION_BY_THREAD:
         request->wish.by_thread = true;
         return 0;
@@ -159,6 +177,8 @@ static int request_parse(struct request *request, int count, char **arguments)
     if (optind + 1 < count)
         return complain(STATUS_USAGE, hint, "heap: one process or file, not '%s' as well", arguments[optind + 1]);
     request->what = arguments[optind];
+    if (request->wish.value == PROFILE_VALUES)
+        request->wish.value = request->seconds > 0 ? VALUE_ALLOCATED : VALUE_LIVE;
     if (!request->format)
         request->format = request->output ? profile_format_of_file(request->output) : profile_format_named("table");
     if (!request->format)
@@ -166,6 +186,8 @@ static int request_parse(struct request *request, int count, char **arguments)
                         request->output);
     if (request->earlier && request->format != profile_format_named("table"))
         return complain(STATUS_USAGE, hint, "heap: --diff writes a table");
+    if (request->earlier && request->seconds > 0)
+        return complain(STATUS_USAGE, hint, "heap: --for looks at one process, --diff at two profiles");
     if (request->format->is_binary && !request->output && isatty(STDOUT_FILENO))
         return complain(STATUS_USAGE, hint, "heap: %s is not for terminals: add -o FILE", request->format->name);
     return 0;
@@ -239,16 +261,30 @@ static int request_output(const struct request *request, const struct profile *e
     return request->output ? 0 : finish_output();
 }
 
+/* What is asked for and was never counted; a status. */
+static int counting_check(const struct request *request, const struct profile *profile)
+{
+    enum profile_value value = request->wish.value;
+    if ((value != VALUE_ALLOCATED && value != VALUE_ALLOCATIONS) || profile->counted > 0)
+        return 0;
+    return complain(STATUS_NO, "add --for 10, if it runs, or start the program with HAKMEM_ALLOCATED=1",
+                    "what '%s' allocates in total was not counted", request->what);
+}
+
 static int request_serve(const struct request *request)
 {
     int status = STATUS_NO;
     struct profile *earlier = request->earlier ? profile_open(request->earlier) : NULL;
-    struct profile *profile = request->earlier && !earlier ? NULL : profile_open(request->what);
+    struct profile *profile = NULL;
+    if (request->seconds > 0)
+        profile = count_process(request->what, request->seconds);
+    else if (!request->earlier || earlier)
+        profile = profile_open(request->what);
     if (profile && debuginfo_obstacle())
         complain(0, NULL, "%s", debuginfo_obstacle());
     if (profile && profile->row_count == 0)
         complain(0, NULL, "'%s' has no samples yet: too little was allocated", request->what);
-    if (profile)
+    if (profile && counting_check(request, profile) == 0)
         status = request_output(request, earlier, profile);
     profile_free(profile);
     profile_free(earlier);
@@ -259,7 +295,7 @@ static bool is_help(const char *argument) { return strcmp(argument, "--help") ==
 
 int command_heap(char **arguments)
 {
-    struct request request = {.wish = {.value = VALUE_LIVE, .most = 20, .width = output_width()}};
+    struct request request = {.wish = {.value = PROFILE_VALUES, .most = 20, .width = output_width()}};
     int count = 1; /* getopt's first is the program's name, which stands before */
     for (; arguments[count - 1]; count++)
         if (is_help(arguments[count - 1]))

@@ -158,7 +158,7 @@ static int leaks_help(void)
 
 static int leaks_show(const struct record *record)
 {
-    struct profile *profile = profile_of_record(record);
+    struct profile *profile = profile_of_record(record, NULL);
     struct suspect *suspects = profile ? suspects_count(record, record_now(record)) : NULL;
     if (!suspects) {
         profile_free(profile);

@@ -310,7 +310,7 @@ static void samples_add(struct making *making, const struct record *record)
         uint64_t bytes = sample->bytes > sample->size ? sample->bytes : sample->size;
         struct profile_row row = {.stack = sample->stack, .thread = sample->thread};
         row.value[VALUE_LIVE] = bytes;
-        row.value[VALUE_COUNT] = bytes / sample->size;
+        row.value[VALUE_COUNT] = bytes * RECORD_BLOCK_PARTS / sample->size;
         row.value[VALUE_PINNED] = sample->pinned > bytes ? sample->pinned : bytes;
         row.oldest = now > sample->born ? now - sample->born : 1;
         row_add(making, &row);
@@ -318,12 +318,30 @@ static void samples_add(struct making *making, const struct record *record)
     making->profile->samples = count;
 }
 
-static void sums_add(struct making *making, const struct record *record)
+/* What was allocated by the stack since the earlier record, into the row. */
+static bool allocated_fill(const struct record *record, const struct record *earlier, struct profile_row *row)
+{
+    struct record_allocated now, before = {0};
+    if (!record_allocated(record, row->stack, &now))
+        return false;
+    if (earlier)
+        record_allocated(earlier, row->stack, &before);
+    if (now.bytes <= before.bytes || now.block_parts < before.block_parts)
+        return false;
+    row->value[VALUE_ALLOCATED] = now.bytes - before.bytes;
+    row->value[VALUE_ALLOCATIONS] = now.block_parts - before.block_parts;
+    return true;
+}
+
+static void sums_add(struct making *making, const struct record *record, const struct record *earlier)
 {
     for (uint32_t number = 0; number < record_stacks(record); number++) {
         const struct record_stack *stack = record_stack(record, number);
         struct profile_row row = {.stack = number};
-        if (!stack || (stack->at_peak == 0 && stack->ended == 0))
+        if (!stack)
+            continue;
+        bool has_allocated = allocated_fill(record, earlier, &row);
+        if (stack->at_peak == 0 && stack->ended == 0 && !has_allocated)
             continue;
         row.value[VALUE_PEAK] = stack->at_peak;
         row.value[VALUE_ENDED] = stack->ended;
@@ -361,6 +379,16 @@ static void rows_merge(struct profile *profile)
             profile->rows[kept++] = profile->rows[i];
     }
     profile->row_count = kept;
+}
+
+/* Blocks, of which parts were added until now. */
+static void parts_round(struct profile *profile)
+{
+    for (size_t i = 0; i < profile->row_count; i++) {
+        uint64_t *value = profile->rows[i].value;
+        value[VALUE_COUNT] = (value[VALUE_COUNT] + RECORD_BLOCK_PARTS / 2) / RECORD_BLOCK_PARTS;
+        value[VALUE_ALLOCATIONS] = (value[VALUE_ALLOCATIONS] + RECORD_BLOCK_PARTS / 2) / RECORD_BLOCK_PARTS;
+    }
 }
 
 /* The stacks that rows have, and their indices in place of their numbers. */
@@ -473,19 +501,21 @@ static void mappings_add(struct making *making, const struct record *record)
     }
 }
 
-static void profile_fill(struct making *making, const struct record *record)
+static void profile_fill(struct making *making, const struct record *record, const struct record *earlier)
 {
     head_fill(making, record);
+    making->profile->counted = record_counted(record) - (earlier ? record_counted(earlier) : 0);
     mappings_add(making, record);
     samples_add(making, record);
-    sums_add(making, record);
+    sums_add(making, record, earlier);
     rows_merge(making->profile);
+    parts_round(making->profile);
     stacks_add(making, record);
     heaps_add(making, record);
     threads_add(making);
 }
 
-struct profile *profile_of_record(const struct record *record)
+struct profile *profile_of_record(const struct record *record, const struct record *earlier)
 {
     struct profile *profile = calloc(1, sizeof *profile);
     struct making *making = calloc(1, sizeof *making);
@@ -498,7 +528,7 @@ struct profile *profile_of_record(const struct record *record)
         profile->strings = making;
         profile->strings_free = making_free;
         making->profile = profile;
-        profile_fill(making, record);
+        profile_fill(making, record, earlier);
         if (!making->is_out_of_memory)
             return profile;
     } else if (making) {
@@ -513,7 +543,7 @@ static struct profile *profile_open_record(const char *what)
     struct record *record = record_open(what);
     if (!record)
         return NULL;
-    struct profile *profile = profile_of_record(record);
+    struct profile *profile = profile_of_record(record, NULL);
     record_close(record);
     if (!profile)
         complain(0, NULL, "no memory for the profile of '%s'", what);

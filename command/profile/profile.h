@@ -65,6 +65,7 @@ struct profile {
     uint64_t duration; /* milliseconds since the record was begun */
     uint64_t interval; /* bytes between samples */
     uint64_t samples;  /* of live blocks */
+    uint64_t counted;  /* milliseconds for which allocations were counted */
     struct record_mapping *mappings; /* `file` is NULL */
     size_t mapping_count;
     struct profile_frame *frames;
@@ -79,8 +80,9 @@ struct profile {
     void (*strings_free)(void *strings);
 };
 
-/* NULL when memory is out. */
-struct profile *profile_of_record(const struct record *record);
+/* What was allocated in total: since `earlier`, another record of the process, if that is not NULL. NULL when memory
+ * is out. */
+struct profile *profile_of_record(const struct record *record, const struct record *earlier);
 
 /* From a file that profile_write_json wrote. NULL, with *reason allocated, when it is none; NULL without one when
  * memory is out. */

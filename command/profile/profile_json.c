@@ -18,8 +18,9 @@ static void head_write(const struct profile *profile, FILE *to)
     json_write_text(profile->version, to);
     fprintf(to,
             ",\"process\":%d,\n\"when\":%" PRIu64 ",\"duration\":%" PRIu64 ",\"interval\":%" PRIu64
-            ",\"samples\":%" PRIu64,
-            (int)profile->process, profile->when, profile->duration, profile->interval, profile->samples);
+            ",\"samples\":%" PRIu64 ",\"counted\":%" PRIu64,
+            (int)profile->process, profile->when, profile->duration, profile->interval, profile->samples,
+            profile->counted);
 }
 
 static void values_write(FILE *to)

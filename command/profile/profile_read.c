@@ -51,6 +51,7 @@ static bool head_read(struct profile *profile, const json_t *root)
     profile->duration = field_number(root, "duration");
     profile->interval = field_number(root, "interval");
     profile->samples = field_number(root, "samples");
+    profile->counted = field_number(root, "counted");
     return profile->program && profile->version && strcmp(field_text(root, "hakmem"), "heap profile") == 0 &&
            field_number(root, "version") == 1;
 }

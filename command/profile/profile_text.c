@@ -278,7 +278,7 @@ static void group_way_print(const struct group *group, size_t room, FILE *to)
 static struct amount figure(enum profile_value what, uint64_t value)
 {
     struct amount amount = {""};
-    if (what == VALUE_COUNT) {
+    if (what == VALUE_COUNT || what == VALUE_ALLOCATIONS) {
         snprintf(amount.text, sizeof amount.text, "%" PRIu64, value);
     } else if (what == VALUE_LIFE) {
         amount = bytes_text((uint64_t)((double)value * (1 << 20) / 1000));
@@ -294,11 +294,22 @@ static void value_print(enum profile_value what, uint64_t value, FILE *to)
     fprintf(to, "%11s", figure(what, value).text);
 }
 
+/* Allocated; NULL: no memory. */
+static char *title_make(const struct profile *profile, enum profile_value value)
+{
+    uint64_t total = profile_total(profile, value);
+    if (value != VALUE_ALLOCATED && value != VALUE_ALLOCATIONS)
+        return text_make("heap of %s: %s %s, by %" PRIu64 " samples", profile_title(profile).text,
+                         figure(value, total).text, profile_value_rows[value].doc, profile->samples);
+    double seconds = (double)(profile->counted > 0 ? profile->counted : 1) / 1000;
+    return text_make("heap of %s: %s%s allocated in %.1f s, %s a second", profile_title(profile).text,
+                     figure(value, total).text, value == VALUE_ALLOCATED ? "" : " blocks", seconds,
+                     figure(value, (uint64_t)((double)total / seconds)).text);
+}
+
 static void table_head(const struct profile *profile, const struct profile_wish *wish, FILE *to)
 {
-    char *title = text_make("heap of %s: %s %s, by %" PRIu64 " samples", profile_title(profile).text,
-                            figure(wish->value, profile_total(profile, wish->value)).text,
-                            profile_value_rows[wish->value].doc, profile->samples);
+    char *title = title_make(profile, wish->value);
     text_wrap(to, "", title ? title : "heap");
     free(title);
     fprintf(to, "\n%11s  %7s  %11s  %s\n", profile_value_rows[wish->value].name, "share", "oldest",

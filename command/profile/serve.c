@@ -116,7 +116,7 @@ static void profile_answer(struct answer *answer, const struct record *record, c
     if (!format || !profile_value_named(value, &wish.value))
         return answer_refuse(answer, 400, "Bad Request", "no such value or format");
     wish.by_thread = strcmp(threads, "1") == 0;
-    struct profile *profile = profile_of_record(record);
+    struct profile *profile = profile_of_record(record, NULL);
     answer->media = format->media;
     if (!profile || !format->write(profile, &wish, answer->body))
         answer_refuse(answer, 500, "Internal Server Error", "no memory");

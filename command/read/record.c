@@ -38,6 +38,9 @@ struct record {
     size_t sample_count;
     struct record_stack *stacks;
     uint32_t stack_count;
+    struct record_allocated *allocated; /* by the stack's number; of some of the stacks */
+    uint64_t allocated_count;
+    uint64_t counted; /* milliseconds */
     uint64_t *frames;
     uint64_t frame_count;
     struct record_guard *guards;
@@ -147,7 +150,8 @@ static const size_t entry_sizes[] = {[RECORD_SAMPLES] = sizeof(struct record_sam
                                      [RECORD_MODULES] = sizeof(struct record_module),
                                      [RECORD_HEAPS] = sizeof(struct record_heap),
                                      [RECORD_GUARDS] = sizeof(struct record_guard),
-                                     [RECORD_REQUESTS] = sizeof(struct record_requests)};
+                                     [RECORD_REQUESTS] = sizeof(struct record_requests),
+                                     [RECORD_ALLOCATED] = sizeof(struct record_allocated)};
 enum { KINDS = sizeof entry_sizes / sizeof entry_sizes[0] };
 
 /* 0 for a kind that this version does not know, which it leaves alone. */
@@ -206,6 +210,26 @@ static void *pieces_read(const struct record *r, uint32_t kind, uint64_t *count)
         place += piece->count * size;
     }
     return entries;
+}
+
+/* Where the requests lie, from the record's beginning; 0: nowhere. */
+static uint64_t requests_place(const struct record *r)
+{
+    for (unsigned i = 0; i < RECORD_PIECES; i++)
+        if (r->header.piece[i].kind == RECORD_REQUESTS && r->header.piece[i].count > 0)
+            return r->header.piece[i].offset;
+    return 0;
+}
+
+/* Milliseconds that allocations have been counted. */
+static uint64_t counted_read(const struct record *r)
+{
+    struct record_requests requests;
+    uint64_t place = requests_place(r), now = record_now(r);
+    if (place == 0 || !source_read(&r->source, place, &requests, sizeof requests))
+        return 0;
+    bool counts = requests.counted_since > 0 && requests.counted_since < now;
+    return amount_cut(requests.counted) + (counts ? now - requests.counted_since : 0);
 }
 
 /* The list of pieces, as it is by now. */
@@ -300,7 +324,8 @@ static bool entries_read(struct record *r)
         !(r->stacks = pieces_read(r, RECORD_STACKS, &stacks)) ||
         !(r->frames = pieces_read(r, RECORD_FRAMES, &r->frame_count)) ||
         !(r->modules = pieces_read(r, RECORD_MODULES, &modules)) ||
-        !(r->heaps = pieces_read(r, RECORD_HEAPS, &heaps)) || !(r->guards = pieces_read(r, RECORD_GUARDS, &guards)))
+        !(r->heaps = pieces_read(r, RECORD_HEAPS, &heaps)) || !(r->guards = pieces_read(r, RECORD_GUARDS, &guards)) ||
+        !(r->allocated = pieces_read(r, RECORD_ALLOCATED, &r->allocated_count)))
         return false;
     r->stack_count = (uint32_t)stacks;
     r->module_count = (size_t)modules;
@@ -309,6 +334,7 @@ static bool entries_read(struct record *r)
     samples_sift(r, samples);
     heaps_sift(r, heaps);
     guards_sift(r, guards);
+    r->counted = counted_read(r);
     return true;
 }
 
@@ -320,6 +346,7 @@ static void entries_free(struct record *r)
     free(r->modules);
     free(r->heaps);
     free(r->guards);
+    free(r->allocated);
     free(r->mappings);
     r->samples = NULL;
     r->stacks = NULL;
@@ -327,6 +354,7 @@ static void entries_free(struct record *r)
     r->modules = NULL;
     r->heaps = NULL;
     r->guards = NULL;
+    r->allocated = NULL;
     r->mappings = NULL;
     r->sample_count = r->stack_count = 0;
     r->heap_count = 0;
@@ -554,18 +582,9 @@ bool record_fault(const struct record *r, uint64_t *address)
     return r->source.has_fault;
 }
 
-/* Where they lie, from the record's beginning; 0: nowhere. */
-static uint64_t requests_place(const struct record *r)
-{
-    for (unsigned i = 0; r->source.kind == SOURCE_PROCESS && i < RECORD_PIECES; i++)
-        if (r->header.piece[i].kind == RECORD_REQUESTS && r->header.piece[i].count > 0)
-            return r->header.piece[i].offset;
-    return 0;
-}
-
 bool record_requests(const struct record *r, struct record_requests *out)
 {
-    uint64_t place = requests_place(r);
+    uint64_t place = r->source.kind == SOURCE_PROCESS ? requests_place(r) : 0;
     return place != 0 && source_read(&r->source, place, out, sizeof *out);
 }
 
@@ -577,6 +596,28 @@ int record_ask_trim(const struct record *r, uint64_t *number)
     *number = requests.trim + 1;
     return source_write(&r->source, requests_place(r) + offsetof(struct record_requests, trim), number, sizeof *number);
 }
+
+int record_ask_count(const struct record *r, uint64_t until)
+{
+    struct record_requests requests;
+    if (!record_requests(r, &requests))
+        return ESRCH;
+    uint64_t place = requests_place(r) + offsetof(struct record_requests, count_until);
+    return source_write(&r->source, place, &until, sizeof until);
+}
+
+bool record_allocated(const struct record *r, uint32_t stack, struct record_allocated *out)
+{
+    bool is_counted = stack < r->allocated_count && r->allocated[stack].bytes > 0;
+    memset(out, 0, sizeof *out);
+    if (is_counted) {
+        out->bytes = amount_cut(r->allocated[stack].bytes);
+        out->block_parts = amount_cut(r->allocated[stack].block_parts);
+    }
+    return is_counted;
+}
+
+uint64_t record_counted(const struct record *r) { return r->counted; }
 
 const struct record_stack *record_stack(const struct record *r, uint32_t number)
 {

@@ -86,6 +86,14 @@ bool record_requests(const struct record *record, struct record_requests *out);
 /* Asks that what is free go back: the number of the request. 0 or an errno value. */
 int record_ask_trim(const struct record *record, uint64_t *number);
 
+/* Asks that allocations be counted until then, by the record's clock. 0 or an errno value. */
+int record_ask_count(const struct record *record, uint64_t until);
+
+/* What was allocated by a stack while that was counted; false, and all zero, when it was not. And for how many
+ * milliseconds it was, by now. */
+bool record_allocated(const struct record *record, uint32_t stack, struct record_allocated *out);
+uint64_t record_counted(const struct record *record);
+
 /* Heaps by name, in the order of their numbers. */
 size_t record_heaps(const struct record *record, const struct record_heap **out);
 

@@ -5,7 +5,6 @@
 #include "system/os_process.h"
 
 enum {
-    WINDOW_MILLISECONDS = 250,
     WINDOW_SAMPLES = 512,      /* with more in a window, in which one processor works, the interval doubles; with an
                                   eighth of it, it halves; */
     WINDOW_FEW = 64,           /* so many are no burden in any window; */
@@ -22,6 +21,11 @@ static uint32_t window_samples;              /* [const] */
 static _Atomic(uint32_t) widened;      /* how often the interval was doubled; relaxed, as the next */
 static _Atomic(uint32_t) window_taken; /* samples in this window */
 
+COLD uint32_t draw_window(uint64_t interval)
+{
+    return interval >= MANY_INTERVAL ? WINDOW_SAMPLES : interval >= SITES_INTERVAL ? SITES_SAMPLES : UINT32_MAX;
+}
+
 /* By threads at once it may become less or more than it should; later looks put that right. */
 static COLD void interval_set(uint32_t times)
 {
@@ -34,16 +38,17 @@ COLD void draw_start(void)
     uint64_t sites = option(OPTION_SITES) ? SITES_INTERVAL : 0;
     interval_least =
         option(OPTION_SAMPLE) && sites ? min_size(option(OPTION_SAMPLE), sites) : option(OPTION_SAMPLE) + sites;
-    window_samples = interval_least >= MANY_INTERVAL    ? WINDOW_SAMPLES
-                     : interval_least >= SITES_INTERVAL ? SITES_SAMPLES
-                                                        : UINT32_MAX;
+    window_samples = draw_window(interval_least);
     if (check_is_on())
         interval_least = 0;
     seed_of_all = os_random();
     interval_set(draw_is_told() ? 0 : FEW_AT_FIRST);
 }
 
-bool draw_is_told(void) { return interval_least != OPTION_DEFAULT_SAMPLE || option(OPTION_RECORD) != 0; }
+bool draw_is_told(void)
+{
+    return interval_least != OPTION_DEFAULT_SAMPLE || option(OPTION_RECORD) != 0 || option(OPTION_ALLOCATED);
+}
 
 /* ---- Logarithm and exponential, since libm is another library ---------------------------------------------------- */
 
@@ -73,14 +78,15 @@ static double one_minus_exp(double x)
 
 /* ---- Drawing ----------------------------------------------------------------------------------------------------- */
 
+COLD int64_t draw_distance(uint64_t *random, uint64_t interval)
+{
+    double distance = -ln_of_part(random_draw(random) | 1) * (double)interval;
+    return distance < 0x1p62 ? (int64_t)distance + 1 : (int64_t)1 << 62;
+}
+
 COLD void draw_next(struct draw *draw)
 {
-    if (draw->interval == 0) {
-        draw->left = INT64_MAX;
-        return;
-    }
-    double distance = -ln_of_part(random_draw(&draw->random) | 1) * (double)draw->interval;
-    draw->left = distance < 0x1p62 ? (int64_t)distance + 1 : (int64_t)1 << 62;
+    draw->left = draw->interval ? draw_distance(&draw->random, draw->interval) : INT64_MAX;
 }
 
 COLD void draw_open(struct draw *draw, uint64_t seed)
@@ -129,7 +135,7 @@ static COLD uint64_t window_most(void)
         return UINT32_MAX;
     uint64_t now = os_cpu_milliseconds(), before = load_relaxed(&worked);
     store_relaxed(&worked, now);
-    uint64_t most = now > before ? (now - before) * window_samples / WINDOW_MILLISECONDS : 0;
+    uint64_t most = now > before ? (now - before) * window_samples / DRAW_MILLISECONDS : 0;
     return now == 0 ? window_samples : min_size(max_size(most, WINDOW_FEW), window_samples);
 }
 
@@ -138,7 +144,7 @@ void draw_note(uint64_t now, bool has_room)
     static _Atomic(uint64_t) began; /* relaxed, as these */
     uint32_t count = fetch_add_relaxed(&window_taken, 1) + 1;
     uint64_t passed = now - load_relaxed(&began);
-    if (count < window_samples && passed < WINDOW_MILLISECONDS)
+    if (count < window_samples && passed < DRAW_MILLISECONDS)
         return;
     store_relaxed(&window_taken, 0);
     store_relaxed(&began, now);

@@ -35,6 +35,10 @@ void draw_start(void);
 /* Whether the process was told how many samples to take. */
 bool draw_is_told(void);
 
+/* How many samples there may be in a quarter of a second for somebody who wants them so many bytes apart. */
+enum { DRAW_MILLISECONDS = 250 };
+uint32_t draw_window(uint64_t interval);
+
 /* What a thread's cache has for it (owner only). */
 struct draw {
     int64_t left;      /* bytes until the next sample; INT64_MAX: there is none */
@@ -48,6 +52,9 @@ struct draw {
 
 /* `seed`: another one for each cache. */
 void draw_open(struct draw *draw, uint64_t seed);
+
+/* How many bytes lie before the next sample, if there is one in `interval` bytes; at random. */
+int64_t draw_distance(uint64_t *random, uint64_t interval);
 
 /* The distance to the next sample begins anew. */
 void draw_next(struct draw *draw);

@@ -35,7 +35,7 @@ void ring_show(struct cache *cache, unsigned c)
     struct ring *ring = &cache->ring[c];
     void **slot = ring->array.slot;
     HAK_ASSERT(ring_is_in_work((struct ring_work){cache, c}) && array_is_sound(&ring->array));
-    if (!slot || cache->fenced || option(OPTION_STATS) == STATS_ALL || check_is_on())
+    if (!slot || cache->fenced || option(OPTION_STATS) == STATS_ALL || check_is_on() || count_is_on())
         return;
     signal_fence();
     cache->top[c] = ring->array.top;

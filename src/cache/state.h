@@ -12,9 +12,9 @@
  *   open      blocks, and room         open     it is closed (ring_close)
  *   hidden    empty and full           open     the work on it ends, and nothing asks for every call
  *
- * Hidden is a ring while it is in work, and after that for as long as calls are counted (HAKMEM_STATS) or checked
- * (HAKMEM_HARDEN), or somebody has to look at the clock (tend.h); and from a look at idle rings to its next use, which
- * so is seen. Then array.top is its top; else the fast path's is.
+ * Hidden is a ring while it is in work, and after that for as long as calls are counted (HAKMEM_STATS, count.h) or
+ * checked (HAKMEM_HARDEN), or somebody has to look at the clock (tend.h); and from a look at idle rings to its next
+ * use, which so is seen. Then array.top is its top; else the fast path's is.
  *
  * A cache belongs to one thread, which alone touches it; others read only counters and levels, for statistics (so these
  * are atomic, all relaxed: nothing depends on what is read). When that thread has ended, the cache belongs to whoever
@@ -26,6 +26,7 @@
 
 #include "base/atomic.h"
 #include "cache/array.h"
+#include "cache/count.h"
 #include "cache/draw.h"
 #include "heap/class.h"
 #include "policy/policy.h"
@@ -81,6 +82,7 @@ struct cache {
     uint64_t sweep_at;      /* milliseconds: when to look for idle rings again */
     size_t reach;           /* bytes of blocks that the rings could hold */
     struct draw draw;       /* which of the blocks that come are samples */
+    struct count count;     /* which allocations are, while all are counted */
     uint32_t id;            /* from 1 */
     uint32_t version;       /* of the policy that its rings comply with */
     bool busy;              /* in a slow path, or in hand (thread.c): a signal handler that gets here must not enter

@@ -12,6 +12,7 @@
 #include "front/replace.h"
 #include "system/report.h"
 #include "cache/ring.h"
+#include "insight/ledger.h"
 #include "insight/sample.h"
 #include "insight/site.h"
 #include "front/slow.h"
@@ -82,6 +83,8 @@ COLD void *hak_expand(void *block, size_t size)
     bool fits = large_resize(block, size);
     if (large_size(block) > 0)
         sample_note_large(block, large_size(block), CALLER);
+    if (count_is_on() && fits)
+        ledger_count_block(large_size(block), CALLER);
     return fits ? block : NULL;
 }
 

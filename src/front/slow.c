@@ -13,8 +13,10 @@
 #include "front/early.h"
 #include "front/replace.h"
 #include "cache/ring.h"
+#include "cache/counted.h"
 #include "cache/harden.h"
 #include "insight/guarded.h"
+#include "insight/ledger.h"
 #include "insight/sample.h"
 #include "insight/site.h"
 #include "cache/thread.h"
@@ -47,7 +49,11 @@ static void *class_block(unsigned class_id, size_t size, uintptr_t site)
     void *block = site_is_on() ? site_malloc(class_id, site) : NULL;
     if (LIKELY(!block))
         block = ring_malloc(class_id, size);
-    return UNLIKELY(block == RING_MARK) ? sample_malloc(class_id, size, site) : block;
+    if (UNLIKELY(block == RING_MARK))
+        block = sample_malloc(class_id, size, site);
+    if (count_is_on() && block)
+        ledger_count_block(class_size(class_id), site);
+    return block;
 }
 
 /* A block of the class; with memory out, one of the larger classes up to twice the size: their pages may have room. */
@@ -62,6 +68,15 @@ static void *class_malloc(unsigned class_id, size_t size, size_t align, uintptr_
     return block;
 }
 
+/* A large block was made, or resized. */
+static void large_note(void *block, uintptr_t site)
+{
+    size_t size = large_size(block);
+    sample_note_large(block, size, site);
+    if (count_is_on())
+        ledger_count_block(size, site);
+}
+
 /* The first `written` bytes are going to be written to at once. */
 static void *large_make(size_t size, size_t align, size_t written, bool *zeroed, uintptr_t site)
 {
@@ -73,7 +88,7 @@ static void *large_make(size_t size, size_t align, size_t written, bool *zeroed,
         block = large_malloc(max_size(size, 1), align, written, zeroed);
     }
     if (block)
-        sample_note_large(block, large_size(block), site);
+        large_note(block, site);
     if (UNLIKELY(load_relaxed(&retain_moved))) /* relaxed: a hint */
         ring_fence();
     return block;
@@ -113,6 +128,23 @@ static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
     return block;
 }
 
+/* The short ways of calls that all get here; NULL when there is none. */
+INLINE void *malloc_short(size_t size, uintptr_t site)
+{
+    void *block = NULL;
+    uint64_t bytes = 0;
+    if (check_is_short()) {
+        block = harden_malloc(size);
+        if (count_is_on() && block)
+            ledger_count_block(class_size(block_class(block)), site);
+    } else if (count_is_short()) {
+        block = counted_malloc(size, &bytes);
+        if (UNLIKELY(bytes > 0))
+            ledger_count(class_size(class_of_table(size)), bytes, site);
+    }
+    return block;
+}
+
 void *malloc_slow(size_t size)
 {
     return malloc_slow_at(size, CALLER);
@@ -123,16 +155,16 @@ void *malloc_slow_at(size_t size, uintptr_t site)
     if (early_is_on())
         return early_malloc(BLOCK_ALIGN, size);
     error_caller = site;
-    if (check_is_short()) {
-        void *block = harden_malloc(size);
-        if (LIKELY(block))
-            return block;
-    }
+    void *block = malloc_short(size, site);
+    if (block)
+        return block;
     thread_start();
     bool zeroed;
     if (replace_stands_aside())
         return replace_runtime.malloc(size);
-    void *block = site_is_on() ? site_take(size, site) : NULL;
+    block = site_is_on() ? site_take(size, site) : NULL;
+    if (count_is_on() && block)
+        ledger_count_block(class_size(block_class(block)), site);
     if (!block)
         block = block_make(size, BLOCK_ALIGN, &zeroed, site);
     return LIKELY(block) ? block : out_of_memory();
@@ -153,6 +185,8 @@ void *calloc_slow(size_t count, size_t size)
     bool has_class = bytes >= ZEROED_MIN_SIZE && bytes <= CLASS_MAX_SIZE && !checking();
     if (has_class) {
         void *block = ring_malloc_zeroed(class_of(bytes));
+        if (count_is_on() && block)
+            ledger_count_block(class_size(class_of(bytes)), CALLER);
         if (block)
             return block;
     }
@@ -222,6 +256,8 @@ void free_slow(void *block)
     ERROR_CALLER();
     unsigned class_id = map_class(block);
     if (check_is_short() && class_is_paged(class_id) && harden_free(block, class_id))
+        return;
+    if (count_is_short() && class_is_paged(class_id) && counted_free(block, class_id))
         return;
     if (block == NULL)
         return;
@@ -373,7 +409,7 @@ static void *large_realloc(void *block, size_t size, uintptr_t site)
         sample_forget_large(block, false);
     void *moved = large_resize(block, size) ? block : large_move(block, size);
     if (moved)
-        sample_note_large(moved, large_size(moved), site);
+        large_note(moved, site);
     return moved;
 }
 

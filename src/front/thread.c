@@ -1,6 +1,7 @@
 #include "cache/thread.h"
 
 #include "cache/arena.h"
+#include "cache/count.h"
 #include "front/children.h"
 #include "heap/check.h"
 #include "insight/explain.h"
@@ -138,6 +139,7 @@ static void process_start(void)
         learn_start();
         record_file_start(); /* which may take the option away */
         draw_start();
+        count_start();
         if (option(OPTION_STATS) || option(OPTION_EXPLAIN))
             report_keep(&report_stderr);
         if (option(OPTION_SITES)) {
@@ -279,6 +281,8 @@ void thread_tick(uint64_t now)
     lives_tick(now);
     site_comply(cache_self);
     after_snapshot(recorder_tick(now));
+    if (UNLIKELY(count_tick(now, recorder_count_until())))
+        recorder_note_counting(now, count_is_on());
     if (UNLIKELY(recorder_asked() != 0))
         trim_begin();
 }

@@ -1,6 +1,8 @@
 #include "insight/ledger.h"
 
 #include "base/atomic.h"
+#include "cache/count.h"
+#include "cache/counted.h"
 #include "cache/draw.h"
 #include "heap/class.h"
 #include "heap/limit.h"
@@ -39,6 +41,8 @@ struct tables {
 static struct tables samples = {RECORD_SAMPLES, SAMPLES_FIRST, SAMPLES_LEVELS, sizeof(struct record_sample), 0, {NULL}};
 static struct tables stacks = {RECORD_STACKS, STACKS_FIRST, STACKS_LEVELS, sizeof(struct record_stack), 0, {NULL}};
 static struct tables frames = {RECORD_FRAMES, FRAMES_FIRST, FRAMES_LEVELS, sizeof(uint64_t), 0, {NULL}};
+static struct tables allocated = {
+    RECORD_ALLOCATED, STACKS_FIRST, STACKS_LEVELS, sizeof(struct record_allocated), 0, {NULL}};
 static _Atomic(uint32_t) frames_used; /* indices given out; relaxed: who gets one writes there alone */
 
 /* ---- Tables ------------------------------------------------------------------------------------------------------ */
@@ -192,7 +196,7 @@ struct record_sample *ledger_find(const void *block)
  * memory; and with sites, which are that address, and need many samples. */
 static unsigned way_find(uintptr_t from, uintptr_t way[static UNWIND_DEPTH])
 {
-    bool is_large = draw_is_told() || retain_used() + limit_mapped() >= STACKS_BYTES;
+    bool is_large = draw_is_told() || count_is_on() || retain_used() + limit_mapped() >= STACKS_BYTES;
     if (is_large && !option(OPTION_SITES))
         return unwind_stack(from, way);
     way[0] = from;
@@ -234,6 +238,39 @@ uint64_t ledger_end(struct record_sample *sample)
     return life;
 }
 
+/* Its tables come one after the other as well, each when the first of its stacks is counted. */
+static COLD struct record_allocated *allocated_at(uint32_t number)
+{
+    uint32_t level = highest_bit(number / STACKS_FIRST + 1);
+    for (uint32_t before = 0; before < level; before++)
+        if (!table_get(&allocated, before))
+            return NULL;
+    struct record_allocated *table = table_get(&allocated, level);
+    return table ? table + (number - table_base(&allocated, level)) : NULL;
+}
+
+COLD void ledger_count(size_t size, uint64_t bytes, uintptr_t from)
+{
+    uintptr_t way[UNWIND_DEPTH];
+    if (!table_get(&stacks, 0))
+        return;
+    uint32_t number = stack_find(way, way_find(from, way));
+    struct record_allocated *sums = allocated_at(number);
+    if (!sums)
+        sums = allocated_at(0);
+    if (!sums)
+        return;
+    fetch_add_relaxed(&sums->bytes, bytes);
+    fetch_add_relaxed(&sums->block_parts, bytes * RECORD_BLOCK_PARTS / size);
+}
+
+NOINLINE void ledger_count_block(size_t size, uintptr_t from)
+{
+    uint64_t bytes = counted_note(size);
+    if (bytes > 0)
+        ledger_count(size, bytes, from);
+}
+
 COLD uint32_t ledger_stack(uintptr_t from)
 {
     uintptr_t way[UNWIND_DEPTH];
@@ -267,7 +304,7 @@ static COLD void pinned_note(struct record_sample *sample)
     if (load_relaxed(&sample->block) <= BUSY || size == 0)
         return;
     size_t kept = companion && size <= CLASS_MAX_SIZE ? page_bytes_kept(companion, class_of(size)) : 0;
-    store_relaxed(&sample->pinned, max_size(bytes, bytes / size * kept));
+    store_relaxed(&sample->pinned, max_size(bytes, bytes * kept / size));
 }
 
 /* Looks at so many samples from `number` on, under the lock, and so not at too many: where to go on; 0 at the end. */
@@ -347,6 +384,7 @@ COLD void ledger_after_fork(void)
     tables_after_fork(&samples);
     tables_after_fork(&stacks);
     tables_after_fork(&frames);
+    tables_after_fork(&allocated);
     for (uint32_t level = 0; table_at(&samples, level); level++) {
         struct record_sample *table = table_at(&samples, level);
         for (uint32_t i = 0; i < table_size(&samples, level); i++)

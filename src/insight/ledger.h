@@ -22,6 +22,11 @@ struct record_sample *ledger_find(const void *block);
 /* Strikes it out, before the block can be anybody else's: the milliseconds that it lived. */
 uint64_t ledger_end(struct record_sample *sample);
 
+/* An allocation of `size` bytes, made by what the program called, which returns to `from`: was drawn (count.h), and
+ * stands for so many bytes; and one that is drawn here. */
+void ledger_count(size_t size, uint64_t bytes, uintptr_t from);
+void ledger_count_block(size_t size, uintptr_t from);
+
 /* The way to what the program called, which returns to `from`, all of it: the number of its stack. And what there is of
  * a stack: how many frames. */
 uint32_t ledger_stack(uintptr_t from);

@@ -14,18 +14,19 @@
 #include <stdint.h>
 
 #define RECORD_MAGIC UINT64_C(0x44524F434552484B) /* "KHRECORD" in memory where the lowest byte comes first */
-enum { RECORD_VERSION = 1 };
+enum { RECORD_VERSION = 2 };
 
 /* The note: owner "hakmem", this type; its contents are 8 bytes: the distance, in bytes and signed, from their own
  * address to that of a pointer to the record (NULL: there is none yet). */
 enum { RECORD_NOTE = 1 };
 
 enum {
-    RECORD_PIECES = 40,
+    RECORD_PIECES = 48,
     RECORD_VALUES = 64,
     RECORD_HISTORY = 64,
     RECORD_RANGES = 8,
     RECORD_DEPTH = 32, /* most frames of a stack */
+    RECORD_BLOCK_PARTS = 256,
     RECORD_NAMES = 1536,
     RECORD_HEAP_NAME = 48,
     RECORD_HEAP_MAPPINGS = 4
@@ -41,7 +42,9 @@ enum record_piece_kind {
     RECORD_MODULES,     /* struct record_module; only of a record that is a file */
     RECORD_HEAPS,       /* struct record_heap, by number; as of the last snapshot */
     RECORD_GUARDS,      /* struct record_guard: one for each cell */
-    RECORD_REQUESTS     /* struct record_requests: one */
+    RECORD_REQUESTS,    /* struct record_requests: one */
+    RECORD_ALLOCATED    /* struct record_allocated, by the number of a stack: tables as those of the stacks, from when
+                           allocations were first counted */
 };
 
 struct record_piece {
@@ -77,6 +80,13 @@ struct record_stack {
     _Atomic(uint32_t) depth;
 };
 
+/* What was allocated by a stack in total, while that was counted; sums of what the allocations that were drawn stand
+ * for. */
+struct record_allocated {
+    _Atomic(uint64_t) bytes;
+    _Atomic(uint64_t) block_parts; /* blocks, in parts of 1 / RECORD_BLOCK_PARTS */
+};
+
 struct record_module {
     uint64_t start, end, offset; /* of an executable mapping; the offset in the file at which it begins */
     char build_id[48];           /* hexadecimal, terminated; empty: not known */
@@ -106,14 +116,18 @@ struct record_guard {
     uint64_t start, end;            /* of the cell, with what nobody may touch; written once */
 };
 
-/* The only thing that others write, into the memory of a process that runs: what it is to do at one of its next slow
- * paths. It answers; a child of fork has been asked nothing. */
+/* The only thing that others write, into the memory of a process that runs: what it is to do from one of its next slow
+ * paths on. It answers; a child of fork has been asked nothing. Times are milliseconds on the monotonic clock. */
 struct record_requests {
     _Atomic(uint64_t) trim;     /* number of the last request that what is free go back, as by malloc_trim(0): who asks
                                    adds one to what is there */
     _Atomic(uint64_t) trimmed;  /* of the last that was done; release, after: */
     _Atomic(uint64_t) given;    /* bytes that went back then; some may not have been resident */
-    _Atomic(uint64_t) given_at; /* milliseconds on the monotonic clock */
+    _Atomic(uint64_t) given_at;
+
+    _Atomic(uint64_t) count_until;   /* allocations are to be counted until then */
+    _Atomic(uint64_t) counted_since; /* they are counted, since then; 0: they are not */
+    _Atomic(uint64_t) counted;       /* milliseconds that they were, before that */
 };
 
 /* What the process had at a time. */

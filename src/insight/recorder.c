@@ -3,6 +3,7 @@
 #include "hakmem.h"
 #include "base/atomic.h"
 #include "cache/arena.h"
+#include "cache/count.h"
 #include "cache/draw.h"
 #include "heap/cell.h"
 #include "heap/ground.h"
@@ -145,7 +146,10 @@ static COLD struct record_header *record_make(void)
     if (!made)
         return NULL;
     header_write(made);
-    store_release(&requests, piece_add(made, RECORD_REQUESTS, 1, sizeof *requests)); /* pairs with recorder_asked */
+    struct record_requests *empty = piece_add(made, RECORD_REQUESTS, 1, sizeof *empty);
+    if (empty && count_is_on())
+        store_relaxed(&empty->counted_since, load_relaxed(&made->began_monotonic));
+    store_release(&requests, empty); /* pairs with recorder_asked */
     store_release(&record, made); /* pairs with record_now, and with readers */
     return made;
 }
@@ -191,6 +195,23 @@ COLD void recorder_answer(uint64_t number, size_t bytes)
     store_relaxed(&to->given, bytes);
     store_relaxed(&to->given_at, os_milliseconds());
     store_release(&to->trimmed, number); /* who asked reads it before the rest */
+}
+
+COLD uint64_t recorder_count_until(void)
+{
+    struct record_requests *from = load_acquire(&requests); /* as above */
+    return from ? load_relaxed(&from->count_until) : 0;
+}
+
+COLD void recorder_note_counting(uint64_t now, bool counts)
+{
+    struct record_requests *answer = load_acquire(&requests); /* as above */
+    if (!answer)
+        return;
+    uint64_t since = load_relaxed(&answer->counted_since);
+    if (since > 0)
+        store_relaxed(&answer->counted, load_relaxed(&answer->counted) + (now - since));
+    store_relaxed(&answer->counted_since, counts ? now : 0);
 }
 
 /* ---- Snapshots --------------------------------------------------------------------------------------------------- */
@@ -392,6 +413,8 @@ COLD void recorder_after_fork(void)
     uint32_t sequence = load_relaxed(&own->sequence);
     store_relaxed(&own->sequence, sequence + sequence % 2); /* a vanished thread was writing */
     struct record_requests *asked = load_relaxed(&requests);
-    if (asked) /* its parent was */
+    if (asked) { /* its parent was */
         store_relaxed(&asked->trim, load_relaxed(&asked->trimmed));
+        store_relaxed(&asked->count_until, 0);
+    }
 }

@@ -31,6 +31,10 @@ enum recorder_snapshot recorder_note(uint64_t now);
 uint64_t recorder_asked(void);
 void recorder_answer(uint64_t number, size_t bytes);
 
+/* Until when somebody outside wants allocations to be counted; 0: nobody does. And that it has begun, or ended. */
+uint64_t recorder_count_until(void);
+void recorder_note_counting(uint64_t now, bool counts);
+
 /* The piece of the kind that was added as the `number`th, from 0; NULL when there is none. For a child of fork. */
 void *recorder_piece(enum record_piece_kind kind, uint32_t number);
 

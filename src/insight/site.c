@@ -421,6 +421,8 @@ COLD void *site_malloc_named(size_t size, uintptr_t site)
     }
     if (cache)
         cache_leave(cache);
+    if (count_is_on() && block)
+        ledger_count_block(class_size(class_of(size)), site);
     return block;
 }
 

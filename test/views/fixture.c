@@ -36,6 +36,7 @@ static void *piece_find(void *memory, uint32_t kind)
 
 struct record_header *fixture_header(void *memory) { return memory; }
 struct record_sample *fixture_samples(void *memory) { return piece_find(memory, RECORD_SAMPLES); }
+struct record_allocated *fixture_allocated(void *memory) { return piece_find(memory, RECORD_ALLOCATED); }
 struct record_stack *fixture_stacks(void *memory) { return piece_find(memory, RECORD_STACKS); }
 uint64_t *fixture_frames(void *memory) { return piece_find(memory, RECORD_FRAMES); }
 struct record_module *fixture_modules(void *memory) { return piece_find(memory, RECORD_MODULES); }
@@ -71,6 +72,8 @@ static void pieces_add(struct record_header *h)
         h->piece[kind - 1] = (struct record_piece){kind, counts[kind], offset};
         offset += sizes[kind] * counts[kind];
     }
+    h->piece[RECORD_GUARDS] = (struct record_piece){RECORD_ALLOCATED, FIXTURE_STACKS, offset};
+    offset += FIXTURE_STACKS * sizeof(struct record_allocated);
     if (offset > FIXTURE_SIZE)
         abort();
 }

@@ -28,6 +28,7 @@ void fixture_fill(void *memory);
 struct record_header *fixture_header(void *memory);
 struct record_sample *fixture_samples(void *memory);
 struct record_stack *fixture_stacks(void *memory);
+struct record_allocated *fixture_allocated(void *memory); /* all zero */
 uint64_t *fixture_frames(void *memory);
 struct record_module *fixture_modules(void *memory);
 struct record_heap *fixture_heaps(void *memory); /* none of these is in use */

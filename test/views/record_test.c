@@ -212,7 +212,7 @@ static const struct damage {
 } damages[] = {
     {magic_break, "neither a core file"},
     {order_break, "of a machine with the other byte order"},
-    {version_break, "another version (2)"},
+    {version_break, "another version (3)"},
     {header_size_break, "another version"},
     {state_break, "header makes no sense"},
     {values_break, "more than there is room for"},
@@ -297,8 +297,8 @@ static void any_end_may_be_missing(void **state)
 {
     (void)state;
     fixture_fill(memory);
-    const struct record_piece *last = &fixture_header(memory)->piece[RECORD_GUARDS - 1];
-    size_t needed = last->offset + last->count * sizeof(struct record_guard);
+    const struct record_piece *last = &fixture_header(memory)->piece[RECORD_GUARDS];
+    size_t needed = last->offset + last->count * sizeof(struct record_allocated);
     for (size_t size = 0; size < needed; size++)
         if (is_taken(size))
             fail_msg("a record that ends at %zu is taken", size);
@@ -421,9 +421,39 @@ static void test_heaps_are_read_and_cleaned(void **state)
     record_close(record);
 }
 
+/* Of a record that is a file, too, of which nothing can be asked. */
+static void what_was_allocated_is_read(void **state)
+{
+    (void)state;
+    fixture_fill(memory);
+    struct record_allocated *own = fixture_allocated(memory), read;
+    struct record_header *header = fixture_header(memory);
+    own[2].bytes = 3000;
+    own[2].block_parts = 5 * RECORD_BLOCK_PARTS;
+    own[4].bytes = UINT64_MAX;
+    header->piece[RECORD_GUARDS + 1] =
+        (struct record_piece){RECORD_REQUESTS, 1, FIXTURE_SIZE - sizeof(struct record_requests)};
+    struct record_requests *requests = (struct record_requests *)((char *)memory + FIXTURE_SIZE) - 1;
+    requests->counted = 700;
+    requests->counted_since = header->taken_at - 300;
+    struct record *record = fixture_open();
+    assert_true(record_allocated(record, 2, &read));
+    assert_int_equal(read.bytes, 3000);
+    assert_int_equal(read.block_parts, 5 * RECORD_BLOCK_PARTS);
+    assert_true(record_allocated(record, 4, &read));
+    assert_true(read.bytes < UINT64_C(1) << 60);
+    assert_false(record_allocated(record, 3, &read));
+    assert_false(record_allocated(record, FIXTURE_STACKS, &read));
+    assert_int_equal(read.bytes, 0);
+    assert_int_equal(record_counted(record), 1000);
+    assert_false(record_requests(record, requests));
+    record_close(record);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_allocated_is_read),
         cmocka_unit_test(test_heaps_are_read_and_cleaned),
         cmocka_unit_test(what_is_in_it_comes_out),
         cmocka_unit_test(statistics_come_by_their_names),

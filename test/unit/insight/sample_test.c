@@ -1,5 +1,5 @@
 /* sample_test.c - samples against exact counts: what they say of each place that allocates is right on average,
- * whatever the program does; and what happens to a sample: it is freed, resized, freed by another thread, forked, has
+ * whatever the program does, of what is live and of what was allocated in total; and what happens to a sample: it is freed, resized, freed by another thread, forked, has
  * too many others beside it.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cache/count.h"
 #include "cache/draw.h"
 #include "cache/ring.h"
 #include "front/slow.h"
@@ -18,7 +19,9 @@
 #include "heap/map.h"
 #include "heap/page.h"
 #include "insight/ledger.h"
+#include "insight/recorder.h"
 #include "insight/sample.h"
+#include "system/os_clock.h"
 #include "system/os_thread.h"
 
 /* ---- Places, and what each holds --------------------------------------------------------------------------------- */
@@ -26,13 +29,14 @@
 enum { PLACES = 4, RUNS = UNDER_TSAN ? 20 : 200, BLOCKS = 4000, PLACE_FIRST = 0x9001 };
 
 static double g_estimated[PLACES];
-static _Atomic(size_t) g_exact[PLACES];
+static _Atomic(size_t) g_exact[PLACES], g_allocated[PLACES]; /* live; ever */
 
 static void *place_malloc(unsigned place, size_t size)
 {
     void *block = malloc_at(size, PLACE_FIRST + place);
     assert_non_null(block);
     atomic_fetch_add(&g_exact[place], hak_usable_size(block));
+    atomic_fetch_add(&g_allocated[place], hak_usable_size(block));
     return block;
 }
 
@@ -47,6 +51,20 @@ static void add_sample(const struct record_sample *sample)
     uint64_t place = atomic_load(&sample->site) - PLACE_FIRST;
     if (place < PLACES)
         g_estimated[place] += (double)atomic_load(&sample->bytes);
+}
+
+/* What was counted by the place, since the process began. */
+static double counted(unsigned place)
+{
+    double sum = 0;
+    const struct record_stack *stacks;
+    for (uint32_t level = 0; (stacks = recorder_piece(RECORD_STACKS, level)); level++) {
+        const struct record_allocated *allocated = recorder_piece(RECORD_ALLOCATED, level);
+        for (uint32_t i = 0; allocated && i < 64u << level; i++)
+            if (atomic_load(&stacks[i].hash) > 1 && ledger_frame(atomic_load(&stacks[i].frames)) == PLACE_FIRST + place)
+                sum += (double)atomic_load(&allocated[i].bytes);
+    }
+    return sum;
 }
 
 /* ---- Programs: each leaves some blocks live ---------------------------------------------------------------------- */
@@ -89,9 +107,9 @@ static void shrink(uint64_t *random)
 }
 
 /* A block that stays was another place's so many times before. */
-static void churn_times(uint64_t *random, unsigned count)
+static void churn_times(uint64_t *random, unsigned blocks, unsigned count)
 {
-    for (unsigned i = 0; i < BLOCKS / 4; i++) {
+    for (unsigned i = 0; i < blocks; i++) {
         size_t size = size_of(0, random);
         for (unsigned times = 0; times < count; times++)
             place_free(1, place_malloc(1, size));
@@ -99,8 +117,9 @@ static void churn_times(uint64_t *random, unsigned count)
     }
 }
 
-static void churn(uint64_t *random) { churn_times(random, 100); }
-static void churn_long(uint64_t *random) { churn_times(random, 3 * DRAW_RETURNS); }
+static void churn(uint64_t *random) { churn_times(random, BLOCKS / 4, 100); }
+static void churn_long(uint64_t *random) { churn_times(random, BLOCKS / 4, 3 * DRAW_RETURNS); }
+static void churn_long_few(uint64_t *random) { churn_times(random, BLOCKS / 64, 3 * DRAW_RETURNS); }
 
 /* Blocks are replaced, by other places', within rings. */
 static void replace(uint64_t *random)
@@ -187,18 +206,37 @@ struct error {
     double sum, squares, exact;
 };
 
-static void trial(void (*program)(uint64_t *), uint64_t *random, struct error errors[PLACES])
+static void error_add(struct error *error, double estimated, double exact)
+{
+    double off = estimated - exact;
+    error->sum += off;
+    error->squares += off * off;
+    error->exact += exact;
+}
+
+static void live_note(struct error errors[PLACES])
+{
+    memset(g_estimated, 0, sizeof g_estimated);
+    ledger_each(add_sample);
+    for (unsigned place = 0; place < PLACES; place++)
+        error_add(&errors[place], g_estimated[place], (double)atomic_load(&g_exact[place]));
+}
+
+static void allocated_note(struct error errors[PLACES])
+{
+    static double counted_before[PLACES];
+    for (unsigned place = 0; place < PLACES; place++) {
+        double now = counted(place);
+        error_add(&errors[place], now - counted_before[place], (double)atomic_exchange(&g_allocated[place], 0));
+        counted_before[place] = now;
+    }
+}
+
+static void trial(void (*program)(uint64_t *), uint64_t *random, struct error errors[PLACES], bool of_all)
 {
     g_live_count = 0;
     program(random);
-    memset(g_estimated, 0, sizeof g_estimated);
-    ledger_each(add_sample);
-    for (unsigned place = 0; place < PLACES; place++) {
-        double exact = (double)atomic_load(&g_exact[place]), off = g_estimated[place] - exact;
-        errors[place].sum += off;
-        errors[place].squares += off * off;
-        errors[place].exact += exact;
-    }
+    (of_all ? allocated_note : live_note)(errors);
     while (g_live_count > 0)
         drop(g_live_count - 1);
     hak_collect(); /* trials are independent: marks do not stay in rings */
@@ -206,11 +244,11 @@ static void trial(void (*program)(uint64_t *), uint64_t *random, struct error er
 
 /* Whether the estimate of each place is right on average, within three standard errors (and what rounding does); the
  * first that is not is said in `what`. */
-static bool is_unbiased(void (*program)(uint64_t *), uint64_t *random, char what[static 160])
+static bool is_unbiased(void (*program)(uint64_t *), uint64_t *random, bool of_all, char what[static 160])
 {
     struct error errors[PLACES] = {{0, 0, 0}};
     for (unsigned run = 0; run < RUNS; run++)
-        trial(program, random, errors);
+        trial(program, random, errors, of_all);
     for (unsigned place = 0; place < PLACES; place++) {
         double mean = errors[place].sum / RUNS, exact = errors[place].exact / RUNS;
         double variance = (errors[place].squares / RUNS - mean * mean) / RUNS,
@@ -224,24 +262,24 @@ static bool is_unbiased(void (*program)(uint64_t *), uint64_t *random, char what
 }
 
 /* Of 28 estimates one may be farther off once in a while, but not twice. */
-static void must_be_unbiased(const char *name, void (*program)(uint64_t *))
+static void must_be_unbiased(const char *name, void (*program)(uint64_t *), bool of_all)
 {
     uint64_t random = 1;
     char what[160];
-    bool is = is_unbiased(program, &random, what) || is_unbiased(program, &random, what);
+    bool is = is_unbiased(program, &random, of_all, what) || is_unbiased(program, &random, of_all, what);
     must(is, "%s, %s", name, what);
 }
 
 static void test_estimates_are_unbiased(void **state)
 {
     (void)state;
-    must_be_unbiased("growing", grow);
-    must_be_unbiased("shrinking", shrink);
-    must_be_unbiased("churning", churn);
-    must_be_unbiased("replacing", replace);
-    must_be_unbiased("changing phases", change_phase);
-    must_be_unbiased("calls of all kinds", mix_calls);
-    must_be_unbiased("threads", many_threads);
+    must_be_unbiased("growing", grow, false);
+    must_be_unbiased("shrinking", shrink, false);
+    must_be_unbiased("churning", churn, false);
+    must_be_unbiased("replacing", replace, false);
+    must_be_unbiased("changing phases", change_phase, false);
+    must_be_unbiased("calls of all kinds", mix_calls, false);
+    must_be_unbiased("threads", many_threads, false);
 }
 
 /* Where marks are dropped because they make too many calls slow, the estimates are too low, and the trials notice. */
@@ -250,7 +288,7 @@ static void test_trials_notice_a_bias(void **state)
     (void)state;
     uint64_t random = 1;
     char what[160];
-    assert_false(is_unbiased(churn_long, &random, what));
+    assert_false(is_unbiased(churn_long, &random, false, what));
 }
 
 /* A place that churns too long loses its marks, but not those that come after, of which the first is the same block. */
@@ -259,8 +297,139 @@ static void test_a_dropped_mark_is_forgotten(void **state)
     (void)state;
     uint64_t random = 1;
     struct error errors[PLACES] = {{0, 0, 0}};
-    trial(churn_long, &random, errors);
-    must_be_unbiased("churning after too long churning", churn);
+    trial(churn_long, &random, errors, false);
+    must_be_unbiased("churning after too long churning", churn, false);
+}
+
+/* ---- All that is allocated --------------------------------------------------------------------------------------- */
+
+/* As when somebody has asked for it, but at once. */
+static void counting_ask(bool counts)
+{
+    ledger_stack(1); /* there is a record then */
+    struct record_requests *requests = recorder_piece(RECORD_REQUESTS, 0);
+    assert_non_null(requests);
+    atomic_store(&requests->count_until, counts ? UINT64_MAX : 0);
+    atomic_store(&count_mode, counts ? COUNT_SHORT : COUNT_OFF);
+}
+
+static void counting_begin(void)
+{
+    struct error errors[PLACES] = {{0, 0, 0}};
+    counting_ask(true);
+    hak_collect(); /* its rings stay hidden after that */
+    allocated_note(errors); /* begins at 0 */
+}
+
+static void counting_end(void) { counting_ask(false); }
+
+static void test_what_is_allocated_is_counted_without_bias(void **state)
+{
+    (void)state;
+    counting_begin();
+    must_be_unbiased("allocated, growing", grow, true);
+    must_be_unbiased("allocated, churning long", churn_long_few, true);
+    must_be_unbiased("allocated, replacing", replace, true);
+    must_be_unbiased("allocated, changing phases", change_phase, true);
+    must_be_unbiased("allocated, calls of all kinds", mix_calls, true);
+    must_be_unbiased("allocated, threads", many_threads, true);
+    counting_end();
+}
+
+/* Nothing is counted then, which the trials notice. */
+static void test_trials_notice_what_is_not_counted(void **state)
+{
+    (void)state;
+    uint64_t random = 1;
+    char what[160];
+    assert_false(is_unbiased(grow, &random, true, what));
+}
+
+/* While calls are counted they take a slow path each, and no longer. */
+static void test_rings_hide_while_calls_are_counted(void **state)
+{
+    (void)state;
+    unsigned c = class_of(100);
+    counting_begin();
+    hak_free(hak_malloc(100));
+    hak_free(hak_malloc(100));
+    assert_true(ring_is_hidden(cache_self, c));
+    counting_end();
+    for (uint64_t end = os_milliseconds() + 20000; os_milliseconds() < end && cache_self->top[c] == ARRAY_CLOSED;)
+        hak_free(hak_malloc(100)); /* the clock may be a reason to hide it for a while */
+    assert_true(cache_self->top[c] != ARRAY_CLOSED);
+}
+
+/* Also for a thread that has no other reason to look at the clock. */
+static void test_counting_ends_in_a_loop_that_rings_serve(void **state)
+{
+    (void)state;
+    unsigned c = class_of(100);
+    counting_begin();
+    struct record_requests *requests = recorder_piece(RECORD_REQUESTS, 0);
+    atomic_store(&requests->count_until, os_milliseconds() + 300);
+    for (uint64_t end = os_milliseconds() + 20000; os_milliseconds() < end && count_is_on();)
+        for (unsigned i = 0; i < 1000; i++)
+            hak_free(hak_malloc(100));
+    assert_false(count_is_on());
+    for (uint64_t end = os_milliseconds() + 20000; os_milliseconds() < end && cache_self->top[c] == ARRAY_CLOSED;)
+        hak_free(hak_malloc(100)); /* the clock may be a reason to hide it for a while */
+    assert_true(cache_self->top[c] != ARRAY_CLOSED);
+}
+
+static void counted_free_twice(void *unused)
+{
+    (void)unused;
+    counting_begin();
+    for (unsigned i = 0; i < 2 * RING_PROBATION; i++)
+        hak_free(hak_malloc(128));
+    void *block = hak_malloc(128), *other = hak_malloc(128);
+    hak_free(block);
+    hak_free(other);
+    hak_free(block);
+}
+
+static void test_a_second_free_is_noticed_while_counted(void **state)
+{
+    (void)state;
+    must_die_of(ERROR_DOUBLE_FREE, "free", class_size(class_of(128)), counted_free_twice, NULL);
+}
+
+/* Its parent was asked to count, it was not. */
+static void test_a_child_was_not_asked(void **state)
+{
+    (void)state;
+    counting_begin();
+    pid_t child = child_fork(20);
+    if (child == 0) {
+        void *block = malloc_at(5 * MIB, 1); /* a slow path, in which it notices what it is */
+        const struct record_requests *requests = recorder_piece(RECORD_REQUESTS, 0);
+        must(block && atomic_load(&requests->count_until) == 0, "a child is asked to count until %llu",
+             (unsigned long long)atomic_load(&requests->count_until));
+        _exit(0);
+    }
+    child_join(child, "a child of one that counts");
+    counting_end();
+}
+
+/* Blocks of a size that is not small against the distance are not counted for one each. */
+static void test_blocks_are_counted_in_parts(void **state)
+{
+    enum { COUNT = 20000, SIZE = 6000 };
+    (void)state;
+    uint64_t parts = 0;
+    counting_begin();
+    const struct record_allocated *allocated = recorder_piece(RECORD_ALLOCATED, 0);
+    for (unsigned i = 0; allocated && i < 64; i++)
+        parts -= atomic_load(&allocated[i].block_parts);
+    for (unsigned i = 0; i < COUNT; i++)
+        hak_free(malloc_at(SIZE, PLACE_FIRST));
+    allocated = recorder_piece(RECORD_ALLOCATED, 0);
+    for (unsigned i = 0; i < 64; i++)
+        parts += atomic_load(&allocated[i].block_parts);
+    counting_end();
+    double blocks = (double)parts / RECORD_BLOCK_PARTS;
+    must(blocks > 0.9 * COUNT && blocks < 1.1 * COUNT, "%d blocks were counted as %.0f", COUNT, blocks);
 }
 
 /* ---- Single samples ---------------------------------------------------------------------------------------------- */
@@ -426,6 +595,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_estimates_are_unbiased),
         cmocka_unit_test(test_trials_notice_a_bias),
         cmocka_unit_test(test_a_dropped_mark_is_forgotten),
+        cmocka_unit_test(test_what_is_allocated_is_counted_without_bias),
+        cmocka_unit_test(test_trials_notice_what_is_not_counted),
+        cmocka_unit_test(test_rings_hide_while_calls_are_counted),
+        cmocka_unit_test(test_counting_ends_in_a_loop_that_rings_serve),
+        cmocka_unit_test(test_a_second_free_is_noticed_while_counted),
+        cmocka_unit_test(test_a_child_was_not_asked),
+        cmocka_unit_test(test_blocks_are_counted_in_parts),
         cmocka_unit_test(test_a_sample_is_a_block_as_any),
         cmocka_unit_test(test_a_second_free_is_noticed),
         cmocka_unit_test(test_lives_and_stacks_are_counted),
