@@ -4,7 +4,7 @@ add_library(hakmem_views STATIC
     command/present.c command/tool.c
     command/read/areas.c command/read/cgroup.c command/read/growth.c command/read/processes.c command/read/record.c
     command/read/source.c
-    command/names/elffile.c command/names/names.c command/names/rust.c command/names/symbols.c
+    command/names/elffile.c command/names/names.c command/names/perfmap.c command/names/rust.c command/names/symbols.c
     command/memory/bill.c command/memory/fault.c command/memory/owners.c command/memory/stats.c command/memory/top.c command/memory/trim.c
     command/memory/verdict.c command/memory/why.c
     command/profile/count.c command/profile/heap.c command/profile/json.c command/profile/leaks.c command/profile/profile.c

@@ -113,7 +113,8 @@ static void caller_add(struct naming *naming, const char *name)
     snprintf(naming->callers + length, CALLERS_MOST - length, "%s%s", length > 0 ? " < " : "", condensed);
 }
 
-static void naming_step(struct naming *naming, const struct symbols_place *place, const struct symbol *symbol)
+static void naming_step(struct naming *naming, const struct symbols *symbols, const struct symbols_place *place,
+                        const struct symbol *symbol)
 {
     char text[NAME_MOST];
     symbol_describe(text, sizeof text, place, symbol);
@@ -123,7 +124,7 @@ static void naming_step(struct naming *naming, const struct symbols_place *place
         caller_add(naming, text);
     if (naming->is_found)
         return;
-    naming->is_found = !symbol->function || !name_is_wrapper(symbol->function);
+    naming->is_found = !symbol_is_wrapper(symbols, symbol);
     memcpy(naming->name, text, sizeof text);
     snprintf(naming->module, sizeof naming->module, "%s", place->mapping ? path_base(place->mapping->path) : "");
 }
@@ -137,7 +138,7 @@ static void way_name(struct owner *owner, const struct record *record, struct sy
     for (unsigned i = 0; i < depth && naming.caller_count < CALLERS; i++) {
         const struct symbols_place *place = symbols_find(symbols, frames[i]);
         for (size_t j = 0; place && j < place->count; j++)
-            naming_step(&naming, place, &place->symbol[j]);
+            naming_step(&naming, symbols, place, &place->symbol[j]);
     }
     owner->name = strdup(naming.name);
     owner->module = strdup(naming.module);

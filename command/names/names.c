@@ -231,6 +231,14 @@ void name_condense(char *text, size_t width, const char *name)
 
 /* ---- Wrappers ---------------------------------------------------------------------------------------------------- */
 
+static bool name_is_among(const char *name, const char *const patterns[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fnmatch(patterns[i], name, 0) == 0)
+            return true;
+    return false;
+}
+
 bool name_is_wrapper(const char *name)
 {
     static const char *const patterns[] = {
@@ -238,8 +246,15 @@ bool name_is_wrapper(const char *name)
 #include "names/wrappers.def"
 #undef X
     };
-    for (size_t i = 0; i < sizeof patterns / sizeof patterns[0]; i++)
-        if (fnmatch(patterns[i], name, 0) == 0)
-            return true;
-    return false;
+    return name_is_among(name, patterns, sizeof patterns / sizeof patterns[0]);
+}
+
+bool name_is_bridge(const char *name)
+{
+    static const char *const patterns[] = {
+#define B(pattern) pattern,
+#include "names/wrappers.def"
+#undef B
+    };
+    return name_is_among(name, patterns, sizeof patterns / sizeof patterns[0]);
 }

@@ -21,5 +21,7 @@ void name_condense(char *text, size_t width, const char *name);
 /* Whether the function only passes on what malloc gives it, so that its caller is who wants the memory
  * (wrappers.def). */
 bool name_is_wrapper(const char *name);
+/* The same of what lies between a script's functions and malloc, where these functions have names. */
+bool name_is_bridge(const char *name);
 
 #endif

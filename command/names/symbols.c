@@ -14,6 +14,8 @@
 
 #include "names/debuginfo.h"
 #include "names/elffile.h"
+#include "names/names.h"
+#include "names/perfmap.h"
 #include "read/source.h"
 
 enum { INLINED = 32 }; /* most functions at one address */
@@ -40,7 +42,8 @@ struct symbols {
     char root[32];
     struct file **files; /* of mappings, in their order; then those that were asked for by their names */
     size_t mapping_count, file_count;
-    void *answers; /* a tree of tsearch(3) */
+    struct perfmap *made; /* code that the process has made; NULL: none is known */
+    void *answers;        /* a tree of tsearch(3) */
 };
 
 /* ---- Files ------------------------------------------------------------------------------------------------------- */
@@ -54,6 +57,7 @@ struct symbols *symbols_new(pid_t process, time_t until)
     symbols->until = until;
     if (process > 0)
         snprintf(symbols->root, sizeof symbols->root, "/proc/%d/root", (int)process);
+    symbols->made = perfmap_open(process);
     return symbols;
 }
 
@@ -84,6 +88,7 @@ void symbols_free(struct symbols *symbols)
     tdestroy(symbols->answers, answer_free);
     for (size_t i = 0; i < symbols->file_count; i++)
         file_free(symbols->files[i]);
+    perfmap_close(symbols->made);
     free(symbols->files);
     free(symbols);
 }
@@ -203,6 +208,17 @@ static void place_fill(struct symbols *symbols, struct file *file, uint64_t offs
     place->symbol = copy;
 }
 
+/* What is known of code in no file. */
+static void made_fill(const struct symbols *symbols, uint64_t address, struct symbols_place *place)
+{
+    const struct perfmap_function *function = symbols->made ? perfmap_find(symbols->made, address - 1) : NULL;
+    struct symbol *symbol = calloc(1, sizeof *symbol);
+    if (symbol && function)
+        *symbol = (struct symbol){
+            .function = strdup(function->name), .file = function->file, .line = function->line, .is_made = true};
+    *place = (struct symbols_place){.offset = address, .count = 1, .symbol = symbol};
+}
+
 static int answer_compare(const void *a, const void *b)
 {
     const struct answer *one = a, *other = b;
@@ -235,8 +251,7 @@ static const struct symbols_place *answer_get(struct symbols *symbols, struct an
     if (file)
         place_fill(symbols, file, offset, &answer->place);
     else
-        answer->place =
-            (struct symbols_place){.offset = question.address, .count = 1, .symbol = calloc(1, sizeof(struct symbol))};
+        made_fill(symbols, question.address, &answer->place);
     if (answer->place.symbol && tsearch(answer, &symbols->answers, answer_compare))
         return &answer->place;
     answer->place.count = answer->place.symbol ? answer->place.count : 0;
@@ -244,12 +259,18 @@ static const struct symbols_place *answer_get(struct symbols *symbols, struct an
     return place_unknown(question.address);
 }
 
+/* Whether what is mapped there is a file by name only. */
+static bool is_memory(const struct file *file)
+{
+    return strncmp(file->mapping.path, "/memfd:", 7) == 0 || strncmp(file->mapping.path, "/dev/zero", 9) == 0;
+}
+
 const struct symbols_place *symbols_find(struct symbols *symbols, uint64_t address)
 {
     for (size_t i = 0; i < symbols->mapping_count; i++) {
         struct file *file = symbols->files[i];
         uint64_t start = file->mapping.start;
-        if (address > start && address <= file->mapping.end)
+        if (address > start && address <= file->mapping.end && !(symbols->made && is_memory(file)))
             return answer_get(symbols, (struct answer){.address = address}, file,
                               address - start + file->mapping.offset);
     }
@@ -270,6 +291,18 @@ const struct symbols_place *symbols_find_in_file(struct symbols *symbols, const 
     struct file *file = file_named(symbols, path);
     return file ? answer_get(symbols, (struct answer){.address = offset, .file = file}, file, offset)
                 : place_unknown(offset);
+}
+
+/* Node.js's own script for buffers passes on what it gets. */
+static bool is_buffers(const struct symbol *symbol)
+{
+    return symbol->is_made && symbol->file && strcmp(symbol->file, "node:buffer") == 0;
+}
+
+bool symbol_is_wrapper(const struct symbols *symbols, const struct symbol *symbol)
+{
+    const char *name = symbol->function;
+    return name && (name_is_wrapper(name) || is_buffers(symbol) || (symbols->made && name_is_bridge(name)));
 }
 
 /* ---- Words ------------------------------------------------------------------------------------------------------- */

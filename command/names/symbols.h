@@ -22,6 +22,7 @@ struct symbol {
     const char *file;     /* of the source; NULL: not known */
     unsigned line;        /* 0: not known */
     bool is_inlined;      /* into the next one */
+    bool is_made;         /* by the process, as a just-in-time compiler does: perfmap.h */
 };
 
 /* What is known of an address. */
@@ -50,6 +51,9 @@ const struct symbols_place *symbols_find_in_file(struct symbols *symbols, const 
 
 /* The first, second, ... mapping; NULL behind the last. */
 const struct record_mapping *symbols_mapping(const struct symbols *symbols, size_t index);
+
+/* Whether the function only passes on what malloc gives it (wrappers.def). */
+bool symbol_is_wrapper(const struct symbols *symbols, const struct symbol *symbol);
 
 /* Fills `text` with the symbol of the place: "function", or "module+0xoffset". */
 void symbol_describe(char *text, size_t size, const struct symbols_place *place, const struct symbol *symbol);

@@ -207,7 +207,7 @@ static void frame_fill(struct making *making, const struct symbols_place *place,
                                     .address = address,
                                     .mapping = mapping_index(making, place),
                                     .is_inlined = symbol->is_inlined};
-    frame->is_wrapper = is_of_hakmem(frame->module) || name_is_wrapper(frame->function);
+    frame->is_wrapper = is_of_hakmem(frame->module) || symbol_is_wrapper(making->symbols, symbol);
 }
 
 static uint32_t frame_add(struct making *making, const struct profile_frame *frame)

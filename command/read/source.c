@@ -443,9 +443,7 @@ static char *process_refusal(struct source *source, int error)
                      (int)process);
 }
 
-/* The ids that the process has, by its namespaces: whether it sees itself as `own` (0: it does not say). A child that
- * was forked and has not allocated yet has its parent's record. */
-static bool process_is(pid_t process, uint32_t own)
+uint32_t process_own_id(pid_t process)
 {
     char path[64], *line = NULL;
     size_t size = 0;
@@ -459,6 +457,14 @@ static bool process_is(pid_t process, uint32_t own)
     free(line);
     if (status)
         fclose(status);
+    return (uint32_t)id;
+}
+
+/* Whether the process sees itself as `own` (0: it does not say). A child that was forked and has not allocated yet has
+ * its parent's record. */
+static bool process_is(pid_t process, uint32_t own)
+{
+    uint32_t id = process_own_id(process);
     return id == 0 || own == 0 || id == own;
 }
 

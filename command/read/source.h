@@ -41,6 +41,9 @@ bool source_read(const struct source *source, uint64_t offset, void *to, size_t 
  * 0 or an errno value: ESRCH if it is gone. */
 int source_write(const struct source *source, uint64_t offset, const void *from, size_t size);
 
+/* The process's id as it sees it itself, in its innermost namespace; 0: not known. */
+uint32_t process_own_id(pid_t process);
+
 /* Allocated text; NULL when there is no memory. */
 __attribute__((format(printf, 1, 2))) char *text_make(const char *format, ...);
 
