@@ -331,10 +331,12 @@ static void test_threads(void **state)
     enum { THREADS = 4 };
     unsigned rounds = UNDER_SHADOW ? 3 : 30;
     pthread_t thread[THREADS];
+    g_may_go_on = true; /* a libc may have no table for a thread's first function (riscv64) */
     for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, thread_body, &rounds), 0);
     for (unsigned i = 0; i < THREADS; i++)
         pthread_join(thread[i], NULL);
+    g_may_go_on = false;
     must_have_compared(THREADS * rounds * 36, 8);
 }
 
@@ -460,15 +462,17 @@ static __attribute__((noinline)) void code_followed(void)
     struct trace want;
     g_honest(stack_note, 0);
     trace_take(&want, (uintptr_t)__builtin_return_address(0));
-    must(want.count >= 2 && g_stack_count == want.count + 2, "%u frames, %u in libgcc's trace of the caller",
-         g_stack_count, want.count);
+    bool is_right = g_stack_count == want.count + 2 || (g_may_go_on && g_stack_count > want.count + 2);
+    must(want.count >= 2 && is_right, "%u frames, %u in libgcc's trace of the caller", g_stack_count, want.count);
     must(memcmp(g_stack + 2, want.address, want.count * sizeof *want.address) == 0, "other frames");
     assert_in_range(g_stack[0], (uintptr_t)g_honest, (uintptr_t)g_lying);
 }
 
 static void *code_followed_in_thread(void *argument)
 {
+    g_may_go_on = true; /* as in test_threads */
     code_followed();
+    g_may_go_on = false;
     return argument;
 }
 
