@@ -293,10 +293,11 @@ const struct symbols_place *symbols_find_in_file(struct symbols *symbols, const 
                 : place_unknown(offset);
 }
 
-/* Node.js's own script for buffers passes on what it gets. */
+/* Node.js's own scripts for buffers pass on what they get. */
 static bool is_buffers(const struct symbol *symbol)
 {
-    return symbol->is_made && symbol->file && strcmp(symbol->file, "node:buffer") == 0;
+    const char *file = symbol->is_made && symbol->file ? symbol->file : "";
+    return strcmp(file, "node:buffer") == 0 || strcmp(file, "node:internal/buffer") == 0;
 }
 
 bool symbol_is_wrapper(const struct symbols *symbols, const struct symbol *symbol)

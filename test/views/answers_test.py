@@ -42,6 +42,15 @@ $stdout.flush
 loop { sleep 0.1; ("x" * 100_000).clear }
 """
 
+SHOP = """const cache = new Map();
+function renderPage(id) { return Buffer.alloc(30000, id); }
+function loadImage(id) { const image = Buffer.alloc(200000, id); cache.set(id % 50, image); return image; }
+function handle(id) { renderPage(id); if (id % 20 == 0) loadImage(id); }
+let id = 0;
+setInterval(() => { for (let i = 0; i < 100; i++) handle(id++ & 0xff); }, 10);
+console.log("ready");
+"""
+
 PHP = """<?php
 ini_set("memory_limit", "-1");
 $rows = [];
@@ -184,6 +193,15 @@ class Answers(Case):
         subprocess.run(["c++", "-O2", "-g", source, "-o", self.directory / "server"], check=True)
         process = self.started(self.directory / "server")
         self.why(process, "Hardly anything that came by session_open was ever freed: a leak")
+
+    @needs("node")
+    def test_which_function_of_a_script_allocates_most(self):
+        process = self.started("node", "--perf-basic-prof", "--interpreted-frames-native-stack", self.script("shop.js", SHOP))
+        self.addCleanup(pathlib.Path(f"/tmp/perf-{process}.map").unlink, missing_ok=True)
+        time.sleep(1)
+        lines = self.shown("heap", "--for", "2", process).splitlines()
+        self.assertRegex(lines[3], r"^ +[\d.]+ .iB +[\d.]+ %  +-  (renderPage|handle|\(anonymous\)) \(shop.js:\d+\) < ")
+        self.assertRegex("\n".join(lines), r"(?m)  loadImage \(shop.js:3\) < ")
 
     @needs("php")
     def test_who_holds_the_memory_of_php(self):

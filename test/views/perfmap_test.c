@@ -122,13 +122,15 @@ static void what_is_not_the_processs_own_is_not_believed(void **state)
 static void symbols_have_them(void **state)
 {
     (void)state;
-    map_write("1000 10 JS:~run /srv/app.js:3:1\n");
+    map_write("1000 10 JS:~run /srv/app.js:3:1\n1020 10 JS:*alloc node:internal/buffer:10:2\n");
     struct symbols *symbols = symbols_new(getpid(), 0);
     const struct symbols_place *place = symbols_find(symbols, 0x1010);
     assert_int_equal(place->count, 1);
     assert_string_equal(place->symbol->function, "run");
     assert_string_equal(place->symbol->file, "/srv/app.js");
     assert_null(place->mapping);
+    assert_false(symbol_is_wrapper(symbols, place->symbol));
+    assert_true(symbol_is_wrapper(symbols, symbols_find(symbols, 0x1021)->symbol));
     assert_null(symbols_find(symbols, 0x1000)->symbol->function);
     assert_true(symbol_is_wrapper(symbols, &(struct symbol){.function = "node::NodeArrayBufferAllocator::Allocate"}));
     symbols_free(symbols);
