@@ -282,9 +282,10 @@ static int request_serve(const struct request *request)
         profile = profile_open(request->what);
     if (profile && debuginfo_obstacle())
         complain(0, NULL, "%s", debuginfo_obstacle());
-    if (profile && profile->row_count == 0)
+    bool is_known = profile && counting_check(request, profile) == 0;
+    if (is_known && profile->row_count == 0)
         complain(0, NULL, "'%s' has no samples yet: too little was allocated", request->what);
-    if (profile && counting_check(request, profile) == 0)
+    if (is_known)
         status = request_output(request, earlier, profile);
     profile_free(profile);
     profile_free(earlier);

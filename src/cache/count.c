@@ -11,10 +11,11 @@ static uint64_t interval_least; /* [const], as the next */
 static uint32_t drawn_most; /* a thread that draws more in a window doubles its interval; one that draws an eighth
                                halves it */
 
-/* Where calls are counted one by one, or have sites, each has to go the long way. */
+/* Where calls are counted one by one, or have sites, each has to go the long way; and under HAKMEM_CHECK no thread has
+ * a cache, to count with. */
 static uint8_t mode_until(uint64_t now, uint64_t until)
 {
-    if (!option(OPTION_ALLOCATED) && now >= until)
+    if ((!option(OPTION_ALLOCATED) && now >= until) || check_mode == CHECK_EXACT)
         return COUNT_OFF;
     bool is_watched = check_is_on() || option(OPTION_SITES) || option(OPTION_STATS) == STATS_ALL;
     return is_watched ? COUNT_ON : COUNT_SHORT;

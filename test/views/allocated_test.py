@@ -100,6 +100,13 @@ class Counted(Case):
         self.refused(1, f"what '{self.record}' allocates in total was not counted", "--value", "allocated", self.record)
         self.refused(1, f"'{self.record}' is what a process has left: only one that runs can count", "--for", "1", self.record)
 
+    def test_where_blocks_are_checked_nothing_is(self):
+        process = self.started({"HAKMEM_ALLOCATED": "1"}, "--check")
+        until = time.monotonic() + 20
+        while run("why", process.pid).returncode != 0 and time.monotonic() < until:
+            time.sleep(0.2)  # until there is a record
+        self.refused(1, f"what '{process.pid}' allocates in total was not counted", "--value", "allocated", process.pid)
+
 
 class Asked(Case):
     def shares(self, sums):
