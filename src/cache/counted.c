@@ -3,10 +3,11 @@
 #include "cache/ring.h"
 #include "cache/thread.h"
 
-/* Begins a short call, unless it is a signal handler's, or one that the clock is waiting for (tend.h). */
+/* Begins a short call, unless the thread has no cache, or it is a signal handler's, or one that the clock is waiting
+ * for (tend.h). */
 static bool short_enter(struct cache *cache)
 {
-    return !cache->fenced && cache->ticks < CACHE_TICKS && cache_enter_short(cache);
+    return cache != &cache_none && !cache->fenced && cache->ticks < CACHE_TICKS && cache_enter_short(cache);
 }
 
 /* Now and then the next call has to look at the clock: nothing else may make a thread do that which has all that it
