@@ -68,7 +68,7 @@ static bool hidden_push(struct cache *cache, unsigned c, void *block)
 NOINLINE bool counted_free(void *block, unsigned c)
 {
     struct cache *cache = cache_self;
-    if (UNLIKELY(!short_enter(cache)))
+    if (UNLIKELY(c > CLASS_LAST || !short_enter(cache))) /* CLASS_GROUPED has no ring */
         return false;
     bool done = hidden_push(cache, c, block);
     cache_leave_short(cache);

@@ -137,6 +137,7 @@ INLINE struct ring *ring_of(struct ring_work work) { return &work.cache->ring[wo
 /* Whether the ring has memory, and the fast path does not see it. */
 INLINE bool ring_is_hidden(const struct cache *cache, unsigned class_id)
 {
+    HAK_ASSERT(class_id <= CLASS_LAST);
     return cache->top[class_id] == ARRAY_CLOSED && array_is_open(&cache->ring[class_id].array);
 }
 
