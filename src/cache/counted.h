@@ -9,7 +9,8 @@
  * allocation stands for, which is often nothing. */
 void *counted_malloc(size_t size, uint64_t *bytes);
 
-/* Frees a block whose address has the class, which may be CLASS_GROUPED. False, and nothing done, when it is not simple. */
+/* Frees a block whose address has the class, which may be CLASS_GROUPED. False, and nothing done, when it is not
+ * simple. */
 bool counted_free(void *block, unsigned class_id);
 
 /* What an allocation of `size` bytes stands for that was made in any other way. */
