@@ -128,20 +128,23 @@ static void *block_make(size_t size, size_t align, bool *zeroed, uintptr_t site)
     return block;
 }
 
+static NOINLINE void *malloc_counted(size_t size, uintptr_t site)
+{
+    uint64_t bytes = 0;
+    void *block = counted_malloc(size, &bytes);
+    if (UNLIKELY(bytes > 0))
+        ledger_count(class_size(class_of_table(size)), bytes, site);
+    return block;
+}
+
 /* The short ways of calls that all get here; NULL when there is none. */
 INLINE void *malloc_short(size_t size, uintptr_t site)
 {
-    void *block = NULL;
-    uint64_t bytes = 0;
-    if (check_is_short()) {
-        block = harden_malloc(size);
-        if (count_is_on() && block)
-            ledger_count_block(class_size(block_class(block)), site);
-    } else if (count_is_short()) {
-        block = counted_malloc(size, &bytes);
-        if (UNLIKELY(bytes > 0))
-            ledger_count(class_size(class_of_table(size)), bytes, site);
-    }
+    if (!check_is_short())
+        return count_is_short() ? malloc_counted(size, site) : NULL;
+    void *block = harden_malloc(size);
+    if (count_is_on() && block)
+        ledger_count_block(class_size(block_class(block)), site);
     return block;
 }
 
