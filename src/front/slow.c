@@ -44,16 +44,25 @@ static bool checking(void) { return check_is_on(); }
 /* ---- Allocating -------------------------------------------------------------------------------------------------- */
 
 /* `size`: what was asked for, or RING_ANY_SIZE. */
-static void *class_block(unsigned class_id, size_t size, uintptr_t site)
+INLINE void *class_block_uncounted(unsigned class_id, size_t size, uintptr_t site)
 {
     void *block = site_is_on() ? site_malloc(class_id, site) : NULL;
     if (LIKELY(!block))
         block = ring_malloc(class_id, size);
-    if (UNLIKELY(block == RING_MARK))
-        block = sample_malloc(class_id, size, site);
-    if (count_is_on() && block)
+    return UNLIKELY(block == RING_MARK) ? sample_malloc(class_id, size, site) : block;
+}
+
+static NOINLINE void *class_block_counted(unsigned class_id, size_t size, uintptr_t site)
+{
+    void *block = class_block_uncounted(class_id, size, site);
+    if (block)
         ledger_count_block(class_size(class_id), site);
     return block;
+}
+
+static void *class_block(unsigned class_id, size_t size, uintptr_t site)
+{
+    return count_is_on() ? class_block_counted(class_id, size, site) : class_block_uncounted(class_id, size, site);
 }
 
 /* A block of the class; with memory out, one of the larger classes up to twice the size: their pages may have room. */

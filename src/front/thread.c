@@ -280,9 +280,9 @@ void thread_tick(uint64_t now)
 {
     lives_tick(now);
     site_comply(cache_self);
-    after_snapshot(recorder_tick(now));
     if (UNLIKELY(count_tick(now, recorder_count_until())))
         recorder_note_counting(now, count_is_on());
+    after_snapshot(recorder_tick(now));
     if (UNLIKELY(recorder_asked() != 0))
         trim_begin();
 }
