@@ -90,7 +90,7 @@ static struct profile *profile_between(const struct record *before, const struct
     if (!profile)
         complain(0, NULL, "no memory for the profile of process %d", process);
     else if (profile->counted == 0)
-        complain(0, "ask for longer; what is allocated by one thread from its own free blocks alone is not seen",
+        complain(0, "what a thread has at hand for all that it asks for only HAKMEM_ALLOCATED=1, from its start, counts",
                  "process %d has not got to it: it is idle, or its threads have all that they ask for", process);
     else
         return profile;

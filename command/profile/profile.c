@@ -504,7 +504,8 @@ static void mappings_add(struct making *making, const struct record *record)
 static void profile_fill(struct making *making, const struct record *record, const struct record *earlier)
 {
     head_fill(making, record);
-    making->profile->counted = record_counted(record) - (earlier ? record_counted(earlier) : 0);
+    uint64_t counted = record_counted(record), before = earlier ? record_counted(earlier) : 0;
+    making->profile->counted = counted > before ? counted - before : 0;
     mappings_add(making, record);
     samples_add(making, record);
     sums_add(making, record, earlier);

@@ -109,6 +109,8 @@ COLD void cache_open(struct cache *cache, uint32_t id)
     cache->collected = load_relaxed(&collect_epoch);
     cache->tally = NULL;
     cache->version = 0;
+    cache->ticks = 0;
+    cache->count = (struct count){0};
     draw_open(&cache->draw, id);
 }
 

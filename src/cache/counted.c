@@ -68,7 +68,8 @@ static bool hidden_push(struct cache *cache, unsigned c, void *block)
 NOINLINE bool counted_free(void *block, unsigned c)
 {
     struct cache *cache = cache_self;
-    if (UNLIKELY(c > CLASS_LAST || !short_enter(cache))) /* CLASS_GROUPED has no ring */
+    /* CLASS_GROUPED has no ring; and the page map's classes are those of whole units, whatever the address is. */
+    if (UNLIKELY(c > CLASS_LAST || (uintptr_t)block % BLOCK_ALIGN != 0 || !short_enter(cache)))
         return false;
     bool done = hidden_push(cache, c, block);
     cache_leave_short(cache);

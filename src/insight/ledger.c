@@ -4,6 +4,7 @@
 #include "cache/count.h"
 #include "cache/counted.h"
 #include "cache/draw.h"
+#include "cache/thread.h"
 #include "heap/class.h"
 #include "heap/limit.h"
 #include "heap/page.h"
@@ -252,6 +253,7 @@ static COLD struct record_allocated *allocated_at(uint32_t number)
 COLD void ledger_count(size_t size, uint64_t bytes, uintptr_t from)
 {
     uintptr_t way[UNWIND_DEPTH];
+    thread_check_fork(); /* a short call may be a child's first, whose record is its parent's yet */
     if (!table_get(&stacks, 0))
         return;
     uint32_t number = stack_find(way, way_find(from, way));

@@ -209,9 +209,9 @@ COLD void recorder_note_counting(uint64_t now, bool counts)
     if (!answer)
         return;
     uint64_t since = load_relaxed(&answer->counted_since);
+    store_relaxed(&answer->counted_since, counts ? now : 0);
     if (since > 0)
         store_relaxed(&answer->counted, load_relaxed(&answer->counted) + (now - since));
-    store_relaxed(&answer->counted_since, counts ? now : 0);
 }
 
 /* ---- Snapshots --------------------------------------------------------------------------------------------------- */

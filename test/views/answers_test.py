@@ -137,7 +137,7 @@ class Case(unittest.TestCase):
     def started(self, *command, **environment):
         """The program on hakmem, when it has said that it is ready."""
         process = subprocess.Popen([TOOL, "run", "--", *map(str, command)], stdout=subprocess.PIPE,
-                                   env={**os.environ, **environment})
+                                   cwd=self.directory, env={**os.environ, **environment})
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)

@@ -395,6 +395,35 @@ static void test_a_second_free_is_noticed_while_counted(void **state)
     must_die_of(ERROR_DOUBLE_FREE, "free", class_size(class_of(128)), counted_free_twice, NULL);
 }
 
+static void counted_free_beside(void *unused)
+{
+    (void)unused;
+    counting_begin();
+    for (unsigned i = 0; i < 2 * RING_PROBATION; i++)
+        hak_free(hak_malloc(128));
+    char *block = hak_malloc(128);
+    hak_free(block + 8);
+}
+
+/* The fast path leaves addresses that no block can have to the slow ones. */
+static void test_a_free_beside_a_block_is_noticed_while_counted(void **state)
+{
+    (void)state;
+    must_die_of(ERROR_INTERIOR, "free", class_size(class_of(128)), counted_free_beside, NULL);
+}
+
+/* Its memory may have been something else's. */
+static void test_a_new_cache_has_counted_nothing(void **state)
+{
+    (void)state;
+    static struct cache cache;
+    cache.count = (struct count){.left = INT64_MAX, .interval = UINT64_MAX, .taken = 7};
+    cache.ticks = CACHE_TICKS;
+    cache_open(&cache, 4000);
+    assert_true(cache.count.left == 0 && cache.count.interval == 0 && cache.count.taken == 0);
+    assert_int_equal(cache.ticks, 0);
+}
+
 /* Its parent was asked to count, it was not. */
 static void test_a_child_was_not_asked(void **state)
 {
@@ -600,6 +629,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_rings_hide_while_calls_are_counted),
         cmocka_unit_test(test_counting_ends_in_a_loop_that_rings_serve),
         cmocka_unit_test(test_a_second_free_is_noticed_while_counted),
+        cmocka_unit_test(test_a_free_beside_a_block_is_noticed_while_counted),
+        cmocka_unit_test(test_a_new_cache_has_counted_nothing),
         cmocka_unit_test(test_a_child_was_not_asked),
         cmocka_unit_test(test_blocks_are_counted_in_parts),
         cmocka_unit_test(test_a_sample_is_a_block_as_any),
