@@ -53,22 +53,6 @@ static int trim_help(void)
 
 /* ---- Asking and waiting ------------------------------------------------------------------------------------------ */
 
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static int ask_refuse(const struct record *record, int error)
-{
-    int process = (int)record_process(record);
-    if (error == ESRCH)
-        return complain(STATUS_NO, NULL, "process %d has ended, or has become another program", process);
-    return complain(STATUS_NO, "who may trace a process may write to its memory, unless the kernel forbids that to all",
-                    "process %d cannot be asked: %s", process, strerror(error));
-}
-
 enum answer { ANSWER_NONE, ANSWER_GIVEN, ANSWER_GONE };
 
 /* Until the request, or a later one, is done, or the time is up. */
@@ -76,10 +60,11 @@ static enum answer answer_await(const struct record *record, uint64_t number, do
                                 struct record_requests *answer)
 {
     const struct timespec pause = {.tv_nsec = 20 * 1000000};
-    for (double end = seconds_now() + wait; record_requests(record, answer); nanosleep(&pause, NULL)) {
+    uint64_t end = record_clock() + (uint64_t)(wait * 1000);
+    for (; record_requests(record, answer); nanosleep(&pause, NULL)) {
         if (answer->trimmed >= number)
             return ANSWER_GIVEN;
-        if (seconds_now() >= end)
+        if (record_clock() >= end)
             return ANSWER_NONE;
     }
     return ANSWER_GONE;
@@ -121,7 +106,7 @@ static int trim_do(const struct record *record, double wait)
     uint64_t number, before = process_resident(process);
     int error = record_ask_trim(record, &number);
     if (error)
-        return ask_refuse(record, error);
+        return record_ask_refuse(record, error);
     struct record_requests answer;
     enum answer given = wait > 0 ? answer_await(record, number, wait, &answer) : ANSWER_NONE;
     if (given == ANSWER_GIVEN)
@@ -138,18 +123,9 @@ static int trim_do(const struct record *record, double wait)
 
 static int trim_process(const struct wish *wish)
 {
-    struct record_requests requests;
     struct record *record = record_open(wish->what);
-    int status = STATUS_NO;
-    if (record && record_process(record) == 0)
-        status = complain(STATUS_NO, NULL, "'%s' is what a process has left: only one that runs can give memory back",
-                          wish->what);
-    else if (record && !record_requests(record, &requests))
-        status = complain(STATUS_NO, "it is of another version than this command",
-                          "process %s runs on hakmem %s, which takes no requests", wish->what,
-                          record_header(record)->library);
-    else if (record)
-        status = trim_do(record, wish->wait);
+    bool can = record && record_can_ask(record, "give memory back");
+    int status = can ? trim_do(record, wish->wait) : STATUS_NO;
     record_close(record);
     return status;
 }

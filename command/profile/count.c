@@ -1,88 +1,47 @@
 /* count.c - see count.h. The request is a time in the process's record (struct record_requests), until which its
- * threads count; each sees it when it next looks at the clock in a slow path.
+ * threads count; each sees it when it next looks at the clock in a slow path. It is renewed as long as somebody waits
+ * here, so that a process does not go on counting for nobody.
  * SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
 #include "profile/count.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <string.h>
+#include <stdbool.h>
 #include <time.h>
 
 #include "read/record.h"
 #include "tool.h"
 
-static volatile sig_atomic_t is_ended; /* by Ctrl-C */
+enum { LOOK_MILLISECONDS = 1000, LEASE_MILLISECONDS = 3 * LOOK_MILLISECONDS };
 
-static void end_note(int number)
-{
-    (void)number;
-    is_ended = 1;
-}
-
-static void wait_for(double seconds)
-{
-    struct timespec left = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
-    struct sigaction before;
-    is_ended = 0;
-    sigaction(SIGINT, &(struct sigaction){.sa_handler = end_note}, &before);
-    while (!is_ended && nanosleep(&left, &left) != 0 && errno == EINTR)
-        continue;
-    sigaction(SIGINT, &before, NULL);
-}
-
-static bool ask_refuse(const struct record *record, int error)
-{
-    int process = (int)record_process(record);
-    if (error == ESRCH)
-        complain(0, NULL, "process %d has ended, or has become another program", process);
-    else
-        complain(0, "who may trace a process may write to its memory, unless the kernel forbids that to all",
-                 "process %d cannot be asked: %s", process, strerror(error));
-    return false;
-}
-
-/* When counting is to end by itself, if nobody ends it. */
-static uint64_t end_of(const struct record *record, double seconds)
-{
-    enum { SPARE_MILLISECONDS = 1000 };
-    return record_now(record) + (uint64_t)(seconds * 1000) + SPARE_MILLISECONDS;
-}
-
-/* Whether the process counts from now on, for so long. */
-static bool counting_begin(const struct record *record, double seconds)
+/* From now on for so long, unless somebody has asked for longer than a lease. 0 or an errno value. */
+static int lease_set(const struct record *record, uint64_t milliseconds)
 {
     struct record_requests requests;
-    if (record_process(record) == 0) {
-        complain(0, NULL, "'%s' is what a process has left: only one that runs can count", record_name(record));
-        return false;
+    uint64_t now = record_clock();
+    bool is_others = record_requests(record, &requests) && requests.count_until > now + LEASE_MILLISECONDS;
+    return is_others ? 0 : record_ask_count(record, now + milliseconds);
+}
+
+/* Until the time is up, Ctrl-C, or the process cannot be asked any more; SIGINT is blocked. Somebody else who waits,
+ * too, renews what ends here. */
+static void counting_keep(const struct record *record, const sigset_t *interrupt, double seconds)
+{
+    uint64_t end = record_clock() + (uint64_t)(seconds * 1000);
+    for (uint64_t now; (now = record_clock()) < end && lease_set(record, LEASE_MILLISECONDS) == 0;) {
+        uint64_t left = end - now < LOOK_MILLISECONDS ? end - now : LOOK_MILLISECONDS;
+        const struct timespec wait = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000) * 1000000};
+        if (sigtimedwait(interrupt, NULL, &wait) == SIGINT)
+            break;
     }
-    if (!record_requests(record, &requests))
-        return ask_refuse(record, ESRCH);
-    uint64_t until = end_of(record, seconds);
-    int error = until > requests.count_until ? record_ask_count(record, until) : 0;
-    return error == 0 || ask_refuse(record, error);
-}
-
-/* Not at once for somebody who has asked for longer. */
-static void counting_end(const struct record *record, double seconds)
-{
-    struct record_requests requests;
-    if (record_requests(record, &requests) && requests.count_until <= end_of(record, seconds))
-        record_ask_count(record, 1);
-}
-
-static bool is_same(const struct record *before, const struct record *after)
-{
-    return record_process(before) == record_process(after) &&
-           record_header(before)->began_monotonic == record_header(after)->began_monotonic;
+    lease_set(record, 0);
 }
 
 /* What was allocated from the one to the other. */
 static struct profile *profile_between(const struct record *before, const struct record *after)
 {
     int process = (int)record_process(before);
-    if (!is_same(before, after)) {
+    if (!record_is_same(before, after)) {
         complain(0, NULL, "process %d has become another program meanwhile", process);
         return NULL;
     }
@@ -98,18 +57,31 @@ static struct profile *profile_between(const struct record *before, const struct
     return NULL;
 }
 
+static struct profile *record_count(const struct record *before, const char *what, double seconds)
+{
+    sigset_t interrupt, usual;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    sigprocmask(SIG_BLOCK, &interrupt, &usual); /* before anything is asked for */
+    int error = lease_set(before, LEASE_MILLISECONDS);
+    if (error == 0)
+        counting_keep(before, &interrupt, seconds);
+    sigprocmask(SIG_SETMASK, &usual, NULL);
+    if (error != 0) {
+        record_ask_refuse(before, error);
+        return NULL;
+    }
+    struct record *after = record_open(what);
+    struct profile *profile = after ? profile_between(before, after) : NULL;
+    record_close(after);
+    return profile;
+}
+
 struct profile *count_process(const char *what, double seconds)
 {
-    struct record *before = record_open(what), *after = NULL;
-    struct profile *profile = NULL;
-    if (before && counting_begin(before, seconds)) {
-        wait_for(seconds);
-        after = record_open(what);
-        counting_end(before, seconds);
-    }
-    if (after)
-        profile = profile_between(before, after);
-    record_close(after);
+    struct record *before = record_open(what);
+    bool can = before && record_can_ask(before, "count");
+    struct profile *profile = can ? record_count(before, what, seconds) : NULL;
     record_close(before);
     return profile;
 }

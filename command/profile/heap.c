@@ -65,8 +65,8 @@ static int heap_help(void)
     puts("  --for SECONDS      have a process that runs count for so long what it\n"
          "                     allocates, freed or not; the value is 'allocated' then, if\n"
          "                     none is given; Ctrl-C ends it sooner\n"
-         "  --by-thread        each thread by itself; what has ended or was at the peak is\n"
-         "                     not known by thread\n"
+         "  --by-thread        each thread by itself; what has ended, was allocated in\n"
+         "                     total, or was at the peak is not known by thread\n"
          "  --top NUMBER       lines of the table, 0 for all; otherwise 20\n"
          "  --diff BEFORE      what grew since: BEFORE is a record or a profile in JSON\n"
          "  -h, --help         show this text\n"
@@ -264,8 +264,7 @@ static int request_output(const struct request *request, const struct profile *e
 /* What is asked for and was never counted; a status. */
 static int counting_check(const struct request *request, const struct profile *profile)
 {
-    enum profile_value value = request->wish.value;
-    if ((value != VALUE_ALLOCATED && value != VALUE_ALLOCATIONS) || profile->counted > 0)
+    if (!profile_value_is_counted(request->wish.value) || profile->counted > 0)
         return 0;
     return complain(STATUS_NO, "add --for 10, if it runs, or start the program with HAKMEM_ALLOCATED=1",
                     "what '%s' allocates in total was not counted", request->what);

@@ -62,6 +62,8 @@ bool profile_value_named(const char *name, enum profile_value *value)
     return false;
 }
 
+bool profile_value_is_counted(enum profile_value value) { return value == VALUE_ALLOCATED || value == VALUE_ALLOCATIONS; }
+
 /* ---- All profiles ------------------------------------------------------------------------------------------------ */
 
 void profile_free(struct profile *profile)

@@ -139,6 +139,8 @@ const struct profile_format *profile_format_named(const char *name);
 const struct profile_format *profile_format_of_file(const char *path);
 
 bool profile_value_named(const char *name, enum profile_value *value);
+/* Whether there is one only of a process that has counted. */
+bool profile_value_is_counted(enum profile_value value);
 
 /* "function (file:line) < caller < caller", from the function that wants the memory on, as much as fits into `room`
  * columns, with at most `calls` callers. */

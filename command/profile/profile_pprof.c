@@ -347,7 +347,8 @@ static void head_write(struct writing *writing, enum profile_value value)
     type_write(writing, PERIOD_TYPE, "space", "bytes");
     field_number(writing->to, PERIOD, profile->interval);
     field_number(writing->to, TIME_NANOS, profile->when * 1000000);
-    field_number(writing->to, DURATION_NANOS, profile->duration * 1000000);
+    uint64_t duration = profile_value_is_counted(value) ? profile->counted : profile->duration;
+    field_number(writing->to, DURATION_NANOS, duration * 1000000);
     field_number(writing->to, DEFAULT_SAMPLE_TYPE, string_number(writing, profile_value_rows[value].pprof));
     char comment[512];
     snprintf(comment, sizeof comment, "hakmem heap: %s", profile_title(profile).text);

@@ -4,6 +4,7 @@
 #include "profile/profile.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,13 +299,14 @@ static void value_print(enum profile_value what, uint64_t value, FILE *to)
 static char *title_make(const struct profile *profile, enum profile_value value)
 {
     uint64_t total = profile_total(profile, value);
-    if (value != VALUE_ALLOCATED && value != VALUE_ALLOCATIONS)
+    if (!profile_value_is_counted(value))
         return text_make("heap of %s: %s %s, by %" PRIu64 " samples", profile_title(profile).text,
                          figure(value, total).text, profile_value_rows[value].doc, profile->samples);
     double seconds = (double)(profile->counted > 0 ? profile->counted : 1) / 1000;
+    double rate = fmin((double)total / seconds, 1e18); /* a record may say anything */
     return text_make("heap of %s: %s%s allocated in %.1f s, %s a second", profile_title(profile).text,
                      figure(value, total).text, value == VALUE_ALLOCATED ? "" : " blocks", seconds,
-                     figure(value, (uint64_t)((double)total / seconds)).text);
+                     figure(value, (uint64_t)rate).text);
 }
 
 static void table_head(const struct profile *profile, const struct profile_wish *wish, FILE *to)

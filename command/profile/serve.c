@@ -118,7 +118,9 @@ static void profile_answer(struct answer *answer, const struct record *record, c
     wish.by_thread = strcmp(threads, "1") == 0;
     struct profile *profile = profile_of_record(record, NULL);
     answer->media = format->media;
-    if (!profile || !format->write(profile, &wish, answer->body))
+    if (profile && profile_value_is_counted(wish.value) && profile->counted == 0)
+        answer_refuse(answer, 404, "Not Found", "what it allocates in total was not counted");
+    else if (!profile || !format->write(profile, &wish, answer->body))
         answer_refuse(answer, 500, "Internal Server Error", "no memory");
     profile_free(profile);
 }

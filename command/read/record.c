@@ -397,7 +397,7 @@ static bool modules_map(struct record *r)
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-static uint64_t clock_ms(void)
+uint64_t record_clock(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -411,7 +411,7 @@ static char *record_read(struct record *r)
         char *reason = header_read(r);
         if (reason)
             return reason;
-        r->read_at = clock_ms();
+        r->read_at = record_clock();
         if (entries_read(r))
             return modules_map(r) ? NULL : text_make("no memory");
         entries_free(r);
@@ -482,13 +482,18 @@ void record_close(struct record *r)
     free(r);
 }
 
+bool record_is_same(const struct record *a, const struct record *b)
+{
+    return a->header.began_wall == b->header.began_wall && a->header.process == b->header.process;
+}
+
 /* A process may have other libraries by now, and its id may be another's: it is looked for again. */
 int record_refresh(struct record *r)
 {
     struct record *newer = record_open(r->name);
     if (!newer)
         return -1;
-    if (newer->header.began_wall != r->header.began_wall || newer->header.process != r->header.process) {
+    if (!record_is_same(r, newer)) {
         complain(0, NULL, "'%s' is another process than it was", r->name);
         record_close(newer);
         return -1;
@@ -586,6 +591,28 @@ bool record_requests(const struct record *r, struct record_requests *out)
 {
     uint64_t place = r->source.kind == SOURCE_PROCESS ? requests_place(r) : 0;
     return place != 0 && source_read(&r->source, place, out, sizeof *out);
+}
+
+bool record_can_ask(const struct record *r, const char *act)
+{
+    struct record_requests requests;
+    if (record_process(r) == 0)
+        complain(0, NULL, "'%s' is what a process has left: only one that runs can %s", r->name, act);
+    else if (!record_requests(r, &requests))
+        complain(0, "it is of another version than this command",
+                 "process %s runs on hakmem %s, which takes no requests", r->name, r->header.library);
+    else
+        return true;
+    return false;
+}
+
+int record_ask_refuse(const struct record *r, int error)
+{
+    int process = (int)record_process(r);
+    if (error == ESRCH)
+        return complain(STATUS_NO, NULL, "process %d has ended, or has become another program", process);
+    return complain(STATUS_NO, "who may trace a process may write to its memory, unless the kernel forbids that to all",
+                    "process %d cannot be asked: %s", process, strerror(error));
 }
 
 int record_ask_trim(const struct record *r, uint64_t *number)

@@ -48,6 +48,12 @@ bool record_is_torn(const struct record *record);
 /* Milliseconds on the record's clock: the present of a process that runs, else the last moment that is known. */
 uint64_t record_now(const struct record *record);
 
+/* The present on that clock, of processes that run. */
+uint64_t record_clock(void);
+
+/* Whether both are of one process, which is still the program that it was. */
+bool record_is_same(const struct record *a, const struct record *b);
+
 /* Milliseconds from the record's beginning to that. */
 uint64_t record_lasted(const struct record *record);
 
@@ -82,6 +88,11 @@ unsigned record_frames(const struct record *record, uint32_t stack, uint64_t out
 /* What a process that runs has been asked from outside and has answered, as it is at this moment. False: it cannot be
  * asked any more, or its library takes no requests. */
 bool record_requests(const struct record *record, struct record_requests *out);
+
+/* Whether the process can be asked to `act`, as to "give memory back"; else why not has been said. */
+bool record_can_ask(const struct record *record, const char *act);
+/* Says why what follows has failed; STATUS_NO. */
+int record_ask_refuse(const struct record *record, int error);
 
 /* Asks that what is free go back: the number of the request. 0 or an errno value. */
 int record_ask_trim(const struct record *record, uint64_t *number);

@@ -31,7 +31,7 @@ COLD void count_start(void)
 bool count_tick(uint64_t now, uint64_t until)
 {
     uint8_t mode = load_relaxed(&count_mode), wanted = mode_until(now, until);
-    return mode != wanted && cas_relaxed(&count_mode, &mode, wanted);
+    return mode != wanted && cas_relaxed(&count_mode, &mode, wanted); /* elects who says so */
 }
 
 /* Any interval will do that is chosen without a look at what comes next. */

@@ -3,12 +3,7 @@
 #include "cache/ring.h"
 #include "cache/thread.h"
 
-/* Begins a short call, unless the thread has no cache, or it is a signal handler's, or one that the clock is waiting
- * for (tend.h). */
-static bool short_enter(struct cache *cache)
-{
-    return cache != &cache_none && !cache->fenced && cache->ticks < CACHE_TICKS && cache_enter_short(cache);
-}
+static bool enter_cache(struct cache *cache) { return cache != &cache_none && cache_enter_as_fast(cache); }
 
 /* Now and then the next call has to look at the clock: nothing else may make a thread do that which has all that it
  * asks for in its rings, and so does not see that nobody wants it to count any more. */
@@ -42,7 +37,7 @@ static void *hidden_pop(struct cache *cache, unsigned c)
 NOINLINE void *counted_malloc(size_t size, uint64_t *bytes)
 {
     struct cache *cache = cache_self;
-    if (UNLIKELY(size > CLASS_TABLE_MAX || !short_enter(cache)))
+    if (UNLIKELY(size > CLASS_TABLE_MAX || !enter_cache(cache)))
         return NULL;
     unsigned c = class_of_table(size);
     void *block = hidden_pop(cache, c);
@@ -65,13 +60,14 @@ static bool hidden_push(struct cache *cache, unsigned c, void *block)
     return true;
 }
 
-NOINLINE bool counted_free(void *block, unsigned c)
+NOINLINE bool counted_free(void *block, unsigned entry)
 {
     struct cache *cache = cache_self;
-    /* CLASS_GROUPED has no ring; and the page map's classes are those of whole units, whatever the address is. */
-    if (UNLIKELY(c > CLASS_LAST || (uintptr_t)block % BLOCK_ALIGN != 0 || !short_enter(cache)))
+    /* The page map's entries are of whole units, whatever the address is. */
+    bool has_ring = entry != 0 && entry <= CLASS_LAST;
+    if (UNLIKELY(!has_ring || (uintptr_t)block % BLOCK_ALIGN != 0 || !enter_cache(cache)))
         return false;
-    bool done = hidden_push(cache, c, block);
+    bool done = hidden_push(cache, entry, block);
     cache_leave_short(cache);
     return done;
 }

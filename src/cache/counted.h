@@ -9,9 +9,9 @@
  * allocation stands for, which is often nothing. */
 void *counted_malloc(size_t size, uint64_t *bytes);
 
-/* Frees a block whose address has the class, which may be CLASS_GROUPED. False, and nothing done, when it is not
- * simple. */
-bool counted_free(void *block, unsigned class_id);
+/* Frees a block whose address has the entry in the page map. False, and nothing done, when it is not simple: the
+ * address may be anything then. */
+bool counted_free(void *block, unsigned entry);
 
 /* What an allocation of `size` bytes stands for that was made in any other way. */
 uint64_t counted_note(size_t size);

@@ -7,11 +7,7 @@
 #include "heap/map.h"
 #include "heap/page.h"
 
-/* Begins a short call, unless it is a signal handler's, or one that the clock is waiting for (tend.h). */
-static bool enter(struct cache *cache)
-{
-    return cache->hold && !cache->fenced && cache->ticks < CACHE_TICKS && cache_enter_short(cache);
-}
+static bool enter(struct cache *cache) { return cache->hold && cache_enter_as_fast(cache); }
 
 NOINLINE void *harden_malloc(size_t size)
 {

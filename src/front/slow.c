@@ -269,7 +269,7 @@ void free_slow(void *block)
     unsigned class_id = map_class(block);
     if (check_is_short() && class_is_paged(class_id) && harden_free(block, class_id))
         return;
-    if (count_is_short() && class_is_paged(class_id) && counted_free(block, class_id))
+    if (count_is_short() && counted_free(block, class_id))
         return;
     if (block == NULL)
         return;

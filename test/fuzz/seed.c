@@ -69,7 +69,8 @@ static bool proc_copy(const char *folder, const char *from, const char *to)
 
 int main(int argc, char **argv)
 {
-    static const char functions[] = "1 10 JS:*make /srv/a.js:12:7\n10 10 JS:~ node:fs:5:1\n100 10 py::Shop.keep:/a.py\n1000 1 x\n";
+    static const char functions[] =
+        "1 10 JS:*make /srv/a.js:12:7\n10 10 JS:~ node:fs:5:1\n100 10 py::Shop.keep:/a.py\n1000 1 x\n";
     bool is_written = argc == 2 && records_write(argv[1]) && options_write(argv[1]) && profile_write(argv[1]) &&
                       proc_copy(argv[1], "/proc/self/smaps", "proc/smaps") &&
                       proc_copy(argv[1], "/proc/self/cgroup", "proc/cgroup") &&

@@ -109,6 +109,18 @@ class Counted(Case):
 
 
 class Asked(Case):
+    def until(self, holds):
+        end = time.monotonic() + 40
+        while not holds():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.2)
+
+    def is_at_rest(self, process):
+        """Whether it counts nothing, though it goes on."""
+        before = self.by_function("allocated", process)
+        time.sleep(1)
+        return before == self.by_function("allocated", process)
+
     def shares(self, sums):
         return {name: count / sum(sums.values()) for name, count in sums.items()}
 
@@ -129,17 +141,28 @@ class Asked(Case):
     def test_ctrl_c_ends_it_sooner(self):
         process = self.started(FEW)
         with subprocess.Popen([TOOL, "heap", "--for", "50", str(process.pid)], stdout=subprocess.PIPE, text=True) as asking:
-            time.sleep(1.5)
+            self.until(lambda: run("heap", "--value", "allocated", process.pid).returncode == 0)  # it counts
             asking.send_signal(signal.SIGINT)
             text, _ = asking.communicate(timeout=30)
         self.assertEqual(asking.returncode, 0)
         self.assertIn("same_make", text)
-        before = self.by_function("allocated", process.pid)
-        time.sleep(1)
-        later = self.by_function("allocated", process.pid)
-        time.sleep(1)
-        self.assertEqual(later, self.by_function("allocated", process.pid))  # by now it has seen that nobody asks
-        self.assertGreaterEqual(sum(later.values()), sum(before.values()))
+        self.until(lambda: self.is_at_rest(process.pid))
+
+    def test_nobody_waits_any_more(self):
+        process = self.started(FEW)
+        with subprocess.Popen([TOOL, "heap", "--for", "1000", str(process.pid)], stdout=subprocess.DEVNULL) as asking:
+            self.until(lambda: run("heap", "--value", "allocated", process.pid).returncode == 0)
+            asking.kill()
+        self.until(lambda: self.is_at_rest(process.pid))
+
+    def test_a_program_that_ends(self):
+        process = self.started(FEW)
+        with subprocess.Popen([TOOL, "heap", "--for", "1000", str(process.pid)], stderr=subprocess.PIPE, text=True) as asking:
+            self.until(lambda: run("heap", "--value", "allocated", process.pid).returncode == 0)
+            process.kill()
+            process.wait()
+            _, text = asking.communicate(timeout=30)
+        self.assertEqual((asking.returncode, text), (1, f"hakmem: there is no process {process.pid}\n"))
 
     def test_a_program_that_is_idle(self):
         process = self.started({})

@@ -43,11 +43,11 @@ loop { sleep 0.1; ("x" * 100_000).clear }
 """
 
 SHOP = """const cache = new Map();
-function renderPage(id) { return Buffer.alloc(30000, id); }
-function loadImage(id) { const image = Buffer.alloc(200000, id); cache.set(id % 50, image); return image; }
-function handle(id) { renderPage(id); if (id % 20 == 0) loadImage(id); }
+function renderPage() { return Buffer.alloc(30000, "page"); }
+function loadImage(id) { cache.set(id % 1000, Buffer.alloc(200000, "image")); }
+function handle(id) { renderPage(); if (id % 20 == 0) loadImage(id); }
 let id = 0;
-setInterval(() => { for (let i = 0; i < 100; i++) handle(id++ & 0xff); }, 10);
+setInterval(() => { for (let i = 0; i < 100; i++) handle(id++); }, 10);
 console.log("ready");
 """
 

@@ -42,7 +42,8 @@ int main(void)
     __builtin___clear_cache(room, (char *)room + ROOM);
     snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)getpid());
     FILE *map = fopen(path, "wex");
-    if (!map || fprintf(map, "%lx %zx JS:*makeAll /srv/app.js:12:7\n", (unsigned long)room, sizeof code) < 0 || fclose(map) != 0)
+    if (!map || fprintf(map, "%lx %zx JS:*makeAll /srv/app.js:12:7\n", (unsigned long)room, sizeof code) < 0 ||
+        fclose(map) != 0)
         return 3;
     atexit(map_remove);
     void (*made)(void (*)(void));

@@ -97,8 +97,6 @@ static void lines_without_sense_are_left_out(void **state)
 static void what_is_not_the_processs_own_is_not_believed(void **state)
 {
     (void)state;
-    char other[80];
-    snprintf(other, sizeof other, "%s.other", path);
     unlink(path);
     assert_null(perfmap_open(getpid()));
     assert_null(perfmap_open(0));

@@ -1,6 +1,6 @@
 /* sample_test.c - samples against exact counts: what they say of each place that allocates is right on average,
- * whatever the program does, of what is live and of what was allocated in total; and what happens to a sample: it is freed, resized, freed by another thread, forked, has
- * too many others beside it.
+ * whatever the program does, of what is live and of what was allocated in total; and what happens to a sample: it is
+ * freed, resized, freed by another thread, forked, has too many others beside it.
  * SPDX-License-Identifier: MIT */
 #include "unit.h"
 
@@ -261,7 +261,7 @@ static bool is_unbiased(void (*program)(uint64_t *), uint64_t *random, bool of_a
     return true;
 }
 
-/* Of 28 estimates one may be farther off once in a while, but not twice. */
+/* Of so many estimates one may be farther off once in a while, but not twice. */
 static void must_be_unbiased(const char *name, void (*program)(uint64_t *), bool of_all)
 {
     uint64_t random = 1;
@@ -345,26 +345,31 @@ static void test_trials_notice_what_is_not_counted(void **state)
     assert_false(is_unbiased(grow, &random, true, what));
 }
 
+/* The ring of 100 bytes, after a while, since the clock may be a reason to hide it. */
+static void must_show_ring(void)
+{
+    unsigned c = class_of(100);
+    for (uint64_t end = os_milliseconds() + 20000; os_milliseconds() < end && cache_self->top[c] == ARRAY_CLOSED;)
+        hak_free(hak_malloc(100));
+    assert_true(cache_self->top[c] != ARRAY_CLOSED);
+}
+
 /* While calls are counted they take a slow path each, and no longer. */
 static void test_rings_hide_while_calls_are_counted(void **state)
 {
     (void)state;
-    unsigned c = class_of(100);
     counting_begin();
     hak_free(hak_malloc(100));
     hak_free(hak_malloc(100));
-    assert_true(ring_is_hidden(cache_self, c));
+    assert_true(ring_is_hidden(cache_self, class_of(100)));
     counting_end();
-    for (uint64_t end = os_milliseconds() + 20000; os_milliseconds() < end && cache_self->top[c] == ARRAY_CLOSED;)
-        hak_free(hak_malloc(100)); /* the clock may be a reason to hide it for a while */
-    assert_true(cache_self->top[c] != ARRAY_CLOSED);
+    must_show_ring();
 }
 
 /* Also for a thread that has no other reason to look at the clock. */
 static void test_counting_ends_in_a_loop_that_rings_serve(void **state)
 {
     (void)state;
-    unsigned c = class_of(100);
     counting_begin();
     struct record_requests *requests = recorder_piece(RECORD_REQUESTS, 0);
     atomic_store(&requests->count_until, os_milliseconds() + 300);
@@ -372,9 +377,7 @@ static void test_counting_ends_in_a_loop_that_rings_serve(void **state)
         for (unsigned i = 0; i < 1000; i++)
             hak_free(hak_malloc(100));
     assert_false(count_is_on());
-    for (uint64_t end = os_milliseconds() + 20000; os_milliseconds() < end && cache_self->top[c] == ARRAY_CLOSED;)
-        hak_free(hak_malloc(100)); /* the clock may be a reason to hide it for a while */
-    assert_true(cache_self->top[c] != ARRAY_CLOSED);
+    must_show_ring();
 }
 
 static void counted_free_twice(void *unused)
